@@ -1,0 +1,36 @@
+# `make search` and `make test` do everything on a fresh machine: environment, install, run.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: search test test-cluster lint bench clean
+
+search: .venv/installed
+	$(BIN)/python -m tuning.search lsskd
+
+test: .venv/installed lint
+	$(BIN)/python -m pytest
+
+# Real clusters on this machine: needs root, and skips with a sentence where it cannot run.
+test-cluster: .venv/installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[cluster]'
+	test "$$(id -u)" != 0 || { which rsync sshd ip curl > /dev/null; } || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server rsync iproute2 curl; }
+	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs tests/cluster tests/tuning/test_workers.py tests/tuning/test_faults.py
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks.overhead
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache

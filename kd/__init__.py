@@ -1,0 +1,1 @@
+"""Knowledge distillation in plain PyTorch: methods, backbones, data and one training loop."""

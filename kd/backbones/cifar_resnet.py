@@ -1,0 +1,54 @@
+"""The ResNets of He et al. 2016 for CIFAR (section 4.2): three stages of 16, 32, 64 channels."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd.backbones.staged import StagedBackbone, initialise
+
+CHANNELS = (16, 32, 64)
+
+
+def build(num_classes: int, in_channels: int, *, depth: int) -> StagedBackbone:
+    """A network of `depth` = 6n + 2 layers; a shortcut that changes shape is a 1×1 convolution."""
+    blocks = (depth - 2) // 6
+
+    def make_stage(
+        index: int, in_channels: int | None = None, stride: int | None = None
+    ) -> nn.Module:
+        width = CHANNELS[index]
+        before = in_channels or CHANNELS[max(index - 1, 0)]
+        first = BasicBlock(before, width, stride or (1 if index == 0 else 2))
+        stage = nn.Sequential(first, *(BasicBlock(width, width, 1) for _ in range(blocks - 1)))
+        return stage.apply(initialise)
+
+    stem = nn.Sequential(
+        nn.Conv2d(in_channels, CHANNELS[0], 3, padding=1, bias=False),
+        nn.BatchNorm2d(CHANNELS[0]),
+        nn.ReLU(inplace=True),
+    ).apply(initialise)
+    stages = [make_stage(i) for i in range(len(CHANNELS))]
+    classifier = nn.Linear(CHANNELS[-1], num_classes)
+    return StagedBackbone(stem, stages, classifier, channels=CHANNELS, make_stage=make_stage)
+
+
+class BasicBlock(nn.Module):
+    """conv3×3 – BN – ReLU – conv3×3 – BN, plus the shortcut, then ReLU."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or in_channels != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = self.bn2(self.conv2(out))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return F.relu(out + shortcut, inplace=True)

@@ -1,0 +1,37 @@
+"""The handwritten digits that ship with scikit-learn: real images that need no network."""
+
+import numpy as np
+
+from kd.config import AugmentConfig
+from kd.data import Dataset, Images
+from kd.data.split import stratified_choice
+
+TEST_SIZE = 500
+TEST_SEED = 0
+GREY_LEVELS = 16  # above 0
+
+
+class Digits:
+    """1,797 images of 1×8×8 (Alpaydin and Kaynak 1998, the optdigits of UCI).
+
+    They have no official test set, so 500 images, stratified by class and the same ones for
+    ever, are the test set, and the other 1,297 the training set.
+    """
+
+    def check(self) -> None:
+        """Nothing to check: scikit-learn is a dependency."""
+
+    def open(self) -> Dataset:
+        """Read the images from the installed scikit-learn."""
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        grey = np.rint(pixels * (255 / GREY_LEVELS)).astype(np.uint8).reshape(-1, 1, 8, 8)
+        images = Images(grey, labels.astype(np.int64), tuple("0123456789"))
+        test = stratified_choice(images.labels, TEST_SIZE, np.random.PCG64(TEST_SEED))
+        train = np.setdiff1d(np.arange(len(images)), test)
+        return Dataset("digits", images.subset(train), lambda: images.subset(test))
+
+    def augment(self) -> AugmentConfig:
+        """A pixel's shift; a mirrored digit is no digit."""
+        return AugmentConfig(crop_padding=1, flip=0.0)

@@ -1,0 +1,141 @@
+"""Batches from images that lie on the device as one uint8 tensor."""
+
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kd.config import AugmentConfig
+from kd.data import Images
+from kd.data.augment import Draws, crop, cutout, flip
+from kd.errors import UserError
+from kd.methods.base import Batch
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of every channel, of pixels in 0 … 1."""
+
+
+class DeviceLoader:
+    """Shuffled, augmented, normalised batches of a training set; or the same images in order.
+
+    Epoch e is a function of (seed, e) alone, and the same on every kind of device: a resumed
+    run needs no loader state. `batch_size` counts the images of all workers: `shard` (rank,
+    world) says which part of every batch is this worker's, so that together the workers see
+    exactly the batches that one worker alone would see. The last batch is short, but with
+    fewer than two images a worker (too few for BatchNorm) it joins the one before.
+
+    `weights` says, step by step, how many images this worker's part holds for every image of
+    an equal share: 1.0 where the workers share the batch equally.
+
+    Raises UserError for a batch of fewer than two images a worker.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        *,
+        augment: AugmentConfig | None,
+        statistics: Statistics,
+        device: torch.device | str,
+        seed: int = 0,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.device = torch.device(device)
+        self.augment = augment
+        self.seed = seed
+        self.images = _tensor(images.images, self.device)
+        self.labels = _tensor(images.labels, self.device)
+        mean, std = torch.tensor(statistics, device=self.device).view(2, 1, -1, 1, 1)
+        self._scale, self._offset = 1 / (255 * std), -mean / std
+        rank, world = shard
+        batches = _batches(len(images), batch_size, world)
+        self._slices = [_part(batch, rank, world) for batch in batches]
+        self.weights = [
+            world * (part.stop - part.start) / (batch.stop - batch.start)
+            for part, batch in zip(self._slices, batches, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of `epoch`, counted from 0, in a new order."""
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+        count, _, height, width = self.images.shape
+        order = torch.randperm(count, generator=generator).to(self.device, non_blocking=True)
+        draws = None
+        if self.augment is not None:
+            draws = Draws.make(self.augment, count, (height, width), generator).to(self.device)
+        for where in self._slices:
+            indices = order[where]
+            images = self.images.index_select(0, indices)
+            images = self._finish(images, draws.take(where) if draws else None)
+            yield Batch(images, self.labels.index_select(0, indices), indices)
+
+    def evaluate(self, batch_size: int) -> Iterator[Batch]:
+        """All images in their own order, not augmented, the same on every worker."""
+        indices = torch.arange(len(self.labels), device=self.device)
+        for start in range(0, len(indices), batch_size):
+            where = slice(start, start + batch_size)
+            images = self._finish(self.images[where], None)
+            yield Batch(images, self.labels[where], indices[where])
+
+    def _finish(self, images: Tensor, draws: Draws | None) -> Tensor:
+        """Augment and normalise (B, C, H, W) uint8 to float32."""
+        if self.augment is None or draws is None:
+            return images.float().mul_(self._scale).add_(self._offset)
+        if self.augment.crop_padding:
+            images = crop(images, draws.shifts, self.augment.crop_padding)
+        if self.augment.flip:
+            images = flip(images, draws.flips)
+        normalised = images.float().mul_(self._scale).add_(self._offset)
+        if self.augment.cutout:
+            cutout(normalised, draws.centres, self.augment.cutout)
+        return normalised
+
+
+def statistics(images: Images) -> Statistics:
+    """What normalises the images; a channel that never varies gets deviation 1."""
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for channel in range(images.images.shape[1]):
+        counts = np.bincount(images.images[:, channel].ravel(), minlength=256)
+        mean.append(float(np.average(values, weights=counts)))
+        variance = float(np.average((values - mean[-1]) ** 2, weights=counts))
+        std.append(variance**0.5 or 1.0)
+    return tuple(mean), tuple(std)
+
+
+def _batches(count: int, batch_size: int, world: int) -> list[slice]:
+    """The places in the epoch's order that all workers together take, step by step."""
+    if batch_size < 2 * world:
+        raise UserError(
+            f"batch_size is {batch_size}; it must be at least {2 * world}, "
+            "two images for every worker."
+        )
+    edges = [*range(0, count, batch_size), count]
+    if len(edges) > 2 and edges[-1] - edges[-2] < 2 * world:
+        del edges[-2]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def _part(batch: slice, rank: int, world: int) -> slice:
+    """The places of `batch` that are worker `rank`'s."""
+    start, count = batch.start, batch.stop - batch.start
+    return slice(start + count * rank // world, start + count * (rank + 1) // world)
+
+
+def mixed_seed(seed: int, epoch: int) -> int:
+    """One 64-bit seed for the pair, so that neighbouring seeds share no epoch."""
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
+
+
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    with warnings.catch_warnings():
+        # An array that another process shares is read-only, and is only read here.
+        warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
+        return torch.from_numpy(array).to(device)

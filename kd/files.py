@@ -1,0 +1,19 @@
+"""Files that are either the old ones or the whole new ones."""
+
+import os
+from pathlib import Path
+
+from kd.errors import UserError
+
+
+def replace_file(path: Path, content: bytes, remedy: str = "give another -o") -> None:
+    """Write `content` beside `path`, then put it there; UserError if that cannot be done."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{path} cannot be written: {reason}; {remedy}.") from None
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""The losses that methods are made of: pure functions of tensors.
+
+Each gives one value a row, shape (...) for logits (..., C); which rows are averaged, and which
+summed, is the method's own. Half-precision logits are widened to float32 first.
+"""
+
+import torch
+from torch import Tensor
+
+
+def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """The logarithm of softmax(logits / T) over the last dimension, in float32 at least."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return torch.log_softmax(wide if temperature == 1 else wide / temperature, dim=-1)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """softmax(logits) over the last dimension, in float32 at least, without gradient."""
+    return log_probabilities(logits.detach()).exp()
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """−Σ_c y_c·log softmax(z)_c with y = (1−ε)·onehot + ε/C (Szegedy et al. 2016, section 7).
+
+    logits: (..., C). labels: (...) int64. smoothing: ε; more than 1 is possible too.
+    """
+    log_p = log_probabilities(logits)
+    hard = -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return (1 - smoothing) * hard - smoothing * log_p.mean(-1) if smoothing else hard
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """−Σ_c y_c·log softmax(z)_c for probabilities y (..., C)."""
+    return -(targets * log_probabilities(logits)).sum(-1)
+
+
+def soft_targets(labels: Tensor, past: Tensor, weight: float) -> Tensor:
+    """(1−w)·onehot(y) + w·p: PS-KD, LSSKD equations 1 and 2, DTSKD equation 6 with w = 1−β.
+
+    labels: int64 that broadcasts to (...). past: probabilities p (..., C). Returns (..., C).
+    """
+    index = labels.expand(past.shape[:-1]).unsqueeze(-1)
+    hard = past.new_full((), 1 - weight).expand(index.shape)
+    return (weight * past).scatter_add_(-1, index, hard)
+
+
+def target_kl(logits: Tensor, targets: Tensor) -> Tensor:
+    """KL(y ‖ softmax(z)) = Σ_c y_c·(log y_c − log softmax(z)_c) for probabilities y (..., C).
+
+    Its gradient is that of `soft_cross_entropy`; its value is 0 where the target is met.
+    """
+    negative_entropy: Tensor = torch.special.xlogy(targets, targets).sum(-1)
+    return negative_entropy + soft_cross_entropy(logits, targets)
+
+
+def distillation_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """KL_T(t‖s) = Σ_c softmax(t/T)_c·(log softmax(t/T)_c − log softmax(s/T)_c), no T² factor.
+
+    Hinton et al. 2015, section 2. Both (..., C), broadcast against each other. Gradient flows
+    into both; detach the one that teaches.
+    """
+    log_student = log_probabilities(student_logits, temperature)
+    log_teacher = log_probabilities(teacher_logits, temperature)
+    return (log_teacher.exp() * (log_teacher - log_student)).sum(-1)
+
+
+def rectify(teacher_logits: Tensor, labels: Tensor) -> Tensor:
+    """Where the highest logit is not the label's, swap the two (DR-KD, equation 3).
+
+    teacher_logits: (B, C). labels: (B,) int64. Returns (B, C).
+    """
+    highest, predicted = teacher_logits.max(dim=-1, keepdim=True)
+    label = labels.unsqueeze(-1)
+    swapped = teacher_logits.scatter(-1, predicted, teacher_logits.gather(-1, label))
+    return swapped.scatter_(-1, label, highest)
+
+
+def feature_distance(features: Tensor, target: Tensor) -> Tensor:
+    """‖f − g‖² over the last dimension (LSSKD, equation 8); (..., D) against what broadcasts."""
+    wide = torch.promote_types(features.dtype, torch.float32)
+    return (features.to(wide) - target.to(wide)).square().sum(-1)

@@ -1,0 +1,144 @@
+"""What every method must hold to, so that a new one is tested by one call of `check_method`.
+
+The checks run a few steps on random images; each raises AssertionError with a sentence.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kd.backbones import build_backbone
+from kd.hyperparameters import MethodConfig, config_class
+from kd.methods import build_method
+from kd.methods.base import Batch, Loss, Method, Task
+
+TASK = Task(num_classes=5, num_samples=12, epochs=10)
+AnyMethod = Method[MethodConfig]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method on a backbone, for random images of `image_size` pixels a side."""
+
+    method: str
+    backbone: str
+    image_size: int
+
+    def build(self, seed: int = 0) -> AnyMethod:
+        """The method with the paper's values, its weights drawn from `seed`, in train mode."""
+        torch.manual_seed(seed)
+        config = config_class(self.method).paper(self.backbone, "digits")
+        student = build_backbone(self.backbone, TASK.num_classes)
+        teacher = None if config.teacher == "none" else deepcopy(student)
+        return build_method(self.method, config, student, TASK, teacher)
+
+    def batch(self) -> Batch:
+        """Four of the samples, two of them of the same class."""
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn(4, 3, self.image_size, self.image_size, generator=generator)
+        return Batch(images, torch.tensor([3, 0, 3, 4]), torch.tensor([7, 2, 11, 0]))
+
+
+def check_method(method: str, backbone: str, image_size: int = 16) -> None:
+    """Check a registered method on a registered backbone, by everything below."""
+    case = Case(method, backbone, image_size)
+    trained = case.build()
+    loss = trained(case.batch(), 0)
+    check_loss(loss)
+    loss.total.backward()
+    check_gradients(trained)
+    check_student(trained, case)
+    check_modes(trained)
+    check_determinism(loss, case)
+    check_state(trained, case)
+    check_half_precision(trained, case)
+
+
+def check_loss(loss: Loss) -> None:
+    """The total is a finite scalar, the terms are finite scalars for the record only."""
+    assert loss.total.requires_grad, "the total must depend on the student"
+    for name, value in {"total": loss.total, **loss.terms}.items():
+        assert value.shape == (), f"{name} must be a scalar, but is of shape {tuple(value.shape)}"
+        assert value.isfinite(), f"{name} must be finite, but is {value.item()}"
+    for name, value in loss.terms.items():
+        assert not value.requires_grad, f"term {name} must be detached"
+
+
+def check_gradients(method: AnyMethod) -> None:
+    """After a backward pass: every trainable parameter has a gradient, the teacher none."""
+    for name, parameter in method.named_parameters():
+        if name.startswith("teacher."):
+            assert not parameter.requires_grad, f"{name} must not be trainable"
+            assert parameter.grad is None, f"{name} must get no gradient"
+        else:
+            assert parameter.grad is not None, f"{name} must get a gradient"
+            assert parameter.grad.isfinite().all(), f"the gradient of {name} must be finite"
+            assert parameter.grad.any(), f"the gradient of {name} must not vanish"
+
+
+def check_student(method: AnyMethod, case: Case) -> None:
+    """The student is the plain backbone: the same keys, and the same logits from them."""
+    plain = build_backbone(case.backbone, TASK.num_classes)
+    own, expected = set(method.student.state_dict()), set(plain.state_dict())
+    assert own == expected, f"the student must be the plain backbone; see {own ^ expected}"
+    plain.load_state_dict(method.student.state_dict())
+    images = case.batch().images
+    with torch.no_grad():
+        same = torch.equal(method.student.eval()(images), plain.eval()(images))
+    method.train()
+    assert same, "the student must compute what the plain backbone computes"
+
+
+def check_modes(method: AnyMethod) -> None:
+    """`train` and `eval` reach every module but the teacher, which stays in eval mode."""
+    for training in (False, True):
+        method.train(training)
+        for name, module in method.named_modules():
+            expected = training and name.split(".")[0] != "teacher"
+            assert module.training == expected, f"{name or 'the method'} is in the wrong mode"
+
+
+def check_determinism(loss: Loss, case: Case) -> None:
+    """A method built anew from the same seed gives `loss` again, to the last bit."""
+    again = case.build()(case.batch(), 0)
+    assert torch.equal(loss.total, again.total), "the same seed must give the same loss"
+
+
+def check_state(method: AnyMethod, case: Case) -> None:
+    """`state_dict` is complete: another instance that loads it gives the same next loss.
+
+    It holds the teacher as well, so that a checkpoint needs no other file.
+    """
+    state = deepcopy(method.state_dict())
+    teacher = method.teacher.state_dict() if method.teacher is not None else {}
+    missing = [name for name in teacher if f"teacher.{name}" not in state]
+    assert not missing, f"the state must hold the teacher's {missing}"
+    copy = case.build(seed=1)
+    copy.load_state_dict(state)
+    batch = case.batch()
+    with torch.no_grad():
+        pairs = [(method(batch, e).total, copy(batch, e).total) for e in (1, 2)]
+    assert all(torch.equal(a, b) for a, b in pairs), "the loaded state must give the same losses"
+    assert_same_state(copy.state_dict(), method.state_dict())
+
+
+def assert_same_state(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    """Two states hold the same names and, to the last bit, the same values."""
+    assert set(one) == set(other), f"only one of the states holds {set(one) ^ set(other)}"
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), f"{name} differs"
+
+
+def check_half_precision(method: AnyMethod, case: Case) -> None:
+    """A step under bfloat16 autocast has a finite float32 loss and finite gradients."""
+    method.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = method(case.batch(), 3)
+    check_loss(loss)
+    assert loss.total.dtype == torch.float32, f"the loss is {loss.total.dtype}, not float32"
+    loss.total.backward()
+    for name, parameter in method.named_parameters():
+        finite = parameter.grad is None or parameter.grad.isfinite().all()
+        assert finite, f"the gradient of {name} must be finite under autocast"

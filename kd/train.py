@@ -1,0 +1,159 @@
+"""`python -m kd.train CONFIG.yaml`: train one configuration, without Ray.
+
+The run folder then holds config.yaml, metrics.jsonl (one line an epoch), checkpoint.pt and
+student.safetensors. A run that was interrupted goes on from its checkpoint when the same
+command is typed again.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from kd.cli import run, shown
+from kd.config import TrainConfig
+from kd.data import check_dataset
+from kd.errors import UserError
+
+if TYPE_CHECKING:
+    from kd.trainer import Metrics
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Train one configuration, without Ray."""
+
+    config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
+    """A YAML or JSON file, as tuning.search writes it."""
+    output: Annotated[Path | None, shown("FOLDER")] = None
+    """The run folder; the default is runs/train/NAME-OF-THE-FILE."""
+    device: Annotated[str | None, shown("DEVICE")] = None
+    """cpu, cuda, cuda:1, …; the default is the GPU if there is one."""
+    threads: int = 1
+    """CPU threads; a sum's last digits depend on them, so a trial's score needs the trial's."""
+    epochs: Annotated[int | None, shown("N")] = None
+    """Train for another number of epochs than the file says."""
+    data_root: Annotated[Path | None, shown("FOLDER")] = None
+    """Where data sets are kept and downloaded to."""
+
+
+def train(flags: Flags) -> None:
+    """Run the command line; every error of the user is found before the training starts."""
+    config = TrainConfig.load(flags.config)
+    if flags.epochs is not None:
+        config = replace(config, epochs=flags.epochs)
+    check_dataset(config.dataset, flags.data_root)
+    folder = flags.output or Path("runs/train") / flags.config.stem
+    _make_folder(folder, config)
+
+    import torch
+
+    from kd import checkpoint
+    from kd.data import open_dataset
+    from kd.data.split import train_val
+    from kd.teacher import describe, load_teacher, train_teacher
+    from kd.trainer import DivergedError, Place, Trainer
+
+    torch.set_num_threads(max(1, flags.threads))
+    place = Place.local(flags.device)
+    dataset = open_dataset(config.dataset, flags.data_root)
+    training, val = train_val(dataset.train, config.split)
+    print(
+        f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} training "
+        f"images, {len(val.labels)} val images, {config.epochs} epochs on {place.device}"
+    )
+    running = config
+    if config.needs_teacher and config.teacher.weights is None:
+        weights = folder / "teacher.safetensors"
+        running = replace(config, teacher=replace(config.teacher, weights=str(weights)))
+        if not weights.exists():
+            with _progress("teacher", config.teacher.epochs or config.epochs) as advance:
+                train_teacher(config, training, val, weights, place=place, on_epoch=advance)
+    trainer = Trainer(running, training, val, place=place, teacher=load_teacher(running, training))
+    latest = folder / "checkpoint.pt"
+    if latest.exists():
+        trainer.load_state(checkpoint.load(latest, place.device))
+        print(f"going on after epoch {trainer.epoch} of {config.epochs}")
+
+    with _progress(config.method, config.epochs, trainer.history) as advance:
+
+        def report(metrics: "Metrics", state: object) -> None:
+            checkpoint.save(trainer.state(), latest)
+            advance(metrics)
+
+        try:
+            metrics = trainer.fit(report)
+        except DivergedError as error:
+            raise UserError(
+                f"Training ended: {error}; lower optimizer.lr or kd's weights."
+            ) from None
+        except KeyboardInterrupt:
+            print(f"\nStopped after epoch {trainer.epoch}; the same command goes on from there.")
+            raise
+    lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
+    (folder / "metrics.jsonl").write_text(lines)
+    student = folder / "student.safetensors"
+    checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
+    print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
+
+
+def _make_folder(folder: Path, config: TrainConfig) -> None:
+    written = folder / "config.yaml"
+    if written.exists() and TrainConfig.load(written) != config:
+        raise UserError(f"{folder} holds a run of another configuration; give another --output.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written.write_text(config.to_yaml())
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{folder} cannot be written: {reason}; give another --output.") from None
+
+
+@contextmanager
+def _progress(
+    title: str, epochs: int, done: "Sequence[Metrics]" = ()
+) -> "Iterator[Callable[[Metrics], None]]":
+    """A progress bar over epochs on a terminal, a line an epoch elsewhere."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    if not sys.stdout.isatty():
+
+        def line(metrics: "Metrics") -> None:
+            print(
+                f"{title} epoch {metrics['epoch']:.0f}/{epochs} "
+                f"loss {metrics['train_loss']:.3f} val {metrics['val_acc']:.2f}%",
+                flush=True,
+            )
+
+        yield line
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task(title, total=epochs, completed=len(done), note="")
+
+        def advance(metrics: "Metrics") -> None:
+            note = f"loss {metrics['train_loss']:.3f}  val {metrics['val_acc']:.2f}%"
+            progress.update(bar, completed=int(metrics["epoch"]), note=note)
+
+        yield advance
+
+
+if __name__ == "__main__":
+    run(Flags, train)

@@ -1,0 +1,11 @@
+"""What a search may vary: one file per method, over the configuration classes of `kd`.
+
+A method's file has a function `domains(stages)`: dotted names of a `TrainConfig` and what each
+may be, for a backbone of that many stages. Nothing here imports torch or Optuna.
+"""
+
+from search_spaces._domains import Choice, Domain, Range, RangeAbove
+from search_spaces._load import load_space
+from search_spaces._space import Space
+
+__all__ = ["Choice", "Domain", "Range", "RangeAbove", "Space", "load_space"]

@@ -1,0 +1,142 @@
+"""`ray up ray_cluster.yaml && python -m tuning.search lsskd` on a fake AWS region, and its faults.
+
+The tests are one story, in order: the cluster of the first is that of the last.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Lab
+from lan import wait_for
+from region import Region
+from sweeps import Watch, check_complete, running, trials
+
+LINE = "ray up -y ray_cluster.yaml && python -m tuning.search lsskd --preset laptop"
+SWEEP = "python -m tuning.search lsskd --preset laptop --scheduler none --set batch_size=4"
+TRIALS, EPOCHS = 4, 20
+RESULT = ("best_config.yaml", "student.safetensors", "report.html", "trials.parquet", "study.log")
+
+
+@pytest.fixture(scope="module")
+def region(lab: Lab) -> Iterator[Region]:
+    # Two machines of two cores: as a person does who may not spend more.
+    lab.type("sed -i 's/max_workers: 8/max_workers: 2/' ray_cluster.yaml")
+    region = Region(lab.lan, lab.image)
+    yield region
+    region.close()
+
+
+@pytest.fixture
+def storage(lab: Lab) -> Path:
+    """The cluster's storage, as the tests see it."""
+    return lab.shared
+
+
+def actors(machine) -> int:
+    """How many trial actors the machine ever started."""
+    found = machine.run(
+        "grep -l actor_name:ImplicitFunc /tmp/ray/session_latest/logs/worker-*", None
+    )
+    return sum(line.endswith(".out") for line in found.splitlines())
+
+
+def session(head) -> str:
+    """The Ray that runs on the head: its name changes when it is started again."""
+    return head.run("readlink /tmp/ray/session_latest")
+
+
+def search(lab: Lab, name: str):
+    """Start a sweep whose every trial trains to the end, as a person would, in a terminal."""
+    flags = f"--name {name} --trials {TRIALS} --epochs {EPOCHS}"
+    return lab.laptop.start(f"cd ~/kd-search && exec {SWEEP} {flags}", start_new_session=True)
+
+
+def test_the_line_from_nothing_to_a_result_on_the_laptop(lab, region, storage):
+    said = lab.type(LINE, timeout=500)
+    (name,) = lab.type("ls runs").split()
+    assert f"The result is in runs/{name}" in said
+    assert "Traceback" not in said
+    for file in RESULT:
+        lab.type(f"test -s runs/{name}/{file}")
+    found = trials(storage / name)
+    assert len(found) == 16
+    assert all(t.state.name in ("COMPLETE", "PRUNED") for t in found)
+    assert actors(region.head()) == 0
+    assert sum(map(actors, region.workers())) > 0
+    assert all(region.instances[worker.name]["spot"] for worker in region.workers())
+
+
+def test_the_token_stays_with_its_owner(lab, region):
+    assert region.head().run("stat -c %a ~/.ray/auth_token").strip() == "600"
+    lab.laptop.run("test ! -e ~/.ray/auth_token")
+    address = "http://127.0.0.1:8265/api/version"
+    status = region.head().run(f"curl -s -o /dev/null -w '%{{http_code}}' {address}")
+    assert status == "401"
+    outside = region.head().ip
+    region.workers()[0].run(
+        f"! curl -s -m 3 http://{outside}:8265/ && ! curl -s -m 3 {outside}:5000"
+    )
+
+
+def test_mlflow_is_seen_from_the_laptop_through_ssh(lab, region):
+    lab.type(
+        "(timeout 60 ray dashboard ray_cluster.yaml --port 5000 --remote-port 5000 "
+        "> /dev/null 2>&1 &);"
+        "timeout 60 sh -c 'until curl -fs http://127.0.0.1:5000/health; do sleep 1; done'"
+    )
+
+
+def test_a_second_ray_up_and_a_reclaimed_machine_and_a_dead_laptop_lose_nothing(
+    lab, region, storage
+):
+    process, watch = search(lab, "faults"), Watch(storage / "faults")
+    wait_for(lambda: running(storage / "faults", 2), "trials are running", 180)
+    ray = session(region.head())
+    up = lab.laptop.start("cd ~/kd-search && ray up -y ray_cluster.yaml")
+    wait_for(lambda: running(storage / "faults", 4), "trials go on", 180)
+
+    region.reclaim(region.workers()[0])
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    said = lab.type("python -m tuning.search --attach faults", timeout=600)
+    assert "The result is in runs/faults" in said
+    check_complete(storage / "faults", TRIALS, EPOCHS)
+    assert watch.repeated() == 0
+
+    said, _ = up.communicate(timeout=120)
+    assert up.returncode == 0, said
+    assert session(region.head()) == ray, "the second `ray up` left the running Ray alone"
+
+
+def test_the_heads_ray_is_killed_and_brought_back(lab, region, storage):
+    process, watch = search(lab, "headless"), Watch(storage / "headless")
+    wait_for(lambda: running(storage / "headless", 3), "trials are running", 180)
+    region.head().run("kill -9 $(pgrep -x gcs_server)")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "does not answer; if it died, type `ray up ray_cluster.yaml`" in said.splitlines()[-1]
+
+    began = time.monotonic()
+    said = lab.type("python -m tuning.search lsskd", code=2)
+    assert "does not answer" in said.splitlines()[-1]
+    assert time.monotonic() - began < 20, "a dead head is said, not waited for"
+
+    lab.type("ray up -y ray_cluster.yaml")
+    lab.type("python -m tuning.search --resume headless", timeout=400)
+    check_complete(storage / "headless", TRIALS, EPOCHS)
+    assert watch.repeated() == 0
+    lab.type("test -s runs/headless/best_config.yaml")
+
+
+def test_ray_down_leaves_no_machine(lab, region):
+    lab.type("ray down -y ray_cluster.yaml")
+    alone = {"laptop", "api"}
+    wait_for(
+        lambda: {m.name for m in lab.lan.machines.values() if m.alive} == alone, "all are off", 30
+    )
+    said = lab.type("python -m tuning.search lsskd --preset laptop --trials 1 --epochs 1")
+    assert "No cluster is up, so this machine searches alone." in said

@@ -1,0 +1,119 @@
+"""Every registered method keeps the contract of kd.testing on every registered backbone."""
+
+from itertools import count
+
+import pytest
+import torch
+from torch import nn
+
+from kd.backbones import backbone_names
+from kd.hyperparameters import method_names
+from kd.methods.base import Loss
+from kd.methods.kd import KnowledgeDistillation
+from kd.methods.pskd import ProgressiveSelfDistillation
+from kd.testing import check_loss, check_method
+
+# Enough pixels for the last stage to see more than one, where that costs little.
+IMAGE_SIZE = {"resnet8": 16, "resnet20": 16}
+
+
+@pytest.mark.parametrize("backbone", backbone_names())
+@pytest.mark.parametrize("method", method_names())
+def test_contract(method: str, backbone: str):
+    torch.set_num_threads(1)
+    check_method(method, backbone, IMAGE_SIZE.get(backbone, 8))
+
+
+# -- what the contract catches: each of these methods has one mistake ---------------------------
+
+
+class ForgetsHistory(ProgressiveSelfDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        history = self.history
+        del self.history
+        object.__setattr__(self, "history", history)
+
+
+class ForgetsTeacher(KnowledgeDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.hidden, self.teacher = [self.teacher], None
+
+    def teacher_logits(self, images):
+        return self.hidden[0](images).detach()
+
+
+class TrainsTeacher(KnowledgeDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.teacher.requires_grad_(True)
+
+
+class WakesTeacher(KnowledgeDistillation):
+    def train(self, mode=True):
+        return nn.Module.train(self, mode)
+
+
+class NeverUsesHead(ProgressiveSelfDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.head = nn.Linear(3, 3)
+
+
+class ChangesStudent(ProgressiveSelfDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.student.register_buffer("mine", torch.zeros(3))
+
+
+class HasNoMean(ProgressiveSelfDistillation):
+    def loss(self, logits, *args):
+        return Loss(super().loss(logits, *args).total + 0 * logits.sum(1))
+
+
+class DividesByZero(ProgressiveSelfDistillation):
+    def loss(self, *args):
+        return Loss(super().loss(*args).total / 0)
+
+
+class RollsDice(ProgressiveSelfDistillation):
+    dice = count()
+
+    def loss(self, *args):
+        return Loss(super().loss(*args).total + next(self.dice))
+
+
+class StaysHalf(ProgressiveSelfDistillation):
+    def loss(self, logits, *args):
+        return Loss(super().loss(logits, *args).total.to(logits.dtype))
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake", "sentence"),
+    [
+        ("pskd", ForgetsHistory, "the loaded state must give the same losses"),
+        ("kd", ForgetsTeacher, "the loaded state must give the same losses"),
+        ("kd", TrainsTeacher, r"teacher\..* must not be trainable"),
+        ("kd", WakesTeacher, "wrong mode"),
+        ("pskd", NeverUsesHead, r"head\.weight must get a gradient"),
+        ("pskd", ChangesStudent, "the student must be the plain backbone"),
+        ("pskd", HasNoMean, "total must be a scalar"),
+        ("pskd", DividesByZero, "total must be finite"),
+        ("pskd", RollsDice, "the same seed must give the same loss"),
+        ("pskd", StaysHalf, "bfloat16, not float32"),
+    ],
+)
+def test_the_contract_catches(monkeypatch, name, mistake, sentence):
+    monkeypatch.setattr(f"kd.methods.{name}.METHOD", mistake)
+    with pytest.raises(AssertionError, match=sentence):
+        check_method(name, "resnet8")
+
+
+def test_the_contract_catches_a_term_that_holds_the_graph():
+    total = torch.zeros((), requires_grad=True) + 1
+    loss = Loss(total, {"loss_ce": total})
+    check_loss(loss)
+    loss.terms["loss_ce"] = total
+    with pytest.raises(AssertionError, match="loss_ce must be detached"):
+        check_loss(loss)

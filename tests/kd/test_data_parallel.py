@@ -1,0 +1,165 @@
+"""Several workers train as one worker does on the same batches, histories and all."""
+
+import multiprocessing
+import socket
+import warnings
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from kd import checkpoint
+from kd.config import OptimizerConfig, SplitConfig, TrainConfig
+from kd.data import open_dataset
+from kd.data.split import train_val
+from kd.teacher import load_teacher, train_teacher
+from kd.trainer import DivergedError, Place, Trainer
+
+CPU = torch.device("cpu")
+LOSSES = ("train_loss", "loss_cls", "loss_hier", "loss_kl", "loss_feat", "loss_his", "loss_stru")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """103 images: of batches of 24, the last holds 7, and 2 or 3 workers cannot share it."""
+    torch.set_num_threads(1)
+    return train_val(open_dataset("digits").train, SplitConfig(val_fraction=0.6, train_size=103))
+
+
+def config(method, **changes):
+    # A gentle rate: from a steep one, rounding alone leads two runs apart.
+    changes = {"optimizer": OptimizerConfig(lr=0.01)} | changes
+    return TrainConfig.paper(method, "resnet8", "digits", epochs=3, batch_size=24, **changes)
+
+
+def without_batch_statistics():
+    """Let BatchNorm use its running statistics, which no worker's own images change."""
+    _BatchNorm.forward = lambda self, x: F.batch_norm(
+        x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+    )
+
+
+def work(rank, world, port, task, *arguments):
+    torch.set_num_threads(1)
+    warnings.simplefilter("error", FutureWarning)
+    warnings.simplefilter("error", DeprecationWarning)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=60),
+    )
+    task(*arguments)
+    dist.destroy_process_group()
+
+
+def spawn(world, task, *arguments):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The server imports torch once for all tests.
+    multiprocessing.set_forkserver_preload(["kd.trainer", "kd.data.digits"])
+    mp.start_processes(
+        work, (world, port, task, *arguments), nprocs=world, start_method="forkserver"
+    )
+
+
+def train(settings, images, folder):
+    place = Place.local("cpu")
+    trainer = Trainer(settings, *images, place=place, teacher=load_teacher(settings, images[0]))
+
+    def keep_the_first(metrics, state):
+        if trainer.epoch == 1 and place.rank == 0:
+            checkpoint.save(state(), folder / "first.pt")
+
+    trainer.fit(keep_the_first)
+    torch.save(trainer.state(), folder / f"{place.rank}.pt")
+
+
+def train_all(runs, images, folder):
+    without_batch_statistics()
+    for settings in runs:
+        (folder / settings.method).mkdir(exist_ok=True)
+        train(settings, images, folder / settings.method)
+
+
+def alone(runs, images, folder):
+    """The same runs in this process, which keeps its BatchNorm."""
+    forward = _BatchNorm.forward
+    try:
+        train_all(runs, images, folder)
+    finally:
+        _BatchNorm.forward = forward
+
+
+def states(folder, world):
+    return [torch.load(folder / f"{rank}.pt") for rank in range(world)]
+
+
+def assert_close(ours, expected, tolerance, name):
+    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance, msg=lambda m: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_workers_train_as_one_worker_does(world, images, tmp_path):
+    """To 1e-5 in every weight and probability, 1e-4 in the losses, after 15 steps in float32."""
+    place, teacher = Place(device=CPU), tmp_path / "teacher.safetensors"
+    runs = [config(method) for method in ("lsskd", "dtskd", "pskd")]
+    runs.append(train_teacher(config("kd"), *images, teacher, place=place))
+    together = tmp_path / "together"
+    together.mkdir()
+    alone(runs, images, tmp_path)
+    spawn(world, train_all, runs, images, together)
+
+    for method in [settings.method for settings in runs]:
+        (expected,) = states(tmp_path / method, 1)
+        for state in states(together / method, world):
+            for name, tensor in expected["method"].items():
+                assert_close(state["method"][name], tensor, 1e-5, f"{method} {name}")
+            for ours, metrics in zip(state["history"], expected["history"], strict=True):
+                for name in set(LOSSES) & set(metrics):
+                    assert_close(ours[name], metrics[name], 1e-4, f"{method} {name}")
+                assert ours["val_acc"] == pytest.approx(metrics["val_acc"], abs=0.2)
+
+
+def go_on(settings, images, folder):
+    trainer = Trainer(settings, *images, place=Place.local("cpu"))
+    trainer.load_state(checkpoint.load(folder / "first.pt"))
+    trainer.fit()
+    torch.save(trainer.state(), folder / f"again-{trainer.place.rank}.pt")
+
+
+def break_and_go_on(settings, images, folder):
+    train(settings, images, folder)
+    dist.barrier()
+    go_on(settings, images, folder)
+
+
+def test_workers_agree_and_go_on_from_the_file_of_the_first_bit_for_bit(images, tmp_path):
+    spawn(2, break_and_go_on, config("lsskd"), images, tmp_path)
+    runs = [torch.load(tmp_path / name) for name in ("0.pt", "1.pt", "again-0.pt", "again-1.pt")]
+    for run in runs[1:]:
+        for name, tensor in runs[0]["method"].items():
+            assert torch.equal(run["method"][name], tensor), name
+        for ours, theirs in zip(run["history"], runs[0]["history"], strict=True):
+            scores = {name for name in ours if "seconds" not in name}
+            assert {k: ours[k] for k in scores} == {k: theirs[k] for k in scores}
+
+
+def diverge(settings, images, folder):
+    try:
+        Trainer(settings, *images, place=Place.local("cpu")).fit()
+    except DivergedError as error:
+        (folder / f"{dist.get_rank()}").write_text(str(error.epoch))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_of_all_workers(images, tmp_path):
+    wild = replace(config("ce"), optimizer=OptimizerConfig(lr=1e12))
+    spawn(2, diverge, wild, images, tmp_path)
+    assert (tmp_path / "0").read_text() == (tmp_path / "1").read_text()

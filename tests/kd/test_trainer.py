@@ -1,0 +1,111 @@
+"""The training loop on real images: it learns, it is deterministic, and it can be continued."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from kd import checkpoint
+from kd.config import OptimizerConfig, SplitConfig, TrainConfig
+from kd.data import open_dataset
+from kd.data.split import train_val
+from kd.errors import UserError
+from kd.hyperparameters import method_names
+from kd.teacher import load_teacher, train_teacher
+from kd.trainer import DivergedError, Place, Trainer
+
+CPU = Place(device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    torch.set_num_threads(1)
+    return train_val(open_dataset("digits").train, SplitConfig(val_fraction=0.6, train_size=100))
+
+
+def config(method, **changes):
+    return TrainConfig.paper(method, "resnet8", "digits", epochs=3, batch_size=25, **changes)
+
+
+def with_teacher(settings, images, folder):
+    if not settings.needs_teacher:
+        return settings
+    return train_teacher(settings, *images, folder / "teacher.safetensors", place=CPU)
+
+
+def trainer(settings, images):
+    return Trainer(settings, *images, place=CPU, teacher=load_teacher(settings, images[0]))
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_a_run_continued_from_a_file_ends_bit_for_bit_like_the_unbroken_one(
+    method, images, tmp_path
+):
+    settings = with_teacher(config(method), images, tmp_path)
+    unbroken = trainer(settings, images)
+    unbroken.fit()
+
+    first = trainer(settings, images)
+    first.run_epoch()
+    checkpoint.save(first.state(), tmp_path / "checkpoint.pt")
+    second = trainer(settings, images)
+    second.load_state(checkpoint.load(tmp_path / "checkpoint.pt"))
+    second.fit()
+
+    expected, got = unbroken.state(), second.state()
+    for name, tensor in expected["method"].items():
+        assert torch.equal(tensor, got["method"][name]), name
+    scores = ("epoch", "train_loss", "val_acc", "val_acc5", "val_ece", "val_nll", "lr")
+    for a, b in zip(unbroken.history, second.history, strict=True):
+        assert {k: a[k] for k in scores} == {k: b[k] for k in scores}
+
+
+def test_training_learns_real_digits(images):
+    metrics = trainer(replace(config("ce"), epochs=15), images).fit()
+    assert metrics["val_acc"] > 60
+    assert metrics["epoch"] == 15
+
+
+def test_reports_come_after_every_epoch_with_a_state_that_can_be_saved(images, tmp_path):
+    told = []
+
+    def report(metrics, state):
+        checkpoint.save(state(), tmp_path / "c.pt")
+        told.append((metrics["epoch"], checkpoint.load(tmp_path / "c.pt")["epoch"]))
+
+    trainer(config("ce"), images).fit(report)
+    assert told == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_its_epoch(images):
+    wild = config("ce", optimizer=OptimizerConfig(lr=1e12))
+    with pytest.raises(DivergedError, match=r"epoch [12]"):
+        trainer(wild, images).fit()
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(images):
+    state = trainer(config("ce"), images).state()
+    with pytest.raises(UserError, match="another configuration"):
+        trainer(config("ce", seed=1), images).load_state(state)
+
+
+def test_a_teacher_that_does_not_fit_the_data_is_refused(images, tmp_path):
+    settings = with_teacher(config("kd"), images, tmp_path)
+    colour = replace(images[0], images=images[0].images.repeat(3, axis=1))
+    with pytest.raises(UserError, match="image channels"):
+        load_teacher(settings, colour)
+    (tmp_path / "damaged.safetensors").write_bytes(b"no weights")
+    damaged = replace(
+        settings, teacher=replace(settings.teacher, weights=str(tmp_path / "damaged.safetensors"))
+    )
+    with pytest.raises(UserError, match="no network"):
+        load_teacher(damaged, images[0])
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "c.pt"
+    checkpoint.save({"epoch": 1}, path)
+    with pytest.raises((AttributeError, TypeError, ValueError)):
+        checkpoint.save({"epoch": (i for i in range(3))}, path)
+    assert checkpoint.load(path) == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]

@@ -1,0 +1,245 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow_store import empty_store
+
+from kd.config import SplitConfig, TrainConfig
+from kd.errors import UserError
+from tuning import best_config
+from tuning.best import Flags, find_best, show
+from tuning.protocol import cell_name, dataset_identity, protocol
+from tuning.registry import Best, champion, promote, read_all
+from tuning.runs import SweepRuns
+from tuning.store import Store
+from tuning.trials import TrialRecord
+
+CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=9)
+CELL = "lsskd.resnet8.digits"
+
+
+def tuned(alpha: float, **changes: object) -> TrainConfig:
+    return replace(CONFIG, kd=replace(CONFIG.kd, alpha=alpha), **changes)
+
+
+def crown(
+    store: Store, config: TrainConfig, score: float, sweep: str = "a", trial: int = 0
+) -> Best:
+    """Promote a trial after its run was written, as a sweep does."""
+    cell = cell_name(config.method, config.backbone, config.dataset)
+    runs = SweepRuns(store, cell, sweep, protocol={}, params={})
+    runs.start(TrialRecord(number=trial, config=config.to_dict()))
+    return promote(
+        store,
+        config,
+        score=score,
+        protocol=protocol(config),
+        sweep=sweep,
+        trial=trial,
+        trials=4,
+    )
+
+
+def alias(store: Store) -> str:
+    version: str = store.connect().get_model_version_by_alias(CELL, "champion").tags["kd.sweep"]
+    return version
+
+
+def test_the_better_score_wins(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    for sweep, alpha, score, holder in (
+        ("first", 0.1, 80.0, "first"),
+        ("worse", 0.2, 79.0, "first"),
+        ("equal", 0.3, 80.0, "first"),
+        ("better", 0.4, 81.5, "better"),
+    ):
+        assert crown(store, tuned(alpha), score, sweep).sweep == holder
+        assert alias(store) == holder
+    assert best_config("lsskd", "resnet8", "digits", storage=tmp_path) == tuned(0.4)
+    crown(store, tuned(0.4), 81.5, "better")
+    assert len(read_all(store)) == 4
+
+
+def test_scores_compare_under_equal_protocols_only(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    crown(store, tuned(0.1, epochs=30), 70.0, "long")
+    crown(store, tuned(0.2), 90.0, "short")
+    assert alias(store) == "long"
+    few = tuned(0.3, epochs=30, split=SplitConfig(train_size=100))
+    assert crown(store, few, 10.0, "few images").sweep == "few images"
+    best = find_best("lsskd", "resnet8", "digits", store)
+    assert best.sweep == "few images"
+    assert find_best("lsskd", "resnet8", "digits", store, epochs=9).sweep == "short"
+    crown(store, tuned(0.4, epochs=30), 69.0, "long, worse, latest")
+    assert find_best("lsskd", "resnet8", "digits", store).sweep == "long"
+
+
+def test_the_champion_follows_from_the_versions_in_any_order() -> None:
+    def version(number: int, epochs: int, score: float) -> Best:
+        return Best(
+            cell=CELL,
+            version=number,
+            created=0,
+            score=score,
+            sweep="",
+            trial=0,
+            trials=1,
+            confirmed="",
+            protocol=(("epochs", str(epochs)),),
+            config=tuned(0.5, epochs=epochs),
+        )
+
+    versions = [version(1, 9, 99.0), version(2, 30, 60.0), version(3, 30, 61.0)]
+    assert champion(versions) == champion(versions[::-1]) == versions[2]
+
+
+def test_two_processes_promote_at_once(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+import mlflow
+from test_best import crown, tuned
+from tuning.store import Store
+storage, me = Path(sys.argv[1]), int(sys.argv[2])
+store = Store.at(storage)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(4):
+    score = 50.0 + 2 * number + me
+    crown(store, tuned(score / 100), score, f"sweep{me}", number)
+"""
+    (tmp_path / "script.py").write_text(script)
+    here = Path(__file__)
+    environment = os.environ | {"PYTHONPATH": f"{here.parents[2]}{os.pathsep}{here.parent}"}
+    # The database is new too: the two make it at once.
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(me)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for me in (0, 1)
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in started:
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors
+    finally:
+        for process in started:
+            process.kill()
+    store = Store.at(tmp_path)
+    assert len(read_all(store)) == 8
+    assert find_best("lsskd", "resnet8", "digits", store).score == 57.0
+    assert alias(store) == "sweep1"
+    assert best_config("lsskd", "resnet8", "digits", storage=tmp_path) == tuned(0.57)
+
+
+def test_a_half_written_artifact_does_no_harm(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    crown(store, CONFIG, 80.0)
+    (artifact,) = (tmp_path / "mlflow-artifacts").glob("**/best_config.yaml")
+    assert TrainConfig.load(artifact) == CONFIG
+    artifact.write_text(artifact.read_text()[:40])
+    assert best_config("lsskd", "resnet8", "digits", storage=tmp_path) == CONFIG
+
+
+def test_reading_needs_neither_ray_nor_torch_nor_a_second_mlflow(tmp_path: Path) -> None:
+    crown(empty_store(tmp_path), CONFIG, 80.0)
+    # The folder may be taken elsewhere.
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    script = (
+        "import sys; from tuning import best_config;"
+        f"print(best_config('lsskd', 'resnet8', 'digits', storage={str(moved)!r}).to_yaml());"
+        "heavy = {'ray', 'torch', 'mlflow', 'optuna'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == CONFIG.to_yaml().strip()
+
+
+def test_what_is_kept_beside_the_store_is_never_stale_or_trusted_blindly(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    crown(store, tuned(0.1), 80.0)
+    kept = tmp_path / "mlflow.best.json"
+    before = kept.read_text()
+    crown(store, tuned(0.2), 81.0, "b")
+    for text in (before, "{", "[]", '{"stamp": 1}'):
+        kept.write_text(text)
+        assert best_config("lsskd", "resnet8", "digits", storage=tmp_path) == tuned(0.2)
+
+
+def test_the_table_and_the_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = empty_store(tmp_path)
+    crown(store, tuned(0.1), 80.0, "short")
+    crown(store, tuned(0.2, epochs=30), 70.0, "long")
+    show(Flags(storage=tmp_path))
+    table = capsys.readouterr().out
+    assert "80.00 *" in table
+    assert "70.00 " in table
+    assert "do not compare" in table
+    show(Flags(method="lsskd", backbone="resnet8", dataset="digits", storage=tmp_path))
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert TrainConfig.load(printed) == tuned(0.2, epochs=30)
+
+
+@pytest.mark.parametrize(
+    ("cell", "complaint"),
+    [
+        (("lskd", "resnet8", "digits"), "did you mean 'lsskd'"),
+        (("lsskd", "resnet9", "digits"), "did you mean 'resnet8'"),
+        (("lsskd", "resnet8", "digit"), "did you mean 'lsskd.resnet8.digits'"),
+    ],
+)
+def test_unknown_names_are_one_sentence(
+    tmp_path: Path, cell: tuple[str, str, str], complaint: str
+) -> None:
+    crown(empty_store(tmp_path), CONFIG, 80.0)
+    with pytest.raises(UserError, match=complaint):
+        best_config(*cell, storage=tmp_path)
+
+
+def test_an_empty_store_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"tuning.search kd --backbone resnet8 --dataset digits"):
+        best_config("kd", "resnet8", "digits", storage=tmp_path)
+    with pytest.raises(UserError, match="no best configuration yet"):
+        show(Flags(storage=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_that_mlflow_never_saw_is_not_promoted(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run gone/3"):
+        promote(
+            empty_store(tmp_path),
+            CONFIG,
+            score=1,
+            protocol=protocol(CONFIG),
+            sweep="gone",
+            trial=3,
+            trials=4,
+        )
+
+
+def test_a_folder_of_images_is_known_by_what_it_holds(tmp_path: Path) -> None:
+    one, same, other = tmp_path / "a" / "mini", tmp_path / "b" / "mini", tmp_path / "c" / "mini"
+    for folder, text in ((one, "x"), (same, "x"), (other, "y")):
+        folder.mkdir(parents=True)
+        (folder / "train.parquet").write_text(text)
+    names = [f"parquet:{folder}" for folder in (one, same, other)]
+    assert {cell_name("kd", "resnet8", name) for name in names} == {"kd.resnet8.parquet-mini"}
+    assert dataset_identity(names[0]) == dataset_identity(names[1]) != dataset_identity(names[2])
+    assert dataset_identity("cifar100") == "cifar100"

@@ -1,0 +1,200 @@
+"""Exports given to the projects that they are for: their own loaders, losses and schedules."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from kd.config import OptimizerConfig, TrainConfig
+from kd.hyperparameters import method_names
+from kd.losses import cross_entropy, distillation_kl
+from kd.schedule import learning_rate
+from tuning.exporters import export
+
+REASON = "{0} is not installed; pip install -e '.[dev]' brings it."
+
+
+def package(name: str) -> Any:
+    return pytest.importorskip(name, reason=REASON.format(name.partition(".")[0]))
+
+
+def paper(method: str, **changes: Any) -> TrainConfig:
+    return TrainConfig.paper(method, "resnet20", "cifar100", **changes)
+
+
+# -- the same loss ----------------------------------------------------------------------------
+
+
+class Says(nn.Module):
+    """A network that says the same of every image."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+        self.num_classes, self.in_chans = logits.shape[1], 3
+        self.pretrained_cfg = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+        self.default_cfg = self.pretrained_cfg
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits
+
+
+def torchdistill_loss(text: str, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    package("torchdistill.losses")
+    from torchdistill.losses import high_level, mid_level  # noqa: F401
+    from torchdistill.losses.registry import get_high_level_loss
+
+    criterion = get_high_level_loss(yaml.safe_load(text)["train"]["criterion"])
+    outputs = {
+        "student": {".": {"output": student}},
+        "teacher": {".": {"output": teacher}},
+    }
+    loss: Tensor = criterion(outputs, {}, labels)
+    return loss
+
+
+def timm_loss(text: str, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    package("timm.task")
+    from timm.task import LogitDistillationTask
+
+    options = yaml.safe_load(text)
+    task = LogitDistillationTask(
+        Says(student),
+        Says(teacher),
+        criterion=nn.CrossEntropyLoss(label_smoothing=options["smoothing"]),
+        distill_loss_weight=options["distill_loss_weight"],
+        task_loss_weight=options["task_loss_weight"],
+        temperature=options["kd_temperature"],
+        dtype=torch.float64,
+        verbose=False,
+    )
+    loss: Tensor = task(torch.zeros(len(labels), 3, 4, 4), labels)["loss"]
+    return loss
+
+
+LOSSES = {"torchdistill": torchdistill_loss, "timm": timm_loss}
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.83, 1.0])
+@pytest.mark.parametrize("target", sorted(LOSSES))
+def test_its_own_loss_is_ours(target: str, alpha: float) -> None:
+    config = paper("kd")
+    config = replace(config, kd=replace(config.kd, alpha=alpha, temperature=3.0))
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 8, 10, generator=generator, dtype=torch.float64)
+    labels = torch.arange(8)
+    hard = cross_entropy(student, labels).mean()
+    soft = distillation_kl(student, teacher, 3.0).mean()
+    ours = (1 - alpha) * hard + alpha * 3.0**2 * soft
+    theirs = LOSSES[target](export(config, target), student, teacher, labels)
+    torch.testing.assert_close(theirs, ours, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_torchdistill_smooths_labels_as_we_do(smoothing: float) -> None:
+    config = paper("ce")
+    config = replace(config, kd=replace(config.kd, label_smoothing=smoothing))
+    student, labels = torch.randn(8, 10, dtype=torch.float64), torch.arange(8)
+    theirs = torchdistill_loss(export(config, "torchdistill"), student, student, labels)
+    torch.testing.assert_close(theirs, cross_entropy(student, labels, smoothing).mean())
+
+
+# -- the same schedule ------------------------------------------------------------------------
+
+
+def torchdistill_rates(tree: Any, epochs: int) -> list[float]:
+    package("torchdistill.optim")
+    from torchdistill.optim.registry import get_optimizer, get_scheduler
+
+    train = tree["train"]
+    optimizer = get_optimizer(
+        nn.Linear(1, 1), train["optimizer"]["key"], **train["optimizer"]["kwargs"]
+    )
+    scheduler = get_scheduler(optimizer, train["scheduler"]["key"], **train["scheduler"]["kwargs"])
+    rates = []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def timm_rates(tree: Any, epochs: int) -> list[float]:
+    package("timm.scheduler")
+    from timm.optim import create_optimizer_v2
+    from timm.scheduler import create_scheduler
+
+    optimizer = create_optimizer_v2(
+        nn.Linear(1, 1), opt=tree["opt"], lr=tree["lr"], momentum=tree["momentum"]
+    )
+    arguments = {
+        **{"warmup_lr": 1e-5, "cooldown_epochs": 0, "min_lr": 0.0, "patience_epochs": 10},
+        **{"decay_epochs": 90, "warmup_prefix": False, "lr_noise": None},
+        **tree,
+    }
+    scheduler, count = create_scheduler(SimpleNamespace(**arguments), optimizer)
+    assert count == epochs
+    rates = []
+    for epoch in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(epoch + 1)
+    return rates
+
+
+RATES = {"torchdistill": torchdistill_rates, "timm": timm_rates}
+
+
+@pytest.mark.parametrize("epochs", [9, 37, 300])
+@pytest.mark.parametrize("target", sorted(RATES))
+def test_its_own_schedule_is_ours(target: str, epochs: int) -> None:
+    schedule = OptimizerConfig(milestones=(0.34, 0.62), gamma=0.2)
+    tree = yaml.safe_load(export(paper("ce", epochs=epochs, optimizer=schedule), target))
+    ours = [learning_rate(schedule, epoch, epochs) for epoch in range(epochs)]
+    assert RATES[target](tree, epochs) == pytest.approx(ours, rel=1e-12)
+
+
+# -- its own loader ---------------------------------------------------------------------------
+
+
+def test_yacs_takes_what_mdistiller_is_given() -> None:
+    package("yacs")
+    from yacs.config import CfgNode
+
+    # The keys and the types of mdistiller/engine/cfg.py; yacs refuses any other.
+    defaults = {
+        "DATASET": {"TYPE": "cifar100", "NUM_WORKERS": 2},
+        "DISTILLER": {"TYPE": "NONE", "TEACHER": "ResNet50", "STUDENT": "resnet32"},
+        "SOLVER": {
+            "TRAINER": "base",
+            "BATCH_SIZE": 64,
+            "EPOCHS": 240,
+            "LR": 0.05,
+            "LR_DECAY_STAGES": [150, 180, 210],
+            "LR_DECAY_RATE": 0.1,
+            "WEIGHT_DECAY": 0.0001,
+            "MOMENTUM": 0.9,
+            "TYPE": "SGD",
+        },
+        "KD": {"TEMPERATURE": 4, "LOSS": {"CE_WEIGHT": 0.1, "KD_WEIGHT": 0.9}},
+    }
+    config = replace(paper("kd"), batch_size=96)
+    cfg = CfgNode(defaults)
+    cfg.merge_from_other_cfg(CfgNode.load_cfg(export(config, "mdistiller")))
+    assert (cfg.DISTILLER.TYPE, cfg.DISTILLER.STUDENT) == ("KD", "resnet20")
+    assert cfg.SOLVER.BATCH_SIZE == 96
+    assert cfg.KD.TEMPERATURE == 4
+    assert cfg.KD.LOSS.KD_WEIGHT == 0.9
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_omegaconf_reads_what_hydra_is_given(method: str) -> None:
+    package("omegaconf")
+    from omegaconf import OmegaConf
+
+    config = paper(method)
+    read = OmegaConf.to_container(OmegaConf.create(export(config, "hydra")))
+    assert TrainConfig.from_dict(read) == config

@@ -1,0 +1,98 @@
+"""What becomes of a sweep whose trials lose a process, a machine, or their temper."""
+
+import errno
+from dataclasses import replace
+from threading import Timer
+
+import pytest
+from small_cluster import Spy, cluster, kill, search, starts_a_cluster
+
+from kd import checkpoint
+from kd.config import TeacherConfig, TrainConfig
+from tuning.trial import patiently
+
+CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=15, batch_size=30)
+NOWHERE = TeacherConfig(weights="nowhere.safetensors")
+
+
+def once_after(epoch, act):
+    """An act for a `Spy`: it happens when the first trial has told of that epoch."""
+    done = []
+
+    def on_report(report):
+        if (report["trial"], report["epoch"]) == (0, epoch) and not done:
+            done.append(True)
+            act()
+
+    return on_report
+
+
+def check_that_nothing_was_lost(records, spy, epochs):
+    """Every trial has its whole curve, and no epoch that was told of was trained again."""
+    for number, record in records.items():
+        assert record.state == "completed", record.reason
+        assert sorted(record.curve) == list(range(1, epochs + 1))
+        for epoch in record.curve:
+            assert len(spy.times(number, epoch)) <= 1, f"epoch {epoch} was trained twice"
+
+
+@starts_a_cluster
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("workers", "process"), [(1, "ImplicitFunc"), (2, "RayTrainWorker")])
+def test_a_killed_process_goes_on_after_its_last_epoch(workers, process, tmp_path):
+    spy = Spy(act=once_after(3, lambda: kill(process)))
+    with cluster([2]) as made:
+        records = search(made, tmp_path, CE, 1, workers=workers, spy=spy)
+    told = [report["epoch"] for report in spy.reports]
+    assert len(told) > CE.epochs, "it told of its epochs again, so it did begin again"
+    check_that_nothing_was_lost(records, spy, CE.epochs)
+
+
+@starts_a_cluster
+@pytest.mark.timeout(900)
+def test_a_lost_machine_moves_its_trial_to_another(tmp_path):
+    with cluster([0, 1]) as made:
+
+        def lose_a_machine():
+            (first,) = made.worker_nodes
+            made.add_node(num_cpus=1, object_store_memory=100 * 2**20, memory=2**30)
+            made.remove_node(first, allow_graceful=False)
+
+        spy = Spy(act=once_after(3, lose_a_machine))
+        records = search(made, tmp_path, CE, 1, workers=1, spy=spy)
+    check_that_nothing_was_lost(records, spy, CE.epochs)
+
+
+@starts_a_cluster
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_fails_its_trial_with_a_sentence_and_the_next_one_begins(workers, tmp_path):
+    lost = replace(
+        TrainConfig.paper("kd", "resnet8", "digits", epochs=2, batch_size=30), teacher=NOWHERE
+    )
+    with cluster([2]) as made:
+        records = search(made, tmp_path, lost, 3, workers=workers, spy=Spy())
+    assert sorted(records) == [0, 1, 2]
+    for record in records.values():
+        assert record.state == "failed"
+        assert "nowhere.safetensors" in record.reason, "a crash would have been tried again"
+
+
+def test_a_storage_that_fails_for_a_while_is_tried_again(tmp_path):
+    folder = tmp_path / "storage"
+    folder.write_text("where the folder should be is a file, for now")
+    Timer(0.5, folder.unlink).start()
+    patiently(lambda: checkpoint.save({"epoch": 1}, folder / "c.pt"))
+    assert checkpoint.load(folder / "c.pt") == {"epoch": 1}
+
+
+def test_a_full_disk_is_told_at_once():
+    tries = []
+
+    def full():
+        tries.append(True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        patiently(full)
+    assert len(tries) == 1

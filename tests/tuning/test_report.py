@@ -1,0 +1,385 @@
+"""What a sweep leaves to be read: sentences, pictures, Parquet, the HTML report, comparisons."""
+
+import dataclasses
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import optuna
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from rich.console import Console
+from synthetic import START, sweep_result, sweep_settings
+
+from kd.errors import UserError
+from tuning.compare import check_comparable, table
+from tuning.importance import importance
+from tuning.page import render
+from tuning.pictures import draw, limits
+from tuning.report import STUDY, load_result, main, write_parquet
+from tuning.result import SweepResult, duration, text, value_at
+from tuning.study import open_study
+from tuning.summary import print_summary
+from tuning.trials import TrialRecord
+
+
+def failed(result: SweepResult) -> SweepResult:
+    for trial in result.trials:
+        trial.state, trial.reason = "failed", "out of memory <b>&"
+        trial.curve = {1: 20.0} if trial.number % 2 else {}
+    return result
+
+
+def empty(result: SweepResult) -> SweepResult:
+    return dataclasses.replace(result, trials=[])
+
+
+def diverged_first(result: SweepResult) -> SweepResult:
+    assert result.default
+    result.default.state, result.default.curve = "failed", {1: 0.0}
+    return result
+
+
+def unfinished(result: SweepResult) -> SweepResult:
+    for trial in result.trials[-3:]:
+        trial.state, trial.ended = "running", None
+    return result
+
+
+CASES = {
+    "usual": lambda folder: sweep_result(folder),
+    "one trial": lambda folder: sweep_result(folder, trials=1),
+    "one epoch": lambda folder: sweep_result(folder, trials=12, epochs=1),
+    "many": lambda folder: sweep_result(folder, trials=40, epochs=40),
+    "all failed": lambda folder: failed(sweep_result(folder)),
+    "none": lambda folder: empty(sweep_result(folder)),
+    "the default diverged": lambda folder: diverged_first(sweep_result(folder)),
+    "interrupted": lambda folder: unfinished(sweep_result(folder)),
+}
+
+
+@pytest.fixture(params=CASES)
+def result(request: pytest.FixtureRequest, tmp_path: Path) -> SweepResult:
+    (tmp_path / "a-sweep").mkdir()
+    case: SweepResult = CASES[request.param](tmp_path / "a-sweep")
+    return case
+
+
+def said(result: SweepResult, *, interrupted: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    print_summary(result, console, interrupted=interrupted)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+# -- numbers ----------------------------------------------------------------------------------
+
+
+def hand_made(folder: Path) -> SweepResult:
+    """Scores 80, 85, 83 after 60, 120 and 180 s; a fourth trial stopped at epoch 3 of 9."""
+    result = sweep_result(folder, trials=4)
+    for trial, score in zip(result.trials, (80.0, 85.0, 83.0, 50.0), strict=True):
+        trial.state = "completed"
+        trial.curve = dict.fromkeys(range(1, 10), score)
+        trial.started, trial.ended = START, START + 60 * (trial.number + 1)
+    result.trials[3].state, result.trials[3].curve = "stopped", {1: 40.0, 2: 45.0, 3: 50.0}
+    return result
+
+
+def test_numbers_of_a_sweep(tmp_path: Path) -> None:
+    result = hand_made(tmp_path / "s")
+    assert result.best is result.trials[1]
+    assert result.gain == 5.0
+    assert result.epochs_spent == 30
+    assert result.epochs_saved == 6
+    assert result.seconds == 240
+    assert result.trial_seconds == 60 + 120 + 180 + 240
+    assert result.best_over_minutes() == [(1.0, 80.0), (2.0, 85.0)]
+    assert result.best_over_epochs() == [(9.0, 80.0), (18.0, 85.0)]
+    # sqrt(0.9 · 0.1 / 599) is 1.2257 %.
+    assert result.standard_error(90.0) == pytest.approx(1.2257, abs=1e-4)
+
+
+def test_values_are_found_and_written_as_people_read_them() -> None:
+    config = {"kd": {"lambda_b": [3.0, 1.0]}, "optimizer": {"lr": 0.012345}}
+    assert value_at(config, "kd.lambda_b.0") == 3.0
+    assert value_at(config, "kd.lambda_b.2") is None
+    assert value_at(config, "kd.tau.x") is None
+    assert text(value_at(config, "optimizer.lr")) == "0.0123"
+    assert text(3) == "3"
+    assert [duration(s) for s in (59.4, 245, 12_000)] == ["59 s", "4 min 05 s", "3 h 20 min"]
+
+
+# -- the summary ------------------------------------------------------------------------------
+
+
+def test_summary_compares_with_the_default(tmp_path: Path) -> None:
+    out = said(hand_made(tmp_path / "s"))
+    assert "Best of 4 trials: 85.00 % val accuracy, +5.00 points on the paper's default." in out
+    assert "Val holds 599 images: one standard error of an accuracy is 1.46 points" in out
+    assert "3.4 times" in out
+    assert "stopping 1 trial early saved 6 epochs (17 %)" in out
+    assert f"python -m kd.train {tmp_path / 's' / 'best_config.yaml'}\n" in out
+    assert "--resume" not in out
+
+
+def test_summary_doubts_a_gain_within_the_standard_error(tmp_path: Path) -> None:
+    result = hand_made(tmp_path / "s")
+    result.trials[1].curve[9] = 83.1
+    result.trials[0].curve[9] = 82.5
+    assert "may be chance" in said(result)
+
+
+def test_summary_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual = hand_made(tmp_path / "runs" / "s")
+    assert "python -m tuning.search --resume s\n" in said(usual, interrupted=True)
+    elsewhere = hand_made(tmp_path / "big" / "s")
+    assert "--resume s --storage big\n" in said(elsewhere, interrupted=True)
+
+
+def test_summary_says_plainly_that_nothing_completed(tmp_path: Path) -> None:
+    out = said(failed(sweep_result(tmp_path / "s")))
+    assert "No trial of s completed" in out
+    assert "out of memory <b>&" in out
+    assert "kd.train" not in out
+
+
+def test_summary_of_every_case_names_the_folder(result: SweepResult) -> None:
+    out = said(result, interrupted=True)
+    assert str(result.sweep.folder) in out.replace("\n", "")
+    assert "None" not in out
+    assert "nan" not in out
+
+
+# -- pictures and Parquet ---------------------------------------------------------------------
+
+
+def test_picture_is_drawn(result: SweepResult) -> None:
+    path = result.sweep.folder / "curves.png"
+    draw(result, path)
+    with Image.open(path) as image:
+        assert image.size == (1600, 700)
+        assert len(set(image.convert("L").resize((160, 70)).tobytes())) > 3
+
+
+def test_one_bad_epoch_does_not_flatten_the_picture(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s", trials=40)
+    low, high = limits(result)
+    result.trials[1].curve[2] = 1.0
+    assert limits(result)[0] > 40
+    assert low < 60 < 90 < high
+
+
+def test_parquet_holds_every_trial_and_epoch(result: SweepResult) -> None:
+    write_parquet(result)
+    trials = pq.read_table(result.sweep.folder / "trials.parquet").to_pylist()
+    curves = pq.read_table(result.sweep.folder / "curves.parquet").to_pylist()
+    assert [(row["trial"], row["state"], row["val_acc"]) for row in trials] == [
+        (trial.number, trial.state, trial.score) for trial in result.trials
+    ]
+    for row, trial in zip(trials, result.trials, strict=True):
+        assert row["kd.alpha"] == trial.config["kd"]["alpha"]
+        assert row["optimizer.lr"] == trial.config["optimizer"]["lr"]
+    assert [(row["trial"], row["epoch"], row["val_acc"]) for row in curves] == [
+        (trial.number, epoch, trial.curve[epoch])
+        for trial in result.trials
+        for epoch in sorted(trial.curve)
+    ]
+
+
+# -- importance -------------------------------------------------------------------------------
+
+
+def test_importance_finds_what_matters(tmp_path: Path) -> None:
+    found = importance(sweep_result(tmp_path / "s", trials=75, stopping=False))
+    assert found is not None
+    assert (found.epoch, found.n) == (9, 70)
+    matters = {"kd.alpha", "kd.temperature", "optimizer.lr"}
+    assert {share.name for share in found.shares[:3]} == matters
+    assert sum(share.share for share in found.shares) == pytest.approx(1)
+    assert all(share.low <= share.share <= share.high for share in found.shares[:3])
+
+
+def test_importance_of_few_trials_is_not_told(tmp_path: Path) -> None:
+    assert importance(sweep_result(tmp_path / "s", trials=9)) is None
+
+
+def test_importance_compares_at_one_epoch_that_enough_trials_reached(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s", trials=16)
+    found = importance(result)
+    assert found is not None
+    assert found.n == sum(found.epoch in t.curve and t.state != "failed" for t in result.trials)
+    assert found.n == 15
+
+
+# -- the page ---------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed, and collects what could reach for the network."""
+
+    VOID = ("meta", "link")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_alone(result: SweepResult) -> None:
+    page = render(result)
+    parsed = Page(page)
+    assert parsed.addresses == ["data:,"]
+    assert not {"script", "img", "iframe"} & set(parsed.tags)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "<b>" not in page
+    assert "nan" not in page
+    charts = parsed.tags.count("svg")
+    searched = len(result.sweep.searched)
+    # Curves always; then two courses, a slice of each, six pairs, the parallel axes, importance.
+    weighed = "Importance of each hyperparameter" in page
+    assert charts == (1 + 2 + searched + 6 + 1 + weighed if result.best else 1)
+
+
+def test_page_lists_every_trial_with_its_reason(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    page = render(result)
+    for trial in result.of("stopped", "failed"):
+        assert f"<td>{trial.reason}</td>" in page
+    assert page.count("<tr") >= 16
+
+
+# -- the command ------------------------------------------------------------------------------
+
+
+def keep(result: SweepResult, seed: int = 0) -> None:
+    """Leave the folder of a sweep behind, as a search with this training seed does."""
+    sweep = result.sweep
+    settings = sweep_settings(sweep.folder, sweep.trials, sweep.epochs)
+    settings = dataclasses.replace(settings, base=dataclasses.replace(settings.base, seed=seed))
+    settings.save()
+    states = {"completed": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
+    with open_study(sweep.folder / STUDY, "search", create=True) as study:
+        study.set_user_attr("val_size", sweep.val_size)
+        study.set_user_attr("slots", sweep.slots)
+        for trial in result.trials:
+            config = trial.config | {"seed": seed}
+            study.add_trial(
+                optuna.create_trial(
+                    state=optuna.trial.TrialState[states[trial.state]],
+                    value=trial.score if trial.state == "completed" else None,
+                    intermediate_values=trial.curve,
+                    user_attrs={
+                        "config": config,
+                        "metrics": trial.metrics,
+                        "reason": trial.reason,
+                    },
+                )
+            )
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_report_is_written_again_from_the_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = sweep_result(tmp_path / "lsskd-one")
+    keep(result)
+    assert run("lsskd-one", "--storage", str(tmp_path)) == 0
+    for name in ("report.html", "curves.png", "trials.parquet", "curves.parquet"):
+        assert (result.sweep.folder / name).stat().st_size > 1000
+    again = load_result(tmp_path, "lsskd-one")
+    assert again.sweep == result.sweep
+
+    def told(trials: SweepResult) -> list[tuple[int, str, dict[int, float], str]]:
+        return [(t.number, t.state, t.curve, t.reason) for t in trials.trials]
+
+    assert told(again) == told(result)
+    assert "Best of 16 trials" in capsys.readouterr().out
+
+
+def test_report_offers_the_nearest_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep(sweep_result(tmp_path / "lsskd-one", trials=2))
+    assert run("lsskd-onr", "--storage", str(tmp_path)) == 2
+    assert "did you mean 'lsskd-one'?" in capsys.readouterr().err
+    assert run("--storage", str(tmp_path)) == 2
+    assert "Which sweep?" in capsys.readouterr().err
+
+
+def test_sweeps_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep(sweep_result(tmp_path / "one"))
+    keep(sweep_result(tmp_path / "two", seed=1))
+    assert run("one", "two", "--storage", str(tmp_path)) == 0
+    page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    parsed = Page(page)
+    assert parsed.tags.count("svg") == 3
+    assert "one" in page
+    assert "two" in page
+    assert "| lsskd, tuned |" in capsys.readouterr().out
+
+
+def test_sweeps_under_other_protocols_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(sweep_result(tmp_path / "one"))
+    keep(sweep_result(tmp_path / "two"), seed=5)
+    assert run("one", "two", "--storage", str(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: one has seed 0 and two has 5; ")
+    assert not (tmp_path / "comparison.html").exists()
+
+
+def test_a_sweep_without_trials_is_not_compared(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no trial yet"):
+        check_comparable([empty(sweep_result(tmp_path / "one"))])
+
+
+def on_backbone(result: SweepResult, backbone: str, scores: dict[int, float]) -> SweepResult:
+    trials = [
+        TrialRecord(number=n, config=result.trials[0].config, state="completed", curve={9: score})
+        for n, score in scores.items()
+    ]
+    return SweepResult(dataclasses.replace(result.sweep, backbone=backbone), trials)
+
+
+def test_tables_have_the_form_of_the_papers(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s", trials=1)
+    results = [
+        on_backbone(result, "resnet8", {0: 80.0, 1: 82.0}),
+        on_backbone(result, "wrn_16_2", {0: 90.0}),
+        on_backbone(result, "resnet8", {0: 80.0, 1: 81.0}),
+    ]
+    assert table(results, "markdown").splitlines() == [
+        "| val accuracy (%), digits | resnet8 | wrn_16_2 |",
+        "| --- | ---: | ---: |",
+        "| lsskd, paper's default | 80.00 ± 1.63 | **90.00** ± 1.23 |",
+        "| lsskd, tuned | **82.00** ± 1.57 | **90.00** ± 1.23 |",
+    ]
+    latex = table(results, "latex").splitlines()
+    assert latex[0] == r"\begin{tabular}{lcc}"
+    assert latex[2] == r"val accuracy (\%), digits & resnet8 & wrn\_16\_2 \\"
+    assert latex[5] == r"lsskd, tuned & $\mathbf{82.00} \pm 1.57$ & $\mathbf{90.00} \pm 1.23$ \\"

@@ -1,0 +1,272 @@
+"""Whole sweeps, as a person runs them: through Ray, Optuna and MLflow, and read back from all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from kd.backbones import build_backbone
+from kd.config import TrainConfig
+from tuning.study import load_study, read_trials
+
+COMMAND = [sys.executable, "-m", "tuning.search"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def start(storage: Path, *flags: str, **more) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*COMMAND, *flags, "--storage", str(storage)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **more,
+    )
+
+
+def finish(process: subprocess.Popen, code: int = 0) -> str:
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == code, said
+    assert "Traceback" not in said, said
+    return said
+
+
+def journal(storage: Path, name: str) -> list[optuna.trial.FrozenTrial]:
+    return load_study(storage / name / "study.log", "search").get_trials()
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def retrain(config: Path, output: Path) -> list[dict[str, float]]:
+    """The metrics of every epoch, of `python -m kd.train`."""
+    command = [sys.executable, "-m", "kd.train", str(config), "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+def mlflow_runs(storage: Path) -> list:
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    experiments = [e.experiment_id for e in client.search_experiments() if e.name != "Default"]
+    return client.search_runs(experiments)
+
+
+def test_a_sweep_leaves_the_same_trials_in_the_study_in_mlflow_and_in_its_folder(tmp_path):
+    said = finish(
+        start(tmp_path, "pskd", "--trials", "5", "--epochs", "4", "--grace-period", "2",
+              "--name", "first", "--set", "batch_size=30")
+    )  # fmt: skip
+    trials = journal(tmp_path, "first")
+    assert [t.number for t in trials] == [0, 1, 2, 3, 4]
+    assert all(t.state.name in ("COMPLETE", "PRUNED") for t in trials)
+    assert trials[0].params["kd.alpha"] == 0.8, "the paper's default is trial 0"
+    assert all(t.user_attrs["config"]["batch_size"] == 30 for t in trials)
+    for trial in trials:
+        ended = 4 if trial.state.name == "COMPLETE" else 2
+        assert list(trial.intermediate_values) == list(range(1, ended + 1))
+
+    folder = tmp_path / "first"
+    best = TrainConfig.load(folder / "best_config.yaml")
+    assert TrainConfig.load(folder / "best_config.json") == best
+    records = read_trials(load_study(folder / "study.log", "search"))
+    winner = max((r for r in records if r.state == "completed"), key=lambda r: r.score)
+    assert best.to_dict() == winner.config
+    assert f"{winner.score:.2f}" in said
+    weights = load_file(folder / "student.safetensors")
+    build_backbone("resnet8", 10, 1).load_state_dict(weights)
+    trained = retrain(folder / "best_config.yaml", tmp_path / "again")
+    assert trained[-1]["val_acc"] == winner.score, "the file trains the same network again"
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((folder / "checkpoints").glob("*"))
+    assert not list((folder / "students").glob("*"))
+
+    runs = mlflow_runs(tmp_path)
+    children = {r.data.tags["kd.trial_id"]: r for r in runs if "kd.trial_id" in r.data.tags}
+    assert sorted(children) == [f"first/{n}" for n in range(5)]
+    for record in records:
+        run = children[f"first/{record.number}"]
+        assert run.data.metrics["val_acc"] == pytest.approx(record.score)
+        assert run.data.metrics["epoch"] == record.epoch
+        assert run.data.params["kd.alpha"] == str(record.config["kd"]["alpha"])
+        assert run.info.status == "FINISHED"
+
+
+def test_a_killed_sweep_is_resumed_without_repeating_or_losing_anything(tmp_path):
+    flags = ["lsskd", "--trials", "6", "--epochs", "6", "--grace-period", "2", "--name", "killed"]
+    process = start(tmp_path, *flags, start_new_session=True)
+
+    def in_the_middle() -> bool:
+        path = tmp_path / "killed" / "study.log"
+        if not path.exists() or not path.stat().st_size:
+            return False
+        trials = journal(tmp_path, "killed")
+        running = [t for t in trials if t.state.name == "RUNNING" and t.intermediate_values]
+        return bool(running) and any(t.state.is_finished() for t in trials)
+
+    wait_for(in_the_middle)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = journal(tmp_path, "killed")
+    finished = {t.number: t for t in before if t.state.is_finished()}
+    assert finished
+    assert len(finished) < 6
+
+    finish(start(tmp_path, "--resume", "killed"))
+    after = journal(tmp_path, "killed")
+    assert [t.number for t in after] == list(range(6))
+    assert all(t.state.is_finished() for t in after)
+    for number, trial in finished.items():
+        assert after[number] == trial, "a finished trial is as it was"
+    for old in before:
+        new = after[old.number]
+        assert new.user_attrs["config"] == old.user_attrs["config"]
+        values = old.intermediate_values
+        assert {e: new.intermediate_values[e] for e in values} == values
+    for trial in after:
+        assert list(trial.intermediate_values) == list(range(1, trial.last_step + 1))
+
+    runs = [
+        r.data.tags["kd.trial_id"] for r in mlflow_runs(tmp_path) if "kd.trial_id" in r.data.tags
+    ]
+    assert sorted(runs) == [f"killed/{n}" for n in range(6)], "no run twice"
+
+
+def test_a_running_trial_goes_on_from_its_own_checkpoint(tmp_path):
+    """One slow trial, killed after its fourth epoch: the epochs before are not trained again."""
+    flags = ["lsskd", "--trials", "1", "--epochs", "12", "--name", "one", "--set", "batch_size=4"]
+    process = start(tmp_path, *flags, start_new_session=True)
+    checkpoint = tmp_path / "one" / "checkpoints" / "trial-0000.pt"
+    study = tmp_path / "one" / "study.log"
+    wait_for(
+        lambda: (
+            study.exists()
+            and study.stat().st_size > 0
+            and any((t.last_step or 0) >= 4 for t in journal(tmp_path, "one"))
+        )
+    )
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert checkpoint.exists()
+    kept = checkpoint.stat().st_mtime_ns
+    (epochs,) = [t.last_step for t in journal(tmp_path, "one")]
+    assert epochs < 12
+    finish(start(tmp_path, "--resume", "one"))
+    (trial,) = journal(tmp_path, "one")
+    assert list(trial.intermediate_values) == list(range(1, 13))
+    (run,) = [r for r in mlflow_runs(tmp_path) if "kd.trial_id" in r.data.tags]
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    stamps = [m.timestamp for m in client.get_metric_history(run.info.run_id, "val_acc")]
+    assert stamps == sorted(stamps)
+    assert stamps[epochs - 1] <= kept / 1e6 + 2000, "its early epochs are the first process's"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_ends_cleanly_and_says_how_to_go_on(stop, tmp_path):
+    process = start(tmp_path, "lsskd", "--trials", "8", "--epochs", "6", "--name", "stopped")
+    study = tmp_path / "stopped" / "study.log"
+    wait_for(
+        lambda: (
+            study.exists()
+            and study.stat().st_size > 0
+            and any(t.intermediate_values for t in journal(tmp_path, "stopped"))
+        )
+    )
+    process.send_signal(stop)
+    said = finish(process, code=130)
+    assert "--resume stopped" in said
+    statuses = {r.info.status for r in mlflow_runs(tmp_path)}
+    assert "RUNNING" not in statuses
+    assert "KILLED" in statuses
+
+
+def test_a_diverging_configuration_ends_its_trial_and_not_the_sweep(tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text("lr: {low: 1.0e+5, high: 1.0e+9, log: true}\n")
+    finish(start(tmp_path, "ce", "--trials", "3", "--epochs", "2", "--name", "wild",
+                 "--space", str(space)), code=1)  # fmt: skip
+    trials = journal(tmp_path, "wild")
+    assert len(trials) == 3
+    assert all(t.state.is_finished() for t in trials)
+    assert any("not finite" in t.user_attrs["reason"] for t in trials)
+
+
+def test_more_cores_than_there_are_is_refused_before_the_first_trial(tmp_path):
+    process = start(tmp_path, "ce", "--cpus-per-trial", "4096", "--name", "big")
+    said = finish(process, code=2)
+    assert "--cpus-per-trial is 4096" in said
+    assert not (tmp_path / "big").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_ends_the_sweep_with_a_sentence_and_keeps_the_study(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this root may not mount a small disk")
+    try:
+        process = start(disk, "ce", "--trials", "400", "--epochs", "3", "--name", "full",
+                        "--grace-period", "1")  # fmt: skip
+        study = disk / "full" / "study.log"
+        wait_for(
+            lambda: (
+                study.exists()
+                and study.stat().st_size > 0
+                and any(t.state.name == "COMPLETE" for t in journal(disk, "full"))
+            )
+        )
+        with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while True:
+                filler.write(b"0" * 4096)
+        said, _ = process.communicate(timeout=200)
+        assert process.returncode == 2, said
+        assert "free some space and resume" in said
+        (disk / "filler").unlink()
+        assert any(t.state.name == "COMPLETE" for t in journal(disk, "full"))
+        TrainConfig.load(disk / "full" / "best_config.yaml")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_the_teacher_is_trained_once_and_every_trial_learns_from_it(tmp_path):
+    flags = ["kd", "--trials", "3", "--epochs", "2", "--teacher", "resnet8", "--name", "taught"]
+    said = finish(start(tmp_path, *flags))
+    assert "teacher" in said
+    weights = tmp_path / "taught" / "students" / "teacher-0000.safetensors"
+    assert weights.exists()
+    for trial in journal(tmp_path, "taught"):
+        assert trial.user_attrs["config"]["teacher"]["weights"] == str(weights)
+    trained = retrain(tmp_path / "taught" / "best_config.yaml", tmp_path / "again")
+    scores = [t.value for t in journal(tmp_path, "taught") if t.state.name == "COMPLETE"]
+    assert trained[-1]["val_acc"] == max(scores)
+
+
+def test_several_cells_share_one_run_and_end_in_one_table(tmp_path):
+    said = finish(start(tmp_path, "ce", "pskd", "--trials", "3", "--epochs", "2", "--name", "both"))
+    cells = {
+        method: journal(tmp_path, f"both-{method}-resnet8-digits") for method in ("ce", "pskd")
+    }
+    for trials in cells.values():
+        assert [t.number for t in trials] == [0, 1, 2]
+        assert all(t.state.is_finished() for t in trials)
+    first, second = cells.values()
+    assert second[0].datetime_start < first[-1].datetime_complete, "neither waits for the other"
+    rows = [line for line in said.splitlines() if line.startswith(("ce ", "pskd "))]
+    assert len(rows) == 2
+    assert len([r for r in mlflow_runs(tmp_path) if "kd.trial_id" in r.data.tags]) == 6

@@ -1,0 +1,225 @@
+import math
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_store import empty_store, free_port, server
+
+from kd.config import TrainConfig
+from kd.errors import UserError
+from tuning.best import best_config
+from tuning.protocol import protocol
+from tuning.registry import promote
+from tuning.store import Store
+from tuning.tracking import Tracker
+from tuning.trials import TrialRecord
+
+CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=3)
+CELL = "lsskd.resnet8.digits"
+
+
+def tracker(store: Store, lines: list[str] | None = None, sweep: str = "sweep") -> Tracker:
+    notify = print if lines is None else lines.append
+    made = Tracker(
+        store, CELL, sweep, protocol={"epochs": "3"}, params={"trials": 4}, notify=notify
+    )
+    made.ready()
+    return made
+
+
+def trial(number: int) -> TrialRecord:
+    return TrialRecord(number=number, config=CONFIG.to_dict(), started=1000.0 + number)
+
+
+def epoch(observer: Tracker, record: TrialRecord, at: int, val_acc: float) -> None:
+    record.curve[at] = val_acc
+    record.metrics = {"val_acc": val_acc, "val_loss": 1.0 / at}
+    observer.on_epoch(record, at, record.metrics)
+
+
+def end(observer: Tracker, record: TrialRecord, state: Any, reason: str = "") -> None:
+    record.state, record.reason, record.ended = state, reason, record.started + 10
+    observer.on_end(record)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.05)
+
+
+def run_of(store: Store, tag: str, value: str) -> Any:
+    client = store.connect()
+    experiment = client.get_experiment_by_name(CELL)
+    runs = client.search_runs([experiment.experiment_id], f"tags.`{tag}` = '{value}'")
+    assert len(runs) == 1, f"{value} has {len(runs)} runs"
+    return runs[0]
+
+
+def curve(store: Store, number: int, metric: str = "val_acc") -> dict[int, float]:
+    """Step to value; fails if a step was written twice."""
+    run = run_of(store, "kd.trial_id", f"sweep/{number}")
+    points = store.connect().get_metric_history(run.info.run_id, metric)
+    assert len({p.step for p in points}) == len(points)
+    return {p.step: p.value for p in points}
+
+
+def test_a_sweep_is_a_run_with_its_trials_below(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    observer = tracker(store)
+    completed, stopped, failed = trial(0), trial(1), trial(2)
+    for record in (completed, stopped, failed):
+        observer.on_start(record)
+        epoch(observer, record, 1, 50.0 + record.number)
+    epoch(observer, completed, 2, 60.0)
+    epoch(observer, completed, 3, 58.0)
+    end(observer, completed, "completed")
+    end(observer, stopped, "stopped", "below the rung at epoch 1")
+    end(observer, failed, "failed", "out of memory")
+    observer.close("finished")
+
+    parent = run_of(store, "kd.sweep_id", "sweep")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params == {"trials": "4"}
+    assert parent.data.tags["kd.protocol.epochs"] == "3"
+    assert parent.data.metrics == {
+        "best.val_acc": 58.0,
+        "cost.epochs": 5.0,
+        "cost.seconds": 30.0,
+        "trials.completed": 1.0,
+        "trials.stopped": 1.0,
+        "trials.failed": 1.0,
+    }
+    assert curve(store, 0) == {1: 50.0, 2: 60.0, 3: 58.0}
+    assert curve(store, 0, "best.val_acc") == {1: 50.0, 2: 60.0, 3: 60.0}
+    expected = {0: ("FINISHED", "completed"), 1: ("FINISHED", "stopped"), 2: ("FAILED", "failed")}
+    for number, (status, outcome) in expected.items():
+        run = run_of(store, "kd.trial_id", f"sweep/{number}")
+        assert (run.info.status, run.data.tags["kd.outcome"]) == (status, outcome)
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.params == {k: str(v) for k, v in CONFIG.flat().items() if v is not None}
+        assert run.info.start_time == 1000 * (1000 + number)
+        assert run.info.end_time == 1000 * (1010 + number)
+    assert run_of(store, "kd.trial_id", "sweep/2").data.tags["kd.reason"] == "out of memory"
+    files = list((tmp_path / "mlflow-artifacts").glob("**/config.yaml"))
+    assert [TrainConfig.load(file) for file in files] == [CONFIG] * 3
+
+
+def test_a_killed_and_restarted_sweep_writes_nothing_twice(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    killed = tracker(store)
+    done, cut = trial(0), trial(1)
+    for record in (done, cut):
+        killed.on_start(record)
+        epoch(killed, record, 1, 40.0)
+    end(killed, done, "completed")
+    epoch(killed, cut, 2, 45.0)
+    wait_for(lambda: not killed.pending)
+    wait_for(lambda: len(curve(store, 1)) == 2)
+    # It closes nothing, as after kill -9.
+    assert run_of(store, "kd.sweep_id", "sweep").info.status == "RUNNING"
+
+    interrupted = tracker(store)
+    interrupted.on_start(trial(1))
+    interrupted.close("interrupted")
+    assert run_of(store, "kd.sweep_id", "sweep").info.status == "KILLED"
+    assert run_of(store, "kd.trial_id", "sweep/1").info.status == "KILLED"
+
+    resumed = tracker(store)
+    again = trial(1)
+    resumed.on_start(again)
+    for at, val_acc in ((1, 40.0), (2, 45.5), (3, 70.0)):
+        epoch(resumed, again, at, val_acc)
+    end(resumed, again, "completed")
+    resumed.close("finished")
+
+    assert curve(store, 1) == {1: 40.0, 2: 45.0, 3: 70.0}
+    parent = run_of(store, "kd.sweep_id", "sweep")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trials.completed"] == 2.0
+    assert parent.data.metrics["cost.epochs"] == 4.0
+    assert parent.data.metrics["best.val_acc"] == 70.0
+
+
+def test_not_a_number_is_kept(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    observer = tracker(store, sweep="it's one")
+    record = trial(0)
+    record.curve[1] = 1.0
+    observer.on_epoch(record, 1, {"val_acc": 1.0, "train_loss": math.nan})
+    observer.close("finished")
+    runs = store.connect().search_runs(["1"], 'tags.`kd.trial_id` = "it\'s one/0"')
+    assert math.isnan(runs[0].data.metrics["train_loss"])
+
+
+def test_a_busy_store_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    lines: list[str] = []
+    observer = tracker(store, lines)
+    record = trial(0)
+    observer.on_start(record)
+    epoch(observer, record, 1, 50.0)
+    blocker = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    epoch(observer, record, 2, 60.0)
+    observer.close("finished", timeout=0.5)
+    assert "did not answer" in lines[-1]
+    assert str(tmp_path) in lines[-1]
+    blocker.execute("ROLLBACK")
+
+
+def test_a_server_that_dies_misses_nothing(tmp_path: Path) -> None:
+    empty_store(tmp_path)
+    port = free_port()
+    lines: list[str] = []
+    with server(tmp_path, port) as address:
+        store = Store.at(tmp_path, address)
+        observer = tracker(store, lines)
+        assert observer.page.startswith(f"{address}/#/experiments/1/runs?")
+        record = trial(0)
+        observer.on_start(record)
+        epoch(observer, record, 1, 50.0)
+        wait_for(lambda: not observer.pending)
+    epoch(observer, record, 2, 60.0)
+    wait_for(lambda: bool(lines))
+    epoch(observer, record, 3, 55.0)
+    end(observer, record, "completed")
+    with server(tmp_path, port):
+        observer.close("finished")
+        assert [("answers again" in line) for line in lines] == [False, True]
+        assert curve(store, 0) == {1: 50.0, 2: 60.0, 3: 55.0}
+        assert run_of(store, "kd.sweep_id", "sweep").info.status == "FINISHED"
+        conditions = protocol(CONFIG)
+        promote(store, CONFIG, score=55, protocol=conditions, sweep="sweep", trial=0, trials=1)
+        assert best_config("lsskd", "resnet8", "digits", tracking_uri=address) == CONFIG
+    with pytest.raises(UserError, match="does not answer"):
+        best_config("lsskd", "resnet8", "digits", tracking_uri=address)
+
+
+def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    nobody = Store.at(tmp_path, f"http://127.0.0.1:{free_port()}")
+    damaged = Store.at(tmp_path / "damaged")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "mlflow.db").write_text("no database " * 100)
+    newer = empty_store(tmp_path / "newer")
+    with sqlite3.connect(tmp_path / "newer" / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    (tmp_path / "file").write_text("")
+    nowhere = Store.at(tmp_path / "file" / "runs")
+    for store, complaint in (
+        (nobody, "does not answer"),
+        (damaged, "not a database"),
+        (newer, "another version of MLflow"),
+        (nowhere, "Not a directory"),
+    ):
+        observer = Tracker(store, CELL, "sweep", protocol={}, params={})
+        with pytest.raises(UserError, match=complaint) as error:
+            observer.ready()
+        assert "\n" not in str(error.value)
+        observer.close("failed")
+
+
+def test_a_password_is_not_shown() -> None:
+    assert Store("postgresql://kd:secret@host/db").name == "postgresql://kd:***@host/db"

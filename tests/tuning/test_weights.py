@@ -1,0 +1,204 @@
+"""Exported students and their model cards, as the command line writes them."""
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from mlflow_store import empty_store
+from synthetic import sweep_result
+from test_best import crown, tuned
+
+from kd.backbones import build_backbone
+from kd.checkpoint import load_weights, save_weights
+from kd.config import TeacherConfig, TrainConfig
+from kd.data import Images
+from kd.errors import UserError
+from kd.teacher import describe
+from tuning.export import Flags, write
+from tuning.model_card import model_card
+from tuning.result import SweepResult
+
+CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=9)
+
+
+def trained(folder: Path, config: TrainConfig = CONFIG) -> dict[str, Any]:
+    """A folder as a sweep leaves it, with a student; returns what is said of the student."""
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(256, size=(20, 3, 8, 8), dtype=np.uint8)
+    images = Images(pixels, np.arange(20) % 10, tuple("0123456789"))
+    description = describe(config, images, {"val_acc": 86.5})
+    folder.mkdir(parents=True)
+    (folder / "best_config.yaml").write_text(config.to_yaml())
+    student = build_backbone(config.backbone, 10)
+    save_weights(student, folder / "student.safetensors", description)
+    return description
+
+
+def blocks(card: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", card.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("backbone", ["resnet8", "resnet18"])
+def test_what_the_card_says_loads_the_weights(
+    backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, backbone=backbone)
+    trained(tmp_path / "runs" / "first", config)
+    monkeypatch.chdir(tmp_path)
+    write(Flags(sweep="first", to="safetensors", data_licence="CC0"))
+    name = f"lsskd.{backbone}.digits.safetensors"
+    assert sorted(os.listdir(tmp_path)) == [name, f"{name}.md", "runs"]
+    card = tmp_path / f"{name}.md"
+    scope: dict[str, Any] = {}
+    for block in blocks(card, "python"):
+        exec(block, scope)
+    expected, _ = load_weights(tmp_path / "runs" / "first" / "student.safetensors")
+    images = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(scope["model"].eval()(images), expected(images))
+    text = card.read_text()
+    assert "86.50 % val accuracy of one run, epochs: 9" in text
+    assert "| licence of the data | CC0 |" in text
+    (yaml_block,) = blocks(card, "yaml")
+    (tmp_path / "config.yaml").write_text(yaml_block)
+    assert TrainConfig.load(tmp_path / "config.yaml") == config
+
+
+def test_the_program_of_the_card_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    description = trained(tmp_path / "runs" / "first")
+    monkeypatch.chdir(tmp_path)
+    write(Flags(sweep="first", to="torch-export", output=Path("s.pt2")))
+    scope: dict[str, Any] = {"images": torch.rand(3, 3, 8, 8)}
+    for block in blocks(tmp_path / "s.pt2.md", "python"):
+        exec(block, scope)
+    assert scope["logits"].shape == (3, 10)
+    assert f"{description['mean'][0]:.6f}" in (tmp_path / "s.pt2.md").read_text()
+
+
+def test_the_card_tells_of_the_sweep_and_of_no_machine(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "monday")
+    assert result.best
+    config = replace(
+        TrainConfig.from_dict(result.best.config),
+        dataset="parquet:/home/somebody/images",
+        teacher=TeacherConfig(weights="/home/somebody/teacher.safetensors"),
+    )
+    description = trained(tmp_path / "folder", config)
+    description["val_acc"] = result.best.score
+    card = model_card(Path("s.safetensors"), "safetensors", config, description, result=result)
+    assert "Tuned by the sweep `monday` over `kd.alpha`" in card
+    assert "points on the paper's default" in card
+    assert re.search(r"n = 1; ± 0\.\d\d points, .* 599 images", card)
+    assert "licence of the data | unknown" in card
+    assert "/home/somebody" not in card
+    assert "parquet:images" in card
+    untold = SweepResult(replace(result.sweep, val_size=0), result.trials)
+    assert "±" not in model_card(Path("s"), "onnx", config, description, result=untold)
+
+
+def test_the_card_tells_what_was_confirmed_of_this_configuration(tmp_path: Path) -> None:
+    trained(tmp_path / "runs" / "first")
+    findings = {
+        "winner": 3,
+        "seeds": [1, 2],
+        "config": CONFIG.to_dict(),
+        "val_acc": {"0": [80.0, 82.0], "3": [86.0, 88.0]},
+        "test": {
+            "0": [{"test_acc": 79.0}, {"test_acc": 81.0}],
+            "3": [{"test_acc": 85.0}, {"test_acc": 86.0}],
+        },
+    }
+    flags = Flags(sweep="first", storage=tmp_path / "runs", to="safetensors", output=tmp_path / "s")
+    write(flags)
+    assert "The test set was not opened." in (tmp_path / "s.md").read_text()
+    confirmed = tmp_path / "runs" / "first" / "confirm.json"
+    confirmed.write_text(json.dumps(findings))
+    write(flags)
+    assert (
+        "| this configuration | 87.00 ± 1.41 % (n = 2) | 85.50 ± 0.71 % (n = 2) |"
+        in (tmp_path / "s.md").read_text()
+    )
+    confirmed.write_text(json.dumps(findings | {"config": tuned(0.1).to_dict()}))
+    write(flags)
+    assert "The test set was not opened." in (tmp_path / "s.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda folder: (folder / "student.safetensors").unlink(), "so no trained student"),
+        (
+            lambda folder: (folder / "student.safetensors").write_bytes(b"\x08" * 20),
+            "holds no network",
+        ),
+        (
+            lambda folder: save_weights(
+                build_backbone("resnet8", 10),
+                folder / "student.safetensors",
+                {"backbone": "resnet8", "num_classes": 10, "in_channels": 3},
+            ),
+            "how its images were normalised",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_exported_are_one_sentence(
+    tmp_path: Path, damage: Any, complaint: str
+) -> None:
+    trained(tmp_path / "first")
+    damage(tmp_path / "first")
+    with pytest.raises(UserError, match=complaint) as error:
+        write(Flags(sweep="first", storage=tmp_path, to="safetensors", output=tmp_path / "s"))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_configuration_never_gets_anothers_weights(tmp_path: Path) -> None:
+    trained(tmp_path / "first")
+    other = tmp_path / "first" / "other.yaml"
+    other.write_text(replace(CONFIG, seed=1).to_yaml())
+    with pytest.raises(UserError, match="trained with another configuration"):
+        write(Flags(config=other, to="safetensors", output=tmp_path / "s"))
+
+
+# -- all best configurations ------------------------------------------------------------------
+
+
+def test_all_bests_are_one_table(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    crown(store, tuned(0.1), 80.0, "first")
+    crown(store, tuned(0.2), 81.0, "second")
+    crown(store, tuned(0.3, epochs=30), 70.0, "long")
+    crown(store, TrainConfig.paper("kd", "resnet8", "digits"), 60.0, "other")
+    output = tmp_path / "bests.parquet"
+    write(Flags(storage=tmp_path, to="parquet", output=output))
+    rows = pq.read_table(output).to_pylist()
+    assert [(r["method"], r["epochs"], r["kd.alpha"], r["val_acc"]) for r in rows] == [
+        ("kd", 240, 0.9, 60.0),
+        ("lsskd", 30, 0.3, 70.0),
+        ("lsskd", 9, 0.2, 81.0),
+    ]
+    assert [r["sweep"] for r in rows] == ["other", "long", "second"]
+    assert rows[2]["protocol.epochs"] == "9"
+    write(Flags(method="lsskd", epochs=9, storage=tmp_path, to="parquet", output=output))
+    assert pq.read_table(output).column("sweep").to_pylist() == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ({}, "give -o bests.parquet"),
+        ({"sweep": "first", "output": Path("b.parquet")}, "holds many configurations"),
+        ({"method": "drkd", "output": Path("b.parquet")}, "There is no best configuration"),
+    ],
+)
+def test_a_table_that_cannot_be_is_one_sentence(
+    tmp_path: Path, flags: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(UserError, match=complaint):
+        write(Flags(storage=tmp_path, to="parquet", **flags))

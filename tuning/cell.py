@@ -1,0 +1,152 @@
+"""One sweep among those that run together: its images, its study, its observers, its result."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+from kd.config import TrainConfig
+from kd.data import Images
+from kd.data.split import train_val
+from kd.errors import UserError
+from search_spaces import Space
+from tuning.keeper import Keeper
+from tuning.lanes import Lane
+from tuning.live import LiveTables
+from tuning.live_report import LiveReport
+from tuning.protocol import cell_name, environment, protocol
+from tuning.registry import promote
+from tuning.report import write_report
+from tuning.result import Sweep, SweepResult
+from tuning.runs import Outcome
+from tuning.sampler import ListSearcher, StudySearcher
+from tuning.schedule import make_scheduler
+from tuning.settings import SEARCH, STUDY, SweepSettings
+from tuning.store import Store
+from tuning.study import open_study
+from tuning.tracking import Tracker
+from tuning.trial import TrialFiles, Work
+from tuning.trials import Observer
+
+TEACHER_STUDY = "teacher.log"
+
+
+class Cell:
+    """A sweep over one (method, backbone, data set), ready to run once Ray is up."""
+
+    def __init__(self, settings: SweepSettings, space: Space, images: Images) -> None:
+        self.settings = settings
+        self.base = settings.base
+        self.space = space
+        self.train, self.val = train_val(images, self.base.split)
+        self._slots = 1
+        self._searcher: StudySearcher | None = None
+        self._teaching: StudySearcher | None = None
+        self._store = Store.at(settings.storage, settings.tracking_uri)
+        self._protocol = protocol(self.base)
+        self._environment = environment()
+        fixed = {f"fixed.{name}": value for name, value in settings.fixed.items()}
+        self.tracker = Tracker(
+            self._store,
+            cell_name(self.base.method, self.base.backbone, self.base.dataset),
+            settings.name,
+            protocol=self._protocol | self._environment,
+            params=self.base.flat() | fixed,
+            searched=tuple(space.domains),
+        )
+
+    # -- the teacher --------------------------------------------------------------------------
+
+    @property
+    def _teacher(self) -> TrialFiles:
+        return TrialFiles(folder=self.settings.folder, study="teacher")
+
+    def teacher_lane(self, opened: ExitStack, live: LiveTables) -> Lane | None:
+        """A study of one trial, the teacher's training; None where there is nothing to train."""
+        if not self.base.needs_teacher or self.base.teacher.weights is not None:
+            return None
+        if self._teacher.student(0).exists():
+            return None
+        recipe, path = self.base.teacher_recipe(), self.settings.folder / TEACHER_STUDY
+        study = opened.enter_context(open_study(path, "teacher", create=not path.exists()))
+        observers: list[Observer] = []
+        searcher = ListSearcher(study, [recipe], observers=observers)
+        about = replace(self.settings, base=recipe, trials=1, scheduler="none")
+        observers.append(live.add(Sweep.of(about, {}), searcher.records.values()))
+        self._teaching = searcher
+        return Lane(
+            searcher,
+            make_scheduler("none", recipe.epochs),
+            Work(self.train, self.val, self._teacher),
+        )
+
+    def adopt_teacher(self) -> None:
+        """Let every trial learn from the teacher's weights; UserError if it was not trained."""
+        if not self.base.needs_teacher or self.base.teacher.weights is not None:
+            return
+        weights = self._teacher.student(0)
+        if not weights.exists():
+            reason = self._teaching.records[0].reason if self._teaching else "it never began"
+            raise UserError(f"The teacher could not be trained: {reason}; try another --teacher.")
+        self.base = replace(self.base, teacher=replace(self.base.teacher, weights=str(weights)))
+
+    # -- the search ---------------------------------------------------------------------------
+
+    def search_lane(self, opened: ExitStack, live: LiveTables, slots: int) -> Lane:
+        """The sweep's own study, from its beginning or from where it was interrupted."""
+        settings, path = self.settings, self.settings.folder / STUDY
+        files = TrialFiles(folder=settings.folder, study="trial")
+        self._slots = slots
+        study = opened.enter_context(open_study(path, SEARCH, create=not path.exists()))
+        study.set_user_attr("slots", slots)
+        study.set_user_attr("val_size", len(self.val))
+        study.set_user_attr("environment", self._environment)
+        observers: list[Observer] = []
+        self._searcher = StudySearcher(
+            study, self.space, self.base, settings.trials, seed=settings.seed, observers=observers
+        )
+        known = list(self._searcher.records.values())
+        keeper = Keeper(settings.folder, files, known)
+        observers += [keeper, live.add(self._about(), known), self.tracker]
+        if settings.live_html:
+            observers.append(LiveReport(self._about(), known))
+        scheduler = make_scheduler(
+            settings.scheduler, self.base.epochs, settings.grace_period, settings.reduction_factor
+        )
+        return Lane(self._searcher, scheduler, Work(self.train, self.val, files))
+
+    def _about(self) -> Sweep:
+        return Sweep.of(
+            self.settings,
+            self.space.domains,
+            slots=self._slots,
+            val_size=len(self.val),
+            environment=self._environment,
+        )
+
+    # -- the result ---------------------------------------------------------------------------
+
+    def finish(self, outcome: Outcome) -> SweepResult:
+        """Close what is open, write the report, and register the best of a finished sweep."""
+        records = self._searcher.records if self._searcher else {}
+        trials = [records[number] for number in sorted(records)]
+        result = SweepResult(self._about(), trials)
+        self.tracker.close(outcome)
+        write_report(result)
+        if result.best is not None and outcome == "finished":
+            self._promote(result)
+        return result
+
+    def _promote(self, result: SweepResult) -> None:
+        best = result.best
+        assert best is not None
+        try:
+            promote(
+                self._store,
+                TrainConfig.from_dict(best.config),
+                score=best.score or 0.0,
+                protocol=self._protocol,
+                sweep=self.settings.name,
+                trial=best.number,
+                trials=len(result.trials),
+            )
+        except UserError as error:
+            print(f"The best configuration is in its folder, but not registered: {error}")

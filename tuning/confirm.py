@@ -1,0 +1,256 @@
+"""`python -m tuning.confirm SWEEP`: the winner and the paper's default again, on paired seeds.
+
+A search looks at val many times, so its winner's val accuracy flatters it. Here the best
+trials and the default are trained anew, each on the same new seeds; the best of them by mean
+val accuracy is the winner; and only then the test set is opened, once, for the winner and the
+default. Asked again, the command prints what it found.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated, Any
+
+import tyro
+
+from kd.cli import run, shown
+from kd.config import TrainConfig
+from kd.errors import UserError
+from tuning.result import SweepResult
+from tuning.settings import SweepSettings
+
+STUDY, FILE = "confirm.log", "confirm.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Train a sweep's best configurations and the paper's default again, and open the test set."""
+
+    sweep: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SWEEP")]
+    """The sweep's name."""
+    top: int = 1
+    """How many of the best trials compete."""
+    seeds: int = 5
+    """How many seeds each is trained on, the same for all."""
+    storage: Path = Path("runs")
+    """Where sweeps are kept."""
+    cpus_per_trial: Annotated[int | None, shown("CORES")] = None
+    """CPU cores of one training; the default is the sweep's."""
+    gpus_per_trial: Annotated[float | None, shown("GPUS")] = None
+    """GPUs of one training; the default is the sweep's."""
+
+
+def confirm(flags: Flags) -> int:
+    """Run the command line."""
+    from tuning.report import load_result
+
+    for name in ("top", "seeds"):
+        if getattr(flags, name) < 1:
+            raise UserError(f"--{name} is {getattr(flags, name)}; it must be at least 1.")
+    result = load_result(flags.storage, flags.sweep)
+    path = result.sweep.folder / FILE
+    if path.exists():
+        print("The test set was opened before; this is what was found then.")
+        print_findings(json.loads(path.read_text(encoding="utf-8")))
+        return 0
+    settings = SweepSettings.load(flags.storage, flags.sweep)
+    settings = replace(
+        settings,
+        cpus_per_trial=flags.cpus_per_trial or settings.cpus_per_trial,
+        gpus_per_trial=flags.gpus_per_trial or settings.gpus_per_trial,
+    )
+    findings = _train_and_test(settings, candidates(result, flags.top), flags.seeds)
+    if findings is None:
+        print("Stopped; the same command goes on from there. The test set is still sealed.")
+        return 130
+    path.write_text(json.dumps(findings, indent=2) + "\n", encoding="utf-8")
+    _record(settings, findings)
+    print_findings(findings)
+    return 0
+
+
+def candidates(result: SweepResult, top: int) -> dict[int, TrainConfig]:
+    """The default and the `top` best other completed trials, by number.
+
+    Raises:
+        UserError: no trial but the default completed.
+    """
+    done = [t for t in result.of("completed") if t is not result.default]
+    best = sorted(done, key=lambda t: (-(t.score or 0.0), t.number))[:top]
+    if result.default is None or not best:
+        raise UserError(
+            f"{result.sweep.name} has no completed trial beside the paper's default; search on, "
+            f"with --resume {result.sweep.name} or more trials."
+        )
+    return {t.number: TrainConfig.from_dict(t.config) for t in (result.default, *best)}
+
+
+def _train_and_test(
+    settings: SweepSettings, chosen: Mapping[int, TrainConfig], seeds: int
+) -> dict[str, Any] | None:
+    """What came of it; None if it was interrupted before the test set was opened."""
+    from kd.data import open_dataset
+    from kd.data.split import train_val
+    from search_spaces import Choice
+    from tuning.engine import run_trials
+    from tuning.lanes import Lane
+    from tuning.live import LiveTables
+    from tuning.result import Sweep
+    from tuning.runtime import connected, share
+    from tuning.sampler import ListSearcher
+    from tuning.schedule import make_scheduler
+    from tuning.study import open_study
+    from tuning.trial import TrialFiles, Work
+    from tuning.trials import Observer
+
+    dataset = open_dataset(settings.base.dataset, settings.data_root)
+    train, val = train_val(dataset.train, settings.base.split)
+    files = TrialFiles(folder=settings.folder, study="confirm")
+    # New seeds: the search has seen what its own does to these configurations.
+    plan = [
+        (number, replace(config, seed=settings.base.seed + seed))
+        for seed in range(1, seeds + 1)
+        for number, config in chosen.items()
+    ]
+    path = settings.folder / STUDY
+    observers: list[Observer] = []
+    with ExitStack() as opened:
+        study = opened.enter_context(open_study(path, "confirm", create=not path.exists()))
+        searcher = ListSearcher(study, [config for _, config in plan], observers=observers)
+        live = LiveTables()
+        about = Sweep.of(
+            replace(settings, trials=len(plan), scheduler="none"),
+            {"seed": Choice(tuple(config.seed for _, config in plan))},
+        )
+        observers.append(live.add(about, searcher.records.values()))
+        lane = Lane(searcher, make_scheduler("none", settings.base.epochs), Work(train, val, files))
+        nodes = opened.enter_context(connected())
+        part = share(
+            nodes, settings.cpus_per_trial, settings.gpus_per_trial, settings.workers_per_trial
+        )
+        try:
+            with live:
+                run_trials([lane], part, settings.folder)
+        except KeyboardInterrupt:
+            return None
+    records = [searcher.records[n] for n in range(len(plan))]
+    for (number, _), record in zip(plan, records, strict=True):
+        if record.state != "completed":
+            raise UserError(
+                f"Trial {number} did not complete again on every seed ({record.reason}), so "
+                f"nothing is confirmed; delete {path.name} to try again."
+            )
+    val_acc = {
+        number: [r.score or 0.0 for (n, _), r in zip(plan, records, strict=True) if n == number]
+        for number in chosen
+    }
+    winner = max((n for n in chosen if n != 0), key=lambda n: (fmean(val_acc[n]), -n))
+    students = {
+        number: [files.student(i) for i, (n, _) in enumerate(plan) if n == number]
+        for number in (0, winner)
+    }
+    scores = _open_test(dataset.load_test(), train, students)
+    for index in range(len(plan)):
+        files.discard(index)
+    return {
+        "sweep": settings.name,
+        "winner": winner,
+        "seeds": [settings.base.seed + seed for seed in range(1, seeds + 1)],
+        "config": chosen[winner].to_dict(),
+        "val_acc": {str(n): values for n, values in val_acc.items()},
+        "test": {str(n): values for n, values in scores.items()},
+    }
+
+
+def _open_test(
+    test: Any, train: Any, students: Mapping[int, Sequence[Path]]
+) -> dict[int, list[dict[str, float]]]:
+    from kd.checkpoint import load_weights
+    from kd.data.loader import statistics
+    from kd.evaluate import test_scores
+    from kd.trainer import Place
+
+    device, normalise = Place.local().device, statistics(train)
+    return {
+        number: [test_scores(load_weights(path)[0], test, normalise, device) for path in paths]
+        for number, paths in students.items()
+    }
+
+
+# -- what was found ---------------------------------------------------------------------------
+
+
+def paired(winner: Sequence[float], default: Sequence[float]) -> tuple[float, float | None]:
+    """Mean difference over the seeds, and p of a paired t-test; None for a single seed."""
+    from scipy.stats import ttest_rel
+
+    difference = fmean(a - b for a, b in zip(winner, default, strict=True))
+    if len(winner) < 2:
+        return difference, None
+    return difference, float(ttest_rel(winner, default).pvalue)
+
+
+def print_findings(findings: Mapping[str, Any]) -> None:
+    """Print val and test accuracy of the default and the winner, n, deviation, and p."""
+    from rich.console import Console
+    from rich.table import Table
+
+    winner, n = findings["winner"], len(findings["seeds"])
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    for heading in ("", "val accuracy", "test accuracy"):
+        table.add_column(heading, justify="right" if heading else "left")
+    names = {"0": "paper's default", str(winner): f"trial {winner}, the winner"}
+    for number, val in findings["val_acc"].items():
+        test = [scores["test_acc"] for scores in findings["test"].get(number, [])]
+        name = names.get(number, f"trial {number}")
+        table.add_row(name, mean_deviation(val), mean_deviation(test) if test else "sealed")
+    console = Console(highlight=False)
+    console.print(table)
+    own, default = (
+        [scores["test_acc"] for scores in findings["test"][str(k)]] for k in (winner, 0)
+    )
+    difference, p = paired(own, default)
+    sure = "" if p is None else f", p = {p:.2g} (paired t-test)"
+    plural = "s" * (n > 1)
+    console.print(f"On test, {difference:+.2f} points on the default over {n} seed{plural}{sure}.")
+
+
+def mean_deviation(values: Sequence[float]) -> str:
+    """`86.10 ± 0.42 % (n = 5)`, mean and sample standard deviation."""
+    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{fmean(values):.2f}{deviation} % (n = {len(values)})"
+
+
+def _record(settings: SweepSettings, findings: Mapping[str, Any]) -> None:
+    from tuning.protocol import cell_name
+    from tuning.registry import mark_confirmed
+    from tuning.runs import log_seeds
+    from tuning.store import Store
+
+    store = Store.at(settings.storage, settings.tracking_uri)
+    base, winner = settings.base, findings["winner"]
+    cell = cell_name(base.method, base.backbone, base.dataset)
+    test = mean_deviation([scores["test_acc"] for scores in findings["test"][str(winner)]])
+    try:
+        mark_confirmed(store, cell, settings.name, winner, f"test {test}")
+        log_seeds(
+            store,
+            cell,
+            settings.name,
+            (
+                (int(number), seed, {"val_acc": val, **found})
+                for number, scores in findings["test"].items()
+                for seed, val, found in zip(
+                    findings["seeds"], findings["val_acc"][number], scores, strict=True
+                )
+            ),
+        )
+    except UserError as error:
+        print(f"The result is in {FILE}, but not in MLflow: {error}")
+
+
+if __name__ == "__main__":
+    run(Flags, confirm)

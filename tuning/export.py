@@ -1,0 +1,132 @@
+"""`python -m tuning.export METHOD …`: a tuned configuration, or its student, for other projects."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from kd.cli import run, shown
+from kd.config import TrainConfig
+from kd.errors import UserError, unknown
+from kd.files import replace_file
+from tuning.best import find_best, parquet, select
+from tuning.exporters import FORMATS, export
+from tuning.settings import BEST_CONFIG
+from tuning.store import Store
+from tuning.weights import SUFFIXES, write_weights
+
+TABLE = "parquet"
+"""The one format that holds many configurations."""
+TARGETS = (*FORMATS, *SUFFIXES, TABLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Write a tuned configuration, or its trained student, in the format of another project.
+
+    The configuration is the best of a cell (METHOD, --backbone, --dataset), the winner of one
+    sweep (--sweep), or a file (--config).
+    """
+
+    method: Annotated[str | None, tyro.conf.Positional, shown("METHOD")] = None
+    """The method of the cell."""
+    backbone: Annotated[str | None, shown("NAME")] = None
+    """The backbone of the cell."""
+    dataset: Annotated[str | None, shown("NAME")] = None
+    """The data set of the cell."""
+    epochs: Annotated[int | None, shown("N")] = None
+    """Of the cell, the best that was trained for so many epochs."""
+    sweep: Annotated[str | None, shown("NAME")] = None
+    """Instead of a cell: a sweep of this name."""
+    config: Annotated[Path | None, shown("FILE")] = None
+    """Instead of a cell: a YAML or JSON file."""
+    to: str = "yaml"
+    """A configuration as yaml, json, toml, python, env, flags, hydra, lightning, torchdistill,
+    mdistiller, pskd, timm; all best configurations as parquet; the trained student as
+    safetensors, torch-export, onnx."""
+    output: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")
+    ] = None
+    """The file to write; the default is the terminal, for weights METHOD.BACKBONE.DATASET."""
+    data_licence: Annotated[str | None, shown("NAME")] = None
+    """The licence of the data, for the model card of exported weights."""
+    storage: Path = Path("runs")
+    """Where sweeps are kept."""
+    tracking_uri: Annotated[str | None, shown("URI")] = None
+    """Another MLflow store than the one in the storage folder."""
+
+
+def write(flags: Flags) -> None:
+    """Find what is asked for, convert it, and write it."""
+    if flags.to not in TARGETS:
+        raise unknown("format", flags.to, TARGETS)
+    if flags.to == TABLE:
+        _write_table(flags)
+        return
+    config, folder = _chosen(flags)
+    if flags.to in SUFFIXES:
+        path, card = write_weights(config, folder, flags.to, flags.output, flags.data_licence)
+        print(f"wrote {path} and {card}", file=sys.stderr)
+        return
+    text = export(config, flags.to)
+    if flags.output is None:
+        sys.stdout.write(text)
+    else:
+        replace_file(flags.output, text.encode())
+        print(f"wrote {flags.output}", file=sys.stderr)
+
+
+def _write_table(flags: Flags) -> None:
+    if flags.sweep or flags.config:
+        raise UserError(
+            "parquet holds many configurations; choose them with METHOD, --backbone and --dataset."
+        )
+    if flags.output is None:
+        raise UserError("parquet is not for the terminal; give -o bests.parquet.")
+    store = Store.at(flags.storage, flags.tracking_uri)
+    _, chosen = select(store, flags.method, flags.backbone, flags.dataset, flags.epochs)
+    replace_file(flags.output, parquet(chosen))
+    print(f"wrote {flags.output}", file=sys.stderr)
+
+
+def _chosen(flags: Flags) -> tuple[TrainConfig, Path]:
+    """The configuration, and the folder where its student lies if it was kept."""
+    cell = (flags.method, flags.backbone, flags.dataset)
+    ways = [any(cell), flags.sweep is not None, flags.config is not None]
+    if sum(ways) > 1:
+        raise UserError("Give one of: METHOD with --backbone and --dataset, --sweep, or --config.")
+    if flags.config is not None:
+        return TrainConfig.load(flags.config), flags.config.parent
+    if flags.sweep is not None:
+        return sweep_config(flags.storage, flags.sweep), flags.storage / flags.sweep
+    method, backbone, dataset = cell
+    if method is None or backbone is None or dataset is None:
+        raise UserError(
+            "Which cell? Give METHOD, --backbone and --dataset; python -m tuning.best lists them."
+        )
+    store = Store.at(flags.storage, flags.tracking_uri)
+    best = find_best(method, backbone, dataset, store, flags.epochs)
+    return best.config, flags.storage / best.sweep
+
+
+def sweep_config(storage: Path, name: str) -> TrainConfig:
+    """The best configuration that the sweep `name` wrote into its folder.
+
+    Raises:
+        UserError: there is no such sweep, or it has no best configuration, or a damaged one.
+    """
+    path = storage / name / BEST_CONFIG
+    if not path.is_file():
+        known = [found.parent.name for found in storage.glob(f"*/{BEST_CONFIG}")]
+        if not known:
+            raise UserError(
+                f"No sweep under {storage} has a best configuration; run one, or give --storage."
+            )
+        raise unknown("sweep with a best configuration", name, known)
+    return TrainConfig.load(path)
+
+
+if __name__ == "__main__":
+    run(Flags, write, None)

@@ -1,0 +1,114 @@
+"""The account of a configuration's values while they are given places in a target's format."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from math import ceil
+from typing import Any
+
+from kd.config import TrainConfig
+from kd.errors import UserError
+
+# They describe the data and the run; everything else is a hyperparameter.
+_CIRCUMSTANCES = ("method", "backbone", "dataset", "seed", "precision")
+_CIRCUMSTANCE_SECTIONS = ("augment", "split", "teacher")
+
+
+class Values:
+    """The values of a configuration, by dotted names such as `optimizer.lr`.
+
+    An exporter takes each one that it writes and requires each one that the target fixes;
+    `check` then raises for a hyperparameter that was forgotten, so none is lost in silence.
+    """
+
+    def __init__(self, config: TrainConfig, target: str) -> None:
+        self.config = config
+        self.target = target
+        self._left = dict(_named(config))
+
+    def take(self, name: str) -> Any:
+        """The value of `name`, which the exporter writes."""
+        self._left.pop(name, None)
+        value: Any = self.config
+        for part in name.split("."):
+            value = getattr(value, part)
+        return value
+
+    def require(self, name: str, only: object, why: str) -> None:
+        """Raise `UserError` unless `name` is `only`, which the target does anyhow."""
+        if (value := self.take(name)) != only:
+            raise self.refusal(name, value, why)
+
+    def refusal(self, name: str, value: object, why: str) -> UserError:
+        """The error for a value that the target has no word for."""
+        return UserError(
+            f"{self.target} cannot express {name}={_plain(value)}: {why}; export to yaml instead."
+        )
+
+    def require_method(self, *methods: str) -> None:
+        """Raise `UserError` unless the target implements the method."""
+        if self.config.method not in methods:
+            raise UserError(
+                f"{self.target} has no {self.config.method}, only {' and '.join(methods)}; "
+                "export to yaml, json or lightning instead."
+            )
+        self.take("method")
+
+    def check(self) -> None:
+        """Raise `UserError` naming the first hyperparameter that found no place."""
+        for name, value in self._left.items():
+            if not _is_circumstance(name):
+                raise self.refusal(name, value, "it has no such value")
+
+    def header(self, *notes: str) -> str:
+        """Comment lines: `notes`, and what the target's own files must say."""
+        self.check()
+        lines = [
+            f"Tuned {self.config.method} for {self.config.backbone} on {self.config.dataset}.",
+            *notes,
+        ]
+        aside = [f"{k}={_plain(v)}" for k, v in self._left.items() if v is not None]
+        if aside:
+            lines.append("Not in this file: " + ", ".join(aside))
+        return "".join(f"# {line}\n" for line in lines)
+
+    def milestones(self) -> list[int]:
+        """The 0-based epochs at whose start a step schedule drops the learning rate."""
+        marks = self.take("optimizer.milestones")
+        return [ceil(mark * self.config.epochs - 1e-9) for mark in marks]
+
+    def teacher_backbone(self) -> str | None:
+        """The network that teaches `kd`; None if only its file of weights tells."""
+        teacher = self.take("teacher.backbone")
+        if teacher is None and self.config.teacher.weights is None:
+            return self.config.teacher_recipe().backbone
+        return str(teacher) if teacher else None
+
+    def plain_cross_entropy(self) -> None:
+        """Raise `UserError` if `ce` smooths its labels."""
+        self.require("kd.label_smoothing", 0.0, "it has no label smoothing")
+        self.take("kd.smoothing_spread")
+
+    def label_smoothing(self) -> float:
+        """The ε of `ce`, spread over all classes as PyTorch does."""
+        if epsilon := float(self.take("kd.label_smoothing")):
+            self.require("kd.smoothing_spread", "uniform", "its smoothing includes the label")
+        self.take("kd.smoothing_spread")
+        return epsilon
+
+
+def _named(config: TrainConfig) -> Iterator[tuple[str, Any]]:
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            yield from ((f"{entry.name}.{f.name}", getattr(value, f.name)) for f in fields(value))
+        else:
+            yield entry.name, value
+
+
+def _is_circumstance(name: str) -> bool:
+    return name in _CIRCUMSTANCES or name.partition(".")[0] in _CIRCUMSTANCE_SECTIONS
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,83 @@
+"""mdistiller (github.com/megvii-research/mdistiller): a YAML for its tools/train.py --cfg."""
+
+import yaml
+
+from kd.config import TrainConfig
+from tuning.exporters._values import Values
+
+# Its networks of the same shape as ours, by our names; its MobileNetV2 is half as wide.
+_NETWORKS = {
+    "resnet8": "resnet8",
+    "resnet20": "resnet20",
+    "resnet32": "resnet32",
+    "resnet56": "resnet56",
+    "resnet110": "resnet110",
+    "resnet8x4": "resnet8x4",
+    "resnet32x4": "resnet32x4",
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet50",
+    "wrn_16_2": "wrn_16_2",
+    "wrn_40_1": "wrn_40_1",
+    "wrn_40_2": "wrn_40_2",
+}
+
+
+def export(config: TrainConfig) -> str:
+    """The yacs keys of `kd` or `ce` (its vanilla training), with the solver.
+
+    Raises:
+        UserError: another method, network, schedule or momentum than mdistiller knows.
+    """
+    values = Values(config, "mdistiller")
+    values.require_method("ce", "kd")
+    values.require("optimizer.nesterov", False, "its SGD has no Nesterov momentum")
+    values.require("optimizer.schedule", "step", "it knows the step schedule alone")
+    values.require("optimizer.warmup", 0.0, "it has no warm-up")
+    distiller = {"TYPE": "NONE", "STUDENT": _network(values, "backbone", values.take("backbone"))}
+    sections = {"DISTILLER": distiller, "SOLVER": _solver(values)}
+    notes = ["python3 tools/train.py --cfg THIS-FILE"]
+    if config.method == "kd":
+        distiller["TYPE"] = "KD"
+        if teacher := values.teacher_backbone():
+            distiller["TEACHER"] = _network(values, "teacher.backbone", teacher)
+        else:
+            notes.append("Set DISTILLER.TEACHER: the network of teacher.weights.")
+        alpha = values.take("kd.alpha")
+        sections["KD"] = {
+            "TEMPERATURE": _whole(values, "kd.temperature"),
+            "LOSS": {"CE_WEIGHT": round(1 - alpha, 12), "KD_WEIGHT": alpha},
+        }
+    else:
+        values.plain_cross_entropy()
+    if config.dataset == "cifar100":
+        sections["DATASET"] = {"TYPE": values.take("dataset")}
+    return values.header(*notes) + yaml.safe_dump(sections, sort_keys=False)
+
+
+def _solver(values: Values) -> dict[str, object]:
+    return {
+        "TRAINER": "base",
+        "TYPE": "SGD",
+        "BATCH_SIZE": values.take("batch_size"),
+        "EPOCHS": values.take("epochs"),
+        "LR": values.take("optimizer.lr"),
+        # Its epochs count from 1, but it compares with `>`: the same epochs as ours.
+        "LR_DECAY_STAGES": values.milestones(),
+        "LR_DECAY_RATE": values.take("optimizer.gamma"),
+        "WEIGHT_DECAY": values.take("optimizer.weight_decay"),
+        "MOMENTUM": values.take("optimizer.momentum"),
+    }
+
+
+def _network(values: Values, name: str, ours: str) -> str:
+    if ours not in _NETWORKS:
+        raise values.refusal(name, ours, "it has no network of that shape")
+    return _NETWORKS[ours]
+
+
+def _whole(values: Values, name: str) -> int:
+    """Its default is an integer, and yacs takes no float in the place of one."""
+    value: float = values.take(name)
+    if value != int(value):
+        raise values.refusal(name, value, "it takes a whole number there")
+    return int(value)

@@ -1,0 +1,59 @@
+"""timm (github.com/huggingface/pytorch-image-models): a YAML for its train.py --config."""
+
+import yaml
+
+from kd.config import TrainConfig
+from tuning.exporters._values import Values
+
+
+def export(config: TrainConfig) -> str:
+    """The arguments of `kd` (logit distillation) or `ce`, with the optimiser and schedule.
+
+    Raises:
+        UserError: another method, or a warm-up.
+    """
+    values = Values(config, "timm")
+    values.require_method("ce", "kd")
+    values.require("optimizer.warmup", 0.0, "its warm-up starts from another learning rate")
+    arguments: dict[str, object] = {}
+    if config.method == "kd":
+        alpha = values.take("kd.alpha")
+        arguments["kd_distill_type"] = "logit"
+        arguments["kd_temperature"] = values.take("kd.temperature")
+        arguments["distill_loss_weight"] = alpha
+        arguments["task_loss_weight"] = round(1 - alpha, 12)
+        arguments["smoothing"] = 0.0
+        arguments["kd_model_name"] = values.teacher_backbone()
+    else:
+        arguments["smoothing"] = values.label_smoothing()
+    arguments |= {
+        "model": values.take("backbone"),
+        "epochs": values.take("epochs"),
+        "batch_size": values.take("batch_size"),
+        "seed": values.take("seed"),
+        # timm's `sgd` has Nesterov momentum, its `momentum` has not.
+        "opt": "sgd" if values.take("optimizer.nesterov") else "momentum",
+        "momentum": values.take("optimizer.momentum"),
+        "lr": values.take("optimizer.lr"),
+        "weight_decay": values.take("optimizer.weight_decay"),
+        "warmup_epochs": 0,
+        **_schedule(values),
+    }
+    notes = [
+        "python train.py DATA --config THIS-FILE; give timm's names of model and kd_model_name.",
+        "timm spares biases and norms from weight_decay.",
+    ]
+    return values.header(*notes) + yaml.safe_dump(arguments, sort_keys=False)
+
+
+def _schedule(values: Values) -> dict[str, object]:
+    if values.take("optimizer.schedule") == "cosine":
+        for name in ("milestones", "gamma"):
+            values.take(f"optimizer.{name}")
+        return {"sched": "cosine", "sched_on_updates": True, "min_lr": 0.0, "cooldown_epochs": 0}
+    return {
+        "sched": "multistep",
+        # timm drops the rate one epoch before a milestone.
+        "decay_milestones": [epoch + 1 for epoch in values.milestones()],
+        "decay_rate": values.take("optimizer.gamma"),
+    }

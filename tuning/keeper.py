@@ -1,0 +1,59 @@
+"""An observer that keeps the best trial's files and throws the others' away."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from kd.config import TrainConfig
+from kd.files import replace_file
+from tuning.settings import BEST_CONFIG
+from tuning.trial import TrialFiles
+from tuning.trials import TrialRecord, best_trial
+
+STUDENT = "student.safetensors"
+
+
+class Keeper:
+    """Holds best_config.yaml, best_config.json and student.safetensors true at any moment.
+
+    They are written when a trial becomes the best, not at the end, so that they survive
+    whatever ends the sweep. Checkpoints and students that no one will ask for are deleted:
+    a long sweep holds as many checkpoints as it has running trials.
+    """
+
+    def __init__(self, folder: Path, files: TrialFiles, known: Iterable[TrialRecord] = ()) -> None:
+        self._folder = folder
+        self._files = files
+        self._best: TrialRecord | None = None
+        records = list(known)
+        if best := best_trial(records):
+            self._keep(best)
+        for record in records:
+            if record.state != "running":
+                files.discard(record.number)
+
+    def on_start(self, trial: TrialRecord) -> None:
+        """Nothing to keep yet."""
+
+    def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
+        """Nothing to keep yet: trials are compared when they are completed."""
+
+    def on_end(self, trial: TrialRecord) -> None:
+        """Keep the trial's files if it is the best, else delete them."""
+        best = best_trial([t for t in (self._best, trial) if t is not None])
+        if best is trial:
+            self._keep(trial)
+        self._files.discard(trial.number)
+
+    def _keep(self, best: TrialRecord) -> None:
+        self._best = best
+        student = self._files.student(best.number)
+        if student.exists():
+            os.replace(student, self._folder / STUDENT)
+        config = TrainConfig.from_dict(best.config)
+        path = self._folder / BEST_CONFIG
+        plain = json.dumps(config.to_dict(), indent=2) + "\n"
+        remedy = "free some space"
+        replace_file(path, config.to_yaml().encode(), remedy)
+        replace_file(path.with_suffix(".json"), plain.encode(), remedy)

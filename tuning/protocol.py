@@ -1,0 +1,93 @@
+"""Under which conditions a score was measured: what may be compared with what."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from kd.config import TrainConfig
+
+_PACKAGES = ("torch", "ray", "optuna", "mlflow")
+
+
+def protocol(config: TrainConfig) -> dict[str, str]:
+    """What two scores must share to be compared: epochs, images, split and seeds.
+
+    Everything else in a configuration is what a search is free to choose.
+    """
+    return {
+        "dataset": dataset_identity(config.dataset),
+        "epochs": str(config.epochs),
+        "val_fraction": f"{config.split.val_fraction:g}",
+        "train_size": str(config.split.train_size or "all"),
+        "split_seed": str(config.split.seed),
+        "seed": str(config.seed),
+    }
+
+
+def environment() -> dict[str, str]:
+    """Where a score was measured: the machine, versions, and the git commit of this folder."""
+    found = {"machine": machine(), "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return found
+    return found | {"git_commit": commit.stdout.strip()}
+
+
+def machine() -> str:
+    """This machine's cores and GPUs, found without importing torch: `2 × Intel …, NVIDIA H200`."""
+    processor = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((_value(s) for s in lines if s.startswith("model name")), processor)
+    gpus = [
+        next(_value(s) for s in card.read_text().splitlines() if s.startswith("Model"))
+        for card in Path("/proc/driver/nvidia/gpus").glob("*/information")
+    ]
+    return ", ".join([f"{os.cpu_count()} × {processor}", *gpus])
+
+
+def _value(line: str) -> str:
+    return line.partition(":")[2].strip()
+
+
+def dataset_identity(dataset: str) -> str:
+    """A name that stands for the same images on every machine.
+
+    The name itself for a published data set. For `parquet:FOLDER`, which may lie anywhere and
+    be rewritten, `parquet-` and a digest of its files' names, sizes and footers: a Parquet
+    footer holds the counts, sizes and statistics of all columns.
+    """
+    kind, _, folder = dataset.partition(":")
+    if kind != "parquet":
+        return dataset
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).expanduser().glob("*.parquet")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            file.seek(max(size - 65536, 0))
+            digest.update(file.read())
+    return f"parquet-{digest.hexdigest()[:16]}"
+
+
+def cell_name(method: str, backbone: str, dataset: str) -> str:
+    """`method.backbone.dataset`, the cell's name in MLflow, where `/` and `:` may not occur.
+
+    A folder counts by its last part: `parquet:../data/mini` gives `parquet-mini`. Folders of
+    the same name share a cell and are told apart by the protocol's `dataset`.
+    """
+    kind, _, folder = dataset.partition(":")
+    short = f"{kind}-{Path(folder).expanduser().resolve().name}" if folder else kind
+    return f"{method}.{backbone}." + "".join(c if c.isalnum() or c in "-_" else "-" for c in short)

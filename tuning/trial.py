@@ -1,0 +1,145 @@
+"""One trial: the training loop inside Ray Train, inside a Tune actor that is used again.
+
+Everything a trial needs to go on after its machine died lies in its own files under the run
+folder, keyed by the trial's number: Tune's snapshots are never read.
+"""
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kd.data import Images
+
+Tell = Callable[[dict[str, Any]], None]
+"""Passes one report of a trial on to Tune."""
+
+PAUSES = (1, 2, 4, 8, 16, 32)
+"""Seconds between the tries to reach a storage that answers with errors: a minute in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFiles:
+    """Where the trials of one study keep what they write."""
+
+    folder: Path
+    study: str
+
+    def checkpoint(self, number: int) -> Path:
+        """The newest state of a running trial."""
+        return self.folder / "checkpoints" / f"{self.study}-{number:04d}.pt"
+
+    def student(self, number: int) -> Path:
+        """The weights of a completed trial's student."""
+        return self.folder / "students" / f"{self.study}-{number:04d}.safetensors"
+
+    def discard(self, number: int) -> None:
+        """Delete both files of a trial that no one will ask for again."""
+        self.checkpoint(number).unlink(missing_ok=True)
+        self.student(number).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the trials of one study train on, and where they write."""
+
+    train: Images
+    val: Images
+    files: TrialFiles
+
+
+def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:
+    """Train the configuration that the searcher assigned, reporting to Tune after every epoch.
+
+    Args:
+        assignment: `lane`, its study's place in `works`; `trial`, its number there; and
+            `config`, a `TrainConfig.to_dict()`.
+        works: of every study, its images, mapped from Ray's object store.
+        cpus: threads that the trial may use.
+        gpus: the share of a GPU that the trial holds; 0 trains on the CPU.
+    """
+    from ray import tune
+    from ray.train import ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    def loop() -> None:
+        work, device = works[assignment["lane"]], "cuda" if gpus else "cpu"
+        try:
+            train_trial(assignment, work, cpus=cpus, device=device, tell=tune.report)
+        except Exception as error:
+            tune.report(failed(assignment, sentence(error)))
+
+    scaling = ScalingConfig(num_workers=0, use_gpu=gpus > 0)
+    TorchTrainer(loop, scaling_config=scaling).fit()
+
+
+def train_trial(
+    assignment: dict[str, Any], work: Work, *, cpus: int, device: str, tell: Tell
+) -> None:
+    """The trial's training, from its checkpoint if there is one.
+
+    Called on every worker of the trial; all of them tell the same, and the first one writes.
+    """
+    import torch
+
+    from kd import checkpoint
+    from kd.config import TrainConfig
+    from kd.teacher import describe, load_teacher
+    from kd.trainer import DivergedError, Metrics, Place, State, Trainer
+
+    torch.set_num_threads(cpus)
+    number = int(assignment["trial"])
+    latest = work.files.checkpoint(number)
+
+    def after_epoch(metrics: Metrics, state: Callable[[], State]) -> None:
+        if place.rank == 0 and trainer.epoch == config.epochs:
+            about, student = describe(config, work.train, metrics), work.files.student(number)
+            patiently(lambda: checkpoint.save_weights(trainer.student, student, about))
+        elif place.rank == 0:
+            patiently(lambda: checkpoint.save(state(), latest))
+        tell({"trial": number, **metrics})
+
+    config, place = TrainConfig.from_dict(assignment["config"]), Place.local(device)
+    teacher = load_teacher(config, work.train)
+    trainer = Trainer(config, work.train, work.val, place=place, teacher=teacher)
+    if patiently(latest.exists):
+        trainer.load_state(patiently(lambda: checkpoint.load(latest, device)))
+        for metrics in trainer.history:
+            tell({"trial": number, **metrics})
+    try:
+        trainer.fit(after_epoch)
+    except DivergedError as error:
+        score = {"epoch": error.epoch, "val_acc": 0.0}
+        tell({"trial": number, **score, "diverged": True, "done": True})
+
+
+T = TypeVar("T")
+
+
+def patiently(reach: Callable[[], T]) -> T:
+    """What `reach` returns, tried again while the storage has a fault; a full disk is none."""
+    for pause in PAUSES:
+        try:
+            return reach()
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            time.sleep(pause)
+    return reach()
+
+
+def failed(assignment: dict[str, Any], reason: str) -> dict[str, Any]:
+    """The last report of a trial that an error ended; `reason` is a sentence."""
+    score = {"epoch": 0, "val_acc": float("nan")}
+    return {"trial": assignment["trial"], **score, "failed": reason, "done": True}
+
+
+def sentence(error: Exception) -> str:
+    """What is told of an error that ended a trial."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; make room and resume"
+    if type(error).__name__ == "OutOfMemoryError":
+        return "the GPU's memory is full; give a larger --gpus-per-trial, or --set batch_size"
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,61 @@
+"""A trial as the rest of the project sees it, whatever engine ran it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+REFERENCE = 0
+"""The number of the trial that trains the paper's default configuration."""
+
+State = Literal["running", "completed", "stopped", "failed"]
+
+
+@dataclass(kw_only=True)
+class TrialRecord:
+    """One configuration trained once.
+
+    `number` is the trial's place in the sweep, from 0, and its identity across restarts.
+    `config` is `TrainConfig.to_dict()`. `curve` maps a 1-based epoch to val accuracy in
+    percent. `metrics` is everything that the last reported epoch measured. `started` and
+    `ended` are seconds since the epoch; `reason` says why a trial was stopped or failed.
+    """
+
+    number: int
+    config: dict[str, Any]
+    state: State = "running"
+    curve: dict[int, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    started: float = 0.0
+    ended: float | None = None
+    reason: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that was reported; 0 before the first."""
+        return max(self.curve, default=0)
+
+    @property
+    def score(self) -> float | None:
+        """Val accuracy in percent at the last reported epoch; what trials are ranked by."""
+        return self.curve.get(self.epoch)
+
+
+def best_trial(trials: "list[TrialRecord]") -> TrialRecord | None:
+    """The completed trial of highest score; the earliest one on a tie."""
+    done = [t for t in trials if t.state == "completed" and t.score is not None]
+    return max(done, key=lambda t: (t.score or 0.0, -t.number), default=None)
+
+
+class Observer(Protocol):
+    """Told of everything that happens to a sweep's trials, in the driver, in order.
+
+    An epoch may be told twice after a restart; the second time counts for nothing.
+    """
+
+    def on_start(self, trial: TrialRecord) -> None:
+        """A trial was created, or is about to go on after a restart."""
+
+    def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
+        """A trial reported the metrics of one 1-based epoch; `trial` already holds them."""
+
+    def on_end(self, trial: TrialRecord) -> None:
+        """A trial is completed, stopped or failed."""
