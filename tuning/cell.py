@@ -37,6 +37,8 @@ class Cell:
         self.base = settings.base
         self.space = space
         self.train, self.val = train_val(images, self.base.split)
+        files = TrialFiles(folder=settings.folder, study="trial")
+        self.work = Work(self.train, self.val, files)
         self._slots = 1
         self._searcher: StudySearcher | None = None
         self._teaching: StudySearcher | None = None
@@ -93,7 +95,6 @@ class Cell:
     def search_lane(self, opened: ExitStack, live: LiveTables, slots: int) -> Lane:
         """The sweep's own study, from its beginning or from where it was interrupted."""
         settings, path = self.settings, self.settings.folder / STUDY
-        files = TrialFiles(folder=settings.folder, study="trial")
         self._slots = slots
         study = opened.enter_context(open_study(path, SEARCH, create=not path.exists()))
         study.set_user_attr("slots", slots)
@@ -104,14 +105,14 @@ class Cell:
             study, self.space, self.base, settings.trials, seed=settings.seed, observers=observers
         )
         known = list(self._searcher.records.values())
-        keeper = Keeper(settings.folder, files, known)
+        keeper = Keeper(settings.folder, self.work.files, known)
         observers += [keeper, live.add(self._about(), known), self.tracker]
         if settings.live_html:
             observers.append(LiveReport(self._about(), known))
         scheduler = make_scheduler(
             settings.scheduler, self.base.epochs, settings.grace_period, settings.reduction_factor
         )
-        return Lane(self._searcher, scheduler, Work(self.train, self.val, files))
+        return Lane(self._searcher, scheduler, self.work)
 
     def _about(self) -> Sweep:
         return Sweep.of(
@@ -129,8 +130,8 @@ class Cell:
         records = self._searcher.records if self._searcher else {}
         trials = [records[number] for number in sorted(records)]
         result = SweepResult(self._about(), trials)
+        self.tracker.attach(write_report(result))
         self.tracker.close(outcome)
-        write_report(result)
         if result.best is not None and outcome == "finished":
             self._promote(result)
         return result

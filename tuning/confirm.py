@@ -20,7 +20,7 @@ from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.result import SweepResult
-from tuning.settings import SweepSettings
+from tuning.settings import GpusPerTrial, SweepSettings
 
 STUDY, FILE = "confirm.log", "confirm.json"
 
@@ -39,7 +39,7 @@ class Flags:
     """Where sweeps are kept."""
     cpus_per_trial: Annotated[int | None, shown("CORES")] = None
     """CPU cores of one training; the default is the sweep's."""
-    gpus_per_trial: Annotated[float | None, shown("GPUS")] = None
+    gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = None
     """GPUs of one training; the default is the sweep's."""
 
 
@@ -57,11 +57,9 @@ def confirm(flags: Flags) -> int:
         print_findings(json.loads(path.read_text(encoding="utf-8")))
         return 0
     settings = SweepSettings.load(flags.storage, flags.sweep)
-    settings = replace(
-        settings,
-        cpus_per_trial=flags.cpus_per_trial or settings.cpus_per_trial,
-        gpus_per_trial=flags.gpus_per_trial or settings.gpus_per_trial,
-    )
+    for name in ("cpus_per_trial", "gpus_per_trial"):
+        if (given := getattr(flags, name)) is not None:
+            settings = replace(settings, **{name: given})
     findings = _train_and_test(settings, candidates(result, flags.top), flags.seeds)
     if findings is None:
         print("Stopped; the same command goes on from there. The test set is still sealed.")
@@ -98,8 +96,9 @@ def _train_and_test(
     from tuning.engine import run_trials
     from tuning.lanes import Lane
     from tuning.live import LiveTables
+    from tuning.packing import share_of
     from tuning.result import Sweep
-    from tuning.runtime import connected, share
+    from tuning.runtime import connected
     from tuning.sampler import ListSearcher
     from tuning.schedule import make_scheduler
     from tuning.study import open_study
@@ -126,11 +125,10 @@ def _train_and_test(
             {"seed": Choice(tuple(config.seed for _, config in plan))},
         )
         observers.append(live.add(about, searcher.records.values()))
-        lane = Lane(searcher, make_scheduler("none", settings.base.epochs), Work(train, val, files))
+        work = Work(train, val, files)
+        lane = Lane(searcher, make_scheduler("none", settings.base.epochs), work)
         nodes = opened.enter_context(connected())
-        part = share(
-            nodes, settings.cpus_per_trial, settings.gpus_per_trial, settings.workers_per_trial
-        )
+        part = share_of(settings, nodes, [(config, work) for config in chosen.values()])
         try:
             with live:
                 run_trials([lane], part, settings.folder)

@@ -15,12 +15,23 @@ CRASHES = 3
 def run_trials(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
     """Run what the lanes' searchers suggest until all are finished; Tune writes into `folder`.
 
+    Trials whose part of a GPU was too small go on at the end, with a whole one each.
+
     Raises:
         KeyboardInterrupt: the studies hold everything up to that moment.
         UserError: a study could not be written.
     """
+    _run(lanes, share, folder)
+    starved = [lane.searcher.take_up_starved() for lane in lanes]
+    if any(starved):
+        _run(lanes, share.on_whole_gpus(), folder)
+
+
+def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
     from ray import tune
 
+    for lane in lanes:
+        lane.searcher.gpus = share.gpus
     searcher = LaneSearcher(lanes)
     tuner = tune.Tuner(
         _trainable([lane.work for lane in lanes], share),

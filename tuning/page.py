@@ -99,6 +99,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "epochs saved by stopping": result.epochs_saved,
         "time from start to end": duration(result.seconds),
         "time of all trials together": duration(result.trial_seconds),
+        "GPU time": duration(result.gpu_seconds) if result.gpu_seconds else None,
         "val images": sweep.val_size or "not recorded",
         "val share of the training set": split.get("val_fraction"),
         "training images": split.get("train_size") or "all that val leaves",

@@ -69,13 +69,15 @@ def load_result(storage: Path, name: str) -> SweepResult:
     return SweepResult(sweep, read_trials(study))
 
 
-def write_report(result: SweepResult) -> None:
+def write_report(result: SweepResult) -> list[Path]:
     """Write report.html, curves.png, trials.parquet and curves.parquet into the sweep's folder."""
     from tuning.pictures import draw
 
     write_page(result)
     draw(result, result.sweep.folder / "curves.png")
     write_parquet(result)
+    names = (REPORT, "curves.png", "trials.parquet", "curves.parquet")
+    return [result.sweep.folder / name for name in names]
 
 
 def write_parquet(result: SweepResult) -> None:

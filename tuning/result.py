@@ -127,7 +127,12 @@ class SweepResult:
     @property
     def trial_seconds(self) -> float:
         """Seconds of all ended trials together: slots times time, without idle slots."""
-        return sum(max(trial.ended - trial.started, 0.0) for trial in self.trials if trial.ended)
+        return sum(trial.seconds for trial in self.trials)
+
+    @property
+    def gpu_seconds(self) -> float:
+        """Seconds of all ended trials together, each times the GPUs that it held."""
+        return sum(trial.seconds * trial.gpus for trial in self.trials)
 
     # -- best so far --------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kd.config import TrainConfig
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Outcome = Literal["finished", "interrupted", "failed"]
 
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+_COST = ("cost.epochs", "cost.seconds", "cost.gpu_seconds")
 
 
 @dataclass
@@ -28,12 +30,11 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Ended:
-    """What an ended trial adds to the sweep's totals; `seconds` of wall time."""
+    """What an ended trial adds to the sweep's totals; its `cost` by the metrics' names."""
 
     outcome: str
     score: float | None
-    epochs: float
-    seconds: float
+    cost: Mapping[str, float]
 
 
 class SweepRuns:
@@ -71,8 +72,7 @@ class SweepRuns:
             int(run.data.tags["kd.trial_id"].rpartition("/")[2]): _Ended(
                 run.data.tags["kd.outcome"],
                 run.data.metrics.get("val_acc"),
-                run.data.metrics.get("cost.epochs", 0.0),
-                run.data.metrics.get("cost.seconds", 0.0),
+                {name: run.data.metrics.get(name, 0.0) for name in _COST},
             )
             for run in self._children()
             if "kd.outcome" in run.data.tags
@@ -103,16 +103,23 @@ class SweepRuns:
         """Close the trial's run and bring the sweep's totals up to date."""
         run = self._run(trial)
         ended = trial.ended or time.time()
-        seconds = ended - trial.started if trial.started else 0.0
-        self._ended[trial.number] = _Ended(trial.state, trial.score, trial.epoch, seconds)
-        cost = {"cost.epochs": trial.epoch, "cost.seconds": seconds}
+        spent = (trial.epoch, trial.seconds, trial.seconds * trial.gpus)
+        cost = dict(zip(_COST, spent, strict=True))
+        self._ended[trial.number] = _Ended(trial.state, trial.score, cost)
         self._log(run.id, cost, trial.epoch, ended)
+        points = [{"epoch": e, "val_acc": value} for e, value in sorted(trial.curve.items())]
+        self._client.log_dict(run.id, {"curve": points}, "curve.json")
         if trial.reason:
             self._client.set_tag(run.id, "kd.reason", trial.reason)
         self._client.set_tag(run.id, "kd.outcome", trial.state)
         status = "FAILED" if trial.state == "failed" else "FINISHED"
         self._client.set_terminated(run.id, status, round(1000 * ended))
         self._log_totals(ended)
+
+    def attach(self, files: Iterable[Path]) -> None:
+        """Keep files, such as the report, with the sweep's run."""
+        for path in files:
+            self._client.log_artifact(self._parent, str(path))
 
     def close(self, outcome: Outcome) -> None:
         """End the sweep's run, and kill the trials' runs that are still open."""
@@ -183,10 +190,7 @@ class SweepRuns:
 
     def _log_totals(self, when: float) -> None:
         ended = self._ended.values()
-        totals = {
-            "cost.epochs": sum(e.epochs for e in ended),
-            "cost.seconds": sum(e.seconds for e in ended),
-        }
+        totals = {name: sum(e.cost[name] for e in ended) for name in _COST}
         for outcome in ("completed", "stopped", "failed"):
             totals[f"trials.{outcome}"] = sum(e.outcome == outcome for e in ended)
         scores = [e.score for e in ended if e.outcome == "completed" and e.score is not None]

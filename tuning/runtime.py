@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kd.errors import UserError
 from tuning.limits import machines
@@ -44,14 +44,9 @@ class Share:
         """What each worker of a trial holds, by Ray's names."""
         return _worker(self.cpus, self.gpus, self.workers)
 
-    def describe(self) -> str:
-        """One line for reports: `2 trials at a time on 1 CPU core each`."""
-        cores = f"{self.cpus} CPU core{'s' * (self.cpus > 1)}"
-        gpus = f" and {self.gpus:g} GPU{'s' * (self.gpus > 1)}" if self.gpus else ""
-        workers = f", {self.workers} workers," if self.workers > 1 else ""
-        return (
-            f"{self.slots} trial{'s' * (self.slots > 1)} at a time on {cores}{gpus}{workers} each"
-        )
+    def on_whole_gpus(self) -> "Share":
+        """The share of a trial that a part of a GPU is too small for."""
+        return replace(self, gpus=1.0, slots=max(1, round(self.slots * self.gpus)))
 
 
 @contextmanager

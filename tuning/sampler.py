@@ -42,9 +42,11 @@ class StudySearcher(Searcher):
 
     Tune's config of a trial is {"trial": its number, "config": `TrainConfig.to_dict()`}. A
     report holds "trial", "epoch" (1-based) and "val_acc" (percent), any other numbers, and
-    where it is the last one, perhaps "diverged": True or "failed": a sentence.
+    where it is the last one, perhaps "diverged": True or "failed": a sentence. A trial that ends
+    with "starved": True, for want of GPU memory, goes on after `take_up_starved`.
 
-    `records` holds every trial by its number. `error` is set once the study cannot be written:
+    `records` holds every trial by its number; `gpus` is how many GPUs, or which part of one, the
+    trials hold that are given out from now on. `error` is set once the study cannot be written:
     nothing more is recorded, and `suggest` raises it.
     """
 
@@ -62,6 +64,7 @@ class StudySearcher(Searcher):
         self.study = study
         self.records: dict[int, TrialRecord] = {r.number: r for r in read_trials(study)}
         self.error: UserError | None = None
+        self.gpus = 0.0
         self._space = space
         self._base = base
         self._num_trials = num_trials
@@ -71,6 +74,7 @@ class StudySearcher(Searcher):
         self._trials: dict[str, optuna.Trial] = {}
         trials = study.get_trials(deepcopy=False)
         self._unfinished = deque(t for t in trials if t.state == TrialState.RUNNING)
+        self._starved: list[optuna.Trial] = []
         if not trials:
             with self._storing():
                 study.enqueue_trial(space.default_values(base))
@@ -93,8 +97,11 @@ class StudySearcher(Searcher):
             # A killed sweep may leave a trial that was only half drawn.
             if trial.number not in self.records:
                 self.records[trial.number] = self._draw(trial)
+            record = self.records[trial.number]
+            if record.gpus != self.gpus:
+                record.gpus = self.gpus
+                trial.set_user_attr("gpus", self.gpus)
         self._trials[trial_id] = trial
-        record = self.records[trial.number]
         self._tell_observers("on_start", record)
         return {"trial": trial.number, "config": record.config}
 
@@ -111,6 +118,9 @@ class StudySearcher(Searcher):
         if trial is None:
             return
         result = result or {}
+        if result.get("starved"):
+            self._starved.append(trial)
+            return
         # Tune shows the report after which the scheduler stops a trial only here.
         self._record_epoch(trial, result)
         record = self.records[trial.number]
@@ -126,6 +136,13 @@ class StudySearcher(Searcher):
             done = record.state == "completed"
             self.study.tell(trial, record.score if done else None, OPTUNA_STATES[record.state])
         self._tell_observers("on_end", record)
+
+    def take_up_starved(self) -> bool:
+        """Let `suggest` give out again the trials that ran out of memory; whether there are any."""
+        trials = self.study.get_trials(deepcopy=False)
+        self._unfinished.extend(trials[trial.number] for trial in self._starved)
+        self._starved.clear()
+        return bool(self._unfinished)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is saved as it grows, and Tune's snapshots are not used."""

@@ -18,7 +18,7 @@ from tuning.limits import gpus_at_hand
 from tuning.plan import print_plan
 from tuning.presets import Preset, Setting, choose, setting
 from tuning.remote import run_on_cluster
-from tuning.settings import SweepSettings
+from tuning.settings import GpusPerTrial, SweepSettings
 
 Several = tyro.conf.UseAppendAction[tuple[str, ...]]
 
@@ -57,8 +57,8 @@ class Flags:
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
     cpus_per_trial: Annotated[int | None, shown("CORES")] = None
     """CPU cores of one trial; the default shares what the cluster has."""
-    gpus_per_trial: Annotated[float | None, shown("GPUS")] = None
-    """GPUs of one trial, 0.25 packs four on one; the default is 1 where there are GPUs."""
+    gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = None
+    """GPUs of one trial: 0.25 packs four on one, auto as many as fit; the default is 1."""
     workers_per_trial: Annotated[int, shown("N")] = 1
     """Train a trial on several workers, data-parallel; cores and GPUs are shared among them."""
     teacher: Annotated[str | None, shown("NAME|FILE")] = None
@@ -140,7 +140,8 @@ def _sweeps(flags: Flags) -> list[SweepSettings]:
     for name in ("trials", "epochs"):
         if (number := getattr(flags, name)) is not None and number < 1:
             raise UserError(f"--{name} is {number}; it must be at least 1.")
-    gpus = flags.gpus_per_trial if flags.gpus_per_trial is not None else gpus_at_hand()
+    asked = flags.gpus_per_trial
+    gpus = asked if isinstance(asked, float) else gpus_at_hand()
     preset = choose(flags.preset, gpus)
     if flags.preset == "auto":
         why = "GPUs were found" if gpus else "no GPU was found"

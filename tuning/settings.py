@@ -20,6 +20,8 @@ SEARCH = "search"
 BEST_CONFIG = "best_config.yaml"
 """The best configuration so far; the same as JSON stands beside it."""
 
+GpusPerTrial = float | Literal["auto"] | None
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings(Section):
@@ -27,7 +29,7 @@ class SweepSettings(Section):
 
     `base` is the paper's default, which is trial 0; `fixed` and `ranges` are what the user
     changed of the method's search space; `gpus_per_trial` and `cpus_per_trial` None share
-    out what the cluster has.
+    out what the cluster has, and `auto` packs as many trials on a GPU as its memory holds.
     """
 
     name: str
@@ -41,7 +43,7 @@ class SweepSettings(Section):
     grace_period: int = 1
     reduction_factor: float = 3.0
     cpus_per_trial: int | None = None
-    gpus_per_trial: float | None = None
+    gpus_per_trial: GpusPerTrial = None
     workers_per_trial: int = 1
     seed: int = 0
     storage: Path = Path("runs")
@@ -55,11 +57,16 @@ class SweepSettings(Section):
         rungs(self.base.epochs, self.grace_period, self.reduction_factor)
         if self.cpus_per_trial is not None and self.cpus_per_trial < 1:
             raise UserError(f"--cpus-per-trial is {self.cpus_per_trial}; it must be at least 1.")
-        if self.gpus_per_trial is not None and self.gpus_per_trial < 0:
+        if isinstance(self.gpus_per_trial, float) and not self.gpus_per_trial >= 0:
             raise UserError(f"--gpus-per-trial is {self.gpus_per_trial}; it must be at least 0.")
         if self.workers_per_trial < 1:
             raise UserError(
                 f"--workers-per-trial is {self.workers_per_trial}; it must be at least 1."
+            )
+        if self.gpus_per_trial == "auto" and self.workers_per_trial > 1:
+            raise UserError(
+                "--gpus-per-trial auto packs trials of one worker; give a number of GPUs, or drop "
+                "--workers-per-trial."
             )
 
     @property

@@ -30,7 +30,7 @@ class EarlyStopping(FIFOScheduler):
         """STOP or CONTINUE, after one report."""
         if result.get("diverged"):
             return str(TrialScheduler.STOP)
-        if "epoch" not in result:
+        if "epoch" not in result or "failed" in result:
             return str(TrialScheduler.CONTINUE)
         number, epoch = result["trial"], result["epoch"]
         curve = self._curves.setdefault(number, {})

@@ -84,6 +84,7 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         metrics=dict(attributes.get("metrics", {})),
         started=_seconds(trial.datetime_start) or 0.0,
         ended=_seconds(trial.datetime_complete),
+        gpus=attributes.get("gpus", 0.0),
         reason=attributes.get("reason", ""),
     )
 

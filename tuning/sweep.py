@@ -11,8 +11,9 @@ from tuning.cell import Cell
 from tuning.engine import run_trials
 from tuning.lanes import Lane
 from tuning.live import LiveTables
+from tuning.packing import share_of
 from tuning.runs import Outcome
-from tuning.runtime import Share, connected, share
+from tuning.runtime import Node, Share, connected
 from tuning.settings import SweepSettings
 from tuning.summary import print_cells, print_summary
 
@@ -26,12 +27,11 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
     outcome: Outcome = "failed"
     try:
         with connected() as nodes, _termination_as_interrupt():
-            first = cells[0].settings
-            part = share(nodes, first.cpus_per_trial, first.gpus_per_trial, first.workers_per_trial)
+            whole = share_of(cells[0].settings, nodes)
             for cell in cells:
                 cell.tracker.ready()
             try:
-                _run(cells, part)
+                _run(cells, nodes, whole)
                 outcome = "finished"
             except KeyboardInterrupt:
                 outcome = "interrupted"
@@ -59,8 +59,9 @@ def _cells(sweeps: Sequence[tuple[SweepSettings, Space]]) -> list[Cell]:
     return [Cell(settings, space, loaded[settings.base.dataset]) for settings, space in sweeps]
 
 
-def _run(cells: Sequence[Cell], part: Share) -> None:
+def _run(cells: Sequence[Cell], nodes: Sequence[Node], whole: Share) -> None:
     """Train the teachers that are missing, all at once, then search."""
+    part = whole
 
     def teachers(opened: ExitStack, live: LiveTables) -> list[Lane]:
         lanes = [cell.teacher_lane(opened, live) for cell in cells]
@@ -72,6 +73,7 @@ def _run(cells: Sequence[Cell], part: Share) -> None:
     _stage(teachers, cells, part, "First the teacher.")
     for cell in cells:
         cell.adopt_teacher()
+    part = share_of(cells[0].settings, nodes, [(cell.base, cell.work) for cell in cells])
     _stage(searches, cells, part)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from tuning.runs import Outcome, SweepRuns
 from tuning.store import Store, first_line, is_transient
@@ -94,6 +95,10 @@ class Tracker:
     def on_end(self, trial: TrialRecord) -> None:
         """A trial is completed, stopped or failed."""
         self._reports.put(partial(SweepRuns.end, trial=_copy(trial)))
+
+    def attach(self, files: Sequence[Path]) -> None:
+        """Keep files of the sweep, such as its report, with its run."""
+        self._reports.put(partial(SweepRuns.attach, files=files))
 
     def close(self, outcome: Outcome, timeout: float = _CLOSING) -> None:
         """End the sweep's run and whatever is still open below it.

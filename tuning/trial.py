@@ -69,8 +69,15 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
         try:
             train_trial(assignment, work, cpus=cpus, device=device, tell=tune.report)
         except Exception as error:
-            tune.report(failed(assignment, sentence(error)))
+            last = failed(assignment, sentence(error))
+            if 0 < gpus < 1 and _out_of_memory(error):
+                last["starved"] = True
+            tune.report(last)
 
+    if 0 < gpus < 1:
+        from tuning.packing import limit_memory
+
+        limit_memory(gpus)
     scaling = ScalingConfig(num_workers=0, use_gpu=gpus > 0)
     TorchTrainer(loop, scaling_config=scaling).fit()
 
@@ -136,10 +143,14 @@ def failed(assignment: dict[str, Any], reason: str) -> dict[str, Any]:
     return {"trial": assignment["trial"], **score, "failed": reason, "done": True}
 
 
+def _out_of_memory(error: Exception) -> bool:
+    return type(error).__name__ == "OutOfMemoryError"
+
+
 def sentence(error: Exception) -> str:
     """What is told of an error that ended a trial."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "the disk is full; make room and resume"
-    if type(error).__name__ == "OutOfMemoryError":
-        return "the GPU's memory is full; give a larger --gpus-per-trial, or --set batch_size"
+    if _out_of_memory(error):
+        return "the GPU's memory is full; --set a smaller batch_size"
     return f"{type(error).__name__}: {error}".splitlines()[0]

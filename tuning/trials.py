@@ -16,7 +16,8 @@ class TrialRecord:
     `number` is the trial's place in the sweep, from 0, and its identity across restarts.
     `config` is `TrainConfig.to_dict()`. `curve` maps a 1-based epoch to val accuracy in
     percent. `metrics` is everything that the last reported epoch measured. `started` and
-    `ended` are seconds since the epoch; `reason` says why a trial was stopped or failed.
+    `ended` are seconds since the epoch; `gpus` is how many GPUs it held, or which part of one;
+    `reason` says why a trial was stopped or failed.
     """
 
     number: int
@@ -26,6 +27,7 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     started: float = 0.0
     ended: float | None = None
+    gpus: float = 0.0
     reason: str = ""
 
     @property
@@ -37,6 +39,11 @@ class TrialRecord:
     def score(self) -> float | None:
         """Val accuracy in percent at the last reported epoch; what trials are ranked by."""
         return self.curve.get(self.epoch)
+
+    @property
+    def seconds(self) -> float:
+        """From its start to its end; 0 while it runs."""
+        return max(self.ended - self.started, 0.0) if self.ended and self.started else 0.0
 
 
 def best_trial(trials: "list[TrialRecord]") -> TrialRecord | None:

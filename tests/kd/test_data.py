@@ -1,5 +1,6 @@
 import io
 import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,8 @@ def test_no_network_and_no_data_is_one_sentence(
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # where nothing listens
     monkeypatch.delenv("no_proxy", raising=False)
+    # urllib keeps the proxies of its first request for the rest of the process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     check_dataset(name, tmp_path)
     with pytest.raises(UserError, match=r"cannot be downloaded.*--dataset digits"):
         open_dataset(name, tmp_path)

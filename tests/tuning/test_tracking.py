@@ -1,3 +1,4 @@
+import json
 import math
 import sqlite3
 import time
@@ -75,9 +76,12 @@ def test_a_sweep_is_a_run_with_its_trials_below(tmp_path: Path) -> None:
         epoch(observer, record, 1, 50.0 + record.number)
     epoch(observer, completed, 2, 60.0)
     epoch(observer, completed, 3, 58.0)
+    completed.gpus = 0.5
     end(observer, completed, "completed")
     end(observer, stopped, "stopped", "below the rung at epoch 1")
     end(observer, failed, "failed", "out of memory")
+    (tmp_path / "report.html").write_text("<title>report</title>")
+    observer.attach([tmp_path / "report.html"])
     observer.close("finished")
 
     parent = run_of(store, "kd.sweep_id", "sweep")
@@ -88,6 +92,7 @@ def test_a_sweep_is_a_run_with_its_trials_below(tmp_path: Path) -> None:
         "best.val_acc": 58.0,
         "cost.epochs": 5.0,
         "cost.seconds": 30.0,
+        "cost.gpu_seconds": 5.0,
         "trials.completed": 1.0,
         "trials.stopped": 1.0,
         "trials.failed": 1.0,
@@ -105,6 +110,11 @@ def test_a_sweep_is_a_run_with_its_trials_below(tmp_path: Path) -> None:
     assert run_of(store, "kd.trial_id", "sweep/2").data.tags["kd.reason"] == "out of memory"
     files = list((tmp_path / "mlflow-artifacts").glob("**/config.yaml"))
     assert [TrainConfig.load(file) for file in files] == [CONFIG] * 3
+    (kept,) = (tmp_path / "mlflow-artifacts").glob("**/report.html")
+    assert parent.info.run_id in str(kept)
+    artifacts = Path(run_of(store, "kd.trial_id", "sweep/0").info.artifact_uri)
+    points = json.loads((artifacts / "curve.json").read_text())["curve"]
+    assert points == [{"epoch": e, "val_acc": v} for e, v in ((1, 50.0), (2, 60.0), (3, 58.0))]
 
 
 def test_a_killed_and_restarted_sweep_writes_nothing_twice(tmp_path: Path) -> None:
