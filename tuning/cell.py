@@ -106,6 +106,9 @@ class Cell:
         )
         known = list(self._searcher.records.values())
         keeper = Keeper(settings.folder, self.work.files, known)
+        for record in known:
+            if record.state != "running":
+                self.tracker.catch_up(record)
         observers += [keeper, live.add(self._about(), known), self.tracker]
         if settings.live_html:
             observers.append(LiveReport(self._about(), known))

@@ -1,9 +1,8 @@
 """What a person sees while a sweep runs: a live table, or plain lines without a terminal."""
 
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
-from types import TracebackType
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +16,7 @@ from tuning.trials import State, TrialRecord
 
 TOP = 3
 """How many of the best finished trials the table shows."""
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 class LiveTable:
@@ -41,23 +41,18 @@ class LiveTable:
         self._brought = self._result().epochs_spent
         self._began = self._last_event = time.monotonic()
         self._live: Live | None = None
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         self._began = self._last_event = time.monotonic()
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self._live = Live(self, console=self.console)
-            self._live.start()
+            self._opened.enter_context(_on_screen(self._live))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._live.stop()
-            self._live = None
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+        self._live = None
 
     def note(self, sentence: str) -> None:
         """Print a sentence, above the table where there is one."""
@@ -244,7 +239,8 @@ class LiveTables:
             self._tables[0]._label = ""
             self._opened.enter_context(self._tables[0])
         elif self.console.is_terminal and not self.console.is_dumb_terminal:
-            live = self._opened.enter_context(Live(self, console=self.console))
+            live = Live(self, console=self.console)
+            self._opened.enter_context(_on_screen(live))
             for table in self._tables:
                 table.show_in(live)
         return self
@@ -254,6 +250,21 @@ class LiveTables:
 
     def __rich__(self) -> RenderableType:
         return Group(*(table.brief() for table in self._tables))
+
+
+@contextmanager
+def _on_screen(live: Live) -> Iterator[None]:
+    """Draw `live`, and leave a whole screen, whatever interrupts it.
+
+    An interrupt may come within rich's own printing, which then holds back whatever it is given.
+    """
+    try:
+        live.start()
+        yield
+    finally:
+        live.stop()
+        live.console.file.write(_SHOW_CURSOR)
+        live.console.file.flush()
 
 
 _STYLES: dict[State, str] = {

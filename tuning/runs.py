@@ -111,10 +111,23 @@ class SweepRuns:
         self._client.log_dict(run.id, {"curve": points}, "curve.json")
         if trial.reason:
             self._client.set_tag(run.id, "kd.reason", trial.reason)
-        self._client.set_tag(run.id, "kd.outcome", trial.state)
         status = "FAILED" if trial.state == "failed" else "FINISHED"
         self._client.set_terminated(run.id, status, round(1000 * ended))
+        # Last, because it says that the run is whole.
+        self._client.set_tag(run.id, "kd.outcome", trial.state)
         self._log_totals(ended)
+
+    def catch_up(self, trial: TrialRecord) -> None:
+        """Write what is missing of a trial that ended in a process which died soon after."""
+        if trial.number in self._ended:
+            return
+        best = 0.0
+        for epoch, value in sorted(trial.curve.items()):
+            best = max(best, value)
+            metrics = trial.metrics if epoch == trial.epoch else {"val_acc": value}
+            when = trial.ended or time.time()
+            self.log_epoch(trial, epoch, metrics | {"best.val_acc": best}, when)
+        self.end(trial)
 
     def attach(self, files: Iterable[Path]) -> None:
         """Keep files, such as the report, with the sweep's run."""

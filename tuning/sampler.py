@@ -72,6 +72,7 @@ class StudySearcher(Searcher):
         self._observers = observers
         self._muted: set[int] = set()
         self._trials: dict[str, optuna.Trial] = {}
+        self._told: dict[int, int] = {}
         trials = study.get_trials(deepcopy=False)
         self._unfinished = deque(t for t in trials if t.state == TrialState.RUNNING)
         self._starved: list[optuna.Trial] = []
@@ -175,16 +176,20 @@ class StudySearcher(Searcher):
     def _record_epoch(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         record = self.records[trial.number]
         epoch = result.get("epoch")
-        if epoch is None or "failed" in result or epoch < record.epoch:
+        if epoch is None or "failed" in result:
             return
-        record.metrics = _metrics(result)
-        if epoch in record.curve:
-            return
-        value = score(result)
-        with suppress(UserError), self._storing():
-            trial.report(value, epoch)
-        record.curve[epoch] = value
-        self._tell_observers("on_epoch", record, epoch, record.metrics)
+        metrics = _metrics(result)
+        if epoch >= record.epoch:
+            record.metrics = metrics
+        if epoch not in record.curve:
+            value = score(result)
+            with suppress(UserError), self._storing():
+                trial.report(value, epoch)
+            record.curve[epoch] = value
+        # What the study holds already an observer may have missed when the last process died.
+        if epoch > self._told.get(record.number, 0):
+            self._told[record.number] = epoch
+            self._tell_observers("on_epoch", record, epoch, metrics)
 
     @contextmanager
     def _storing(self) -> Iterator[None]:

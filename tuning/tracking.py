@@ -83,11 +83,12 @@ class Tracker:
 
     def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
         """A trial reported the metrics of one 1-based epoch."""
+        best = max(value for e, value in trial.curve.items() if e <= epoch)
         report = partial(
             SweepRuns.log_epoch,
             trial=_copy(trial),
             epoch=epoch,
-            metrics=metrics | {"best.val_acc": max(trial.curve.values())},
+            metrics=metrics | {"best.val_acc": best},
             when=time.time(),
         )
         self._reports.put(report)
@@ -95,6 +96,10 @@ class Tracker:
     def on_end(self, trial: TrialRecord) -> None:
         """A trial is completed, stopped or failed."""
         self._reports.put(partial(SweepRuns.end, trial=_copy(trial)))
+
+    def catch_up(self, trial: TrialRecord) -> None:
+        """A resumed sweep brings an ended trial along; what MLflow misses of it is written."""
+        self._reports.put(partial(SweepRuns.catch_up, trial=_copy(trial)))
 
     def attach(self, files: Sequence[Path]) -> None:
         """Keep files of the sweep, such as its report, with its run."""

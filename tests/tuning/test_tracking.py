@@ -153,6 +153,29 @@ def test_a_killed_and_restarted_sweep_writes_nothing_twice(tmp_path: Path) -> No
     assert parent.data.metrics["best.val_acc"] == 70.0
 
 
+def test_what_a_killed_process_did_not_write_is_written_by_the_next(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    killed = tracker(store)
+    ended = trial(0)
+    killed.on_start(ended)
+    epoch(killed, ended, 1, 40.0)
+    killed.close("interrupted")
+    ended.curve |= {2: 50.0, 3: 45.0}
+    ended.metrics = {"val_acc": 45.0, "train_loss": 0.5}
+    ended.state, ended.ended = "completed", ended.started + 10
+
+    resumed = tracker(store)
+    for _ in range(2):
+        resumed.catch_up(ended)
+    resumed.close("finished")
+    assert curve(store, 0) == {1: 40.0, 2: 50.0, 3: 45.0}
+    assert curve(store, 0, "best.val_acc") == {1: 40.0, 2: 50.0, 3: 50.0}
+    run = run_of(store, "kd.trial_id", "sweep/0")
+    assert (run.info.status, run.data.tags["kd.outcome"]) == ("FINISHED", "completed")
+    assert run.data.metrics["train_loss"] == 0.5
+    assert run_of(store, "kd.sweep_id", "sweep").data.metrics["trials.completed"] == 1.0
+
+
 def test_not_a_number_is_kept(tmp_path: Path) -> None:
     store = empty_store(tmp_path)
     observer = tracker(store, sweep="it's one")
