@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Lab
+from lab import Lab
 from lan import wait_for
 from region import Region
 from sweeps import Watch, check_complete, running, trials

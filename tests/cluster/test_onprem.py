@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import yaml
-from conftest import ROOT, Lab
+from lab import ROOT, Lab
 from lan import Machine, wait_for
 from sweeps import check_complete
 
