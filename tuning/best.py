@@ -11,6 +11,7 @@ import tyro
 from kd.backbones import backbone_spec
 from kd.cli import run
 from kd.config import TrainConfig
+from kd.data import dataset_names
 from kd.errors import UserError, unknown
 from kd.hyperparameters import config_class
 from tuning.protocol import cell_name
@@ -63,12 +64,15 @@ def select(
     if backbone:
         backbone_spec(backbone)
     every = read_all(store)
+    named = {b.config.dataset for b in every} | set(dataset_names())
+    if dataset and not dataset.startswith("parquet:") and dataset not in named:
+        raise unknown("data set", dataset, named)
     chosen = [
         b
         for b in winners(every)
         if method in (None, b.config.method)
         and backbone in (None, b.config.backbone)
-        and dataset in (None, b.config.dataset)
+        and (dataset is None or _same_images(dataset, b.config.dataset))
         and epochs in (None, b.config.epochs)
     ]
     if not chosen:
@@ -78,6 +82,11 @@ def select(
             f"{method or 'METHOD'}, or give another --storage."
         )
     return every, chosen
+
+
+def _same_images(asked: str, kept: str) -> bool:
+    """Whether two names of data sets mean one cell: of a folder the last part counts."""
+    return cell_name("", "", asked) == cell_name("", "", kept)
 
 
 def best_config(

@@ -100,6 +100,7 @@ class Cell:
         study.set_user_attr("slots", slots)
         study.set_user_attr("val_size", len(self.val))
         study.set_user_attr("environment", self._environment)
+        study.set_user_attr("protocol", self._protocol)
         observers: list[Observer] = []
         self._searcher = StudySearcher(
             study, self.space, self.base, settings.trials, seed=settings.seed, observers=observers
@@ -123,6 +124,7 @@ class Cell:
             self.space.domains,
             slots=self._slots,
             val_size=len(self.val),
+            protocol=self._protocol,
             environment=self._environment,
         )
 
@@ -133,7 +135,10 @@ class Cell:
         records = self._searcher.records if self._searcher else {}
         trials = [records[number] for number in sorted(records)]
         result = SweepResult(self._about(), trials)
-        self.tracker.attach(write_report(result))
+        try:
+            self.tracker.attach(write_report(result))
+        except UserError as error:
+            print(f"The report of {self.settings.name} is not written: {error}")
         self.tracker.close(outcome)
         if result.best is not None and outcome == "finished":
             self._promote(result)

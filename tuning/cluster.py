@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -121,7 +123,7 @@ def started_from_here(file: Path) -> bool:
     """
     name = _read(file).get("cluster_name")
     for path in Path(tempfile.gettempdir()).glob("ray-config-*"):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             if json.loads(path.read_text())["config"]["cluster_name"] == name:
                 return True
     return False
@@ -148,13 +150,21 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _check_listening(address: str) -> None:
-    """Ray itself would try for a minute."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """Ray itself would try for a minute, or for ever where something else listens."""
+    if address.startswith("ray://"):
+        raise UserError(
+            f"{address} is for Ray's client, which no sweep can use; give HOST:PORT, the port "
+            "that `ray start` names, or http://HOST:8265."
+        )
+    host, _, port = address.rpartition(":")
     if not (host and port.isdigit()):
         return
+    ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
-        socket.create_connection((host, int(port)), ANSWER_WITHIN).close()
-    except OSError:
+        socket.create_connection((host, int(port)), ANSWER_WITHIN / 2).close()
+        subprocess.run(ask, capture_output=True, timeout=ANSWER_WITHIN, check=True)
+    except (OSError, OverflowError, subprocess.SubprocessError):
         raise UserError(
-            f"Nothing answers at {address}; give another --address or RAY_ADDRESS, or --local."
+            f"No Ray answers at {address}, or it refuses the token of RAY_AUTH_TOKEN; give another "
+            "--address or RAY_ADDRESS, or --local."
         ) from None

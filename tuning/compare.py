@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.charts import Axis, Chart
 from tuning.figures import Figure
 from tuning.page import environment
-from tuning.protocol import protocol
 from tuning.result import SweepResult
 from tuning.trials import TrialRecord
 
@@ -22,13 +20,12 @@ def check_comparable(results: Sequence[SweepResult]) -> None:
     for result in results:
         if not result.trials:
             raise UserError(f"{result.sweep.name} has no trial yet; wait for its first one.")
-    known = [(r.sweep.name, protocol(TrainConfig.from_dict(r.trials[0].config))) for r in results]
-    for (first, ours), (second, theirs) in pairwise(known):
-        for name, value in ours.items():
-            if theirs[name] != value:
+    for first, second in pairwise(result.sweep for result in results):
+        for name, value in first.protocol.items():
+            if (other := second.protocol.get(name)) != value:
                 raise UserError(
-                    f"{first} has {name} {value} and {second} has {theirs[name]}; compare sweeps "
-                    "of equal epochs, images, split and seeds."
+                    f"{first.name} has {name} {value} and {second.name} has {other}; compare "
+                    "sweeps of equal epochs, images, split and seeds."
                 )
 
 
@@ -45,7 +42,7 @@ def render(results: Sequence[SweepResult]) -> str:
             results=results,
             course=course(results),
             series=[i % SERIES for i in range(len(results))],
-            protocol=protocol(TrainConfig.from_dict(results[0].trials[0].config)),
+            protocol=results[0].sweep.protocol,
             markdown=table(results, "markdown"),
             latex=table(results, "latex"),
         )

@@ -6,12 +6,11 @@ val accuracy is the winner; and only then the test set is opened, once, for the 
 default. Asked again, the command prints what it found.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Annotated, Any
 
 import tyro
@@ -19,10 +18,11 @@ import tyro
 from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.errors import UserError
+from tuning.findings import FILE, Findings, mean_deviation
 from tuning.result import SweepResult
 from tuning.settings import GpusPerTrial, SweepSettings
 
-STUDY, FILE = "confirm.log", "confirm.json"
+STUDY = "confirm.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +45,16 @@ class Flags:
 
 def confirm(flags: Flags) -> int:
     """Run the command line."""
-    from tuning.report import load_result
+    from tuning.report import load_result, write_page
 
     for name in ("top", "seeds"):
         if getattr(flags, name) < 1:
             raise UserError(f"--{name} is {getattr(flags, name)}; it must be at least 1.")
     result = load_result(flags.storage, flags.sweep)
-    path = result.sweep.folder / FILE
-    if path.exists():
+    folder = result.sweep.folder
+    if known := Findings.load(folder):
         print("The test set was opened before; this is what was found then.")
-        print_findings(json.loads(path.read_text(encoding="utf-8")))
+        print_findings(known)
         return 0
     settings = SweepSettings.load(flags.storage, flags.sweep)
     for name in ("cpus_per_trial", "gpus_per_trial"):
@@ -64,7 +64,8 @@ def confirm(flags: Flags) -> int:
     if findings is None:
         print("Stopped; the same command goes on from there. The test set is still sealed.")
         return 130
-    path.write_text(json.dumps(findings, indent=2) + "\n", encoding="utf-8")
+    findings.save(folder)
+    write_page(result)
     _record(settings, findings)
     print_findings(findings)
     return 0
@@ -88,7 +89,7 @@ def candidates(result: SweepResult, top: int) -> dict[int, TrainConfig]:
 
 def _train_and_test(
     settings: SweepSettings, chosen: Mapping[int, TrainConfig], seeds: int
-) -> dict[str, Any] | None:
+) -> Findings | None:
     """What came of it; None if it was interrupted before the test set was opened."""
     from kd.data import open_dataset
     from kd.data.split import train_val
@@ -153,14 +154,14 @@ def _train_and_test(
     scores = _open_test(dataset.load_test(), train, students)
     for index in range(len(plan)):
         files.discard(index)
-    return {
-        "sweep": settings.name,
-        "winner": winner,
-        "seeds": [settings.base.seed + seed for seed in range(1, seeds + 1)],
-        "config": chosen[winner].to_dict(),
-        "val_acc": {str(n): values for n, values in val_acc.items()},
-        "test": {str(n): values for n, values in scores.items()},
-    }
+    return Findings(
+        sweep=settings.name,
+        winner=winner,
+        seeds=tuple(settings.base.seed + seed for seed in range(1, seeds + 1)),
+        config=chosen[winner].to_dict(),
+        val_acc=val_acc,
+        test=scores,
+    )
 
 
 def _open_test(
@@ -181,57 +182,31 @@ def _open_test(
 # -- what was found ---------------------------------------------------------------------------
 
 
-def paired(winner: Sequence[float], default: Sequence[float]) -> tuple[float, float | None]:
-    """Mean difference over the seeds, and p of a paired t-test; None for a single seed."""
-    from scipy.stats import ttest_rel
-
-    difference = fmean(a - b for a, b in zip(winner, default, strict=True))
-    if len(winner) < 2:
-        return difference, None
-    return difference, float(ttest_rel(winner, default).pvalue)
-
-
-def print_findings(findings: Mapping[str, Any]) -> None:
+def print_findings(findings: Findings) -> None:
     """Print val and test accuracy of the default and the winner, n, deviation, and p."""
     from rich.console import Console
     from rich.table import Table
 
-    winner, n = findings["winner"], len(findings["seeds"])
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("", "val accuracy", "test accuracy"):
         table.add_column(heading, justify="right" if heading else "left")
-    names = {"0": "paper's default", str(winner): f"trial {winner}, the winner"}
-    for number, val in findings["val_acc"].items():
-        test = [scores["test_acc"] for scores in findings["test"].get(number, [])]
-        name = names.get(number, f"trial {number}")
-        table.add_row(name, mean_deviation(val), mean_deviation(test) if test else "sealed")
+    for row in findings.rows():
+        table.add_row(*row)
     console = Console(highlight=False)
     console.print(table)
-    own, default = (
-        [scores["test_acc"] for scores in findings["test"][str(k)]] for k in (winner, 0)
-    )
-    difference, p = paired(own, default)
-    sure = "" if p is None else f", p = {p:.2g} (paired t-test)"
-    plural = "s" * (n > 1)
-    console.print(f"On test, {difference:+.2f} points on the default over {n} seed{plural}{sure}.")
+    console.print(findings.sentence())
 
 
-def mean_deviation(values: Sequence[float]) -> str:
-    """`86.10 ± 0.42 % (n = 5)`, mean and sample standard deviation."""
-    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{fmean(values):.2f}{deviation} % (n = {len(values)})"
-
-
-def _record(settings: SweepSettings, findings: Mapping[str, Any]) -> None:
+def _record(settings: SweepSettings, findings: Findings) -> None:
     from tuning.protocol import cell_name
     from tuning.registry import mark_confirmed
     from tuning.runs import log_seeds
     from tuning.store import Store
 
     store = Store.at(settings.storage, settings.tracking_uri)
-    base, winner = settings.base, findings["winner"]
+    base, winner = settings.base, findings.winner
     cell = cell_name(base.method, base.backbone, base.dataset)
-    test = mean_deviation([scores["test_acc"] for scores in findings["test"][str(winner)]])
+    test = mean_deviation(findings.test_acc(winner))
     try:
         mark_confirmed(store, cell, settings.name, winner, f"test {test}")
         log_seeds(
@@ -239,10 +214,10 @@ def _record(settings: SweepSettings, findings: Mapping[str, Any]) -> None:
             cell,
             settings.name,
             (
-                (int(number), seed, {"val_acc": val, **found})
-                for number, scores in findings["test"].items()
+                (number, seed, {"val_acc": val, **found})
+                for number, scores in findings.test.items()
                 for seed, val, found in zip(
-                    findings["seeds"], findings["val_acc"][number], scores, strict=True
+                    findings.seeds, findings.val_acc[number], scores, strict=True
                 )
             ),
         )

@@ -8,7 +8,7 @@ from typing import Any
 from kd.config import TrainConfig
 from kd.export import torchvision_keys
 from tuning import summary
-from tuning.confirm import mean_deviation
+from tuning.findings import Findings, mean_deviation
 from tuning.result import SweepResult
 
 _USE = {
@@ -65,7 +65,7 @@ def model_card(
     description: Mapping[str, Any],
     *,
     result: SweepResult | None = None,
-    findings: Mapping[str, Any] | None = None,
+    findings: Findings | None = None,
     licence: str | None = None,
 ) -> str:
     """The card of `file`, which holds the student of `config` in the format `target`.
@@ -123,13 +123,12 @@ def _score(description: Mapping[str, Any], result: SweepResult | None) -> str:
     return " ".join(lines + (summary.caveats(result) if result else []))
 
 
-def _confirmed(config: TrainConfig, findings: Mapping[str, Any] | None) -> list[str]:
-    if findings is None or TrainConfig.from_dict(findings["config"]) != config:
+def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
+    if findings is None or TrainConfig.from_dict(findings.config) != config:
         return ["The test set was not opened."]
     rows = ["| trained again | val accuracy | test accuracy |", "|---|---|---|"]
-    for number, name in ((findings["winner"], "this configuration"), (0, "the paper's default")):
-        test = [scores["test_acc"] for scores in findings["test"][str(number)]]
-        val = findings["val_acc"][str(number)]
+    for number, name in ((findings.winner, "this configuration"), (0, "the paper's default")):
+        val, test = findings.val_acc[number], findings.test_acc(number)
         rows.append(f"| {name} | {mean_deviation(val)} | {mean_deviation(test)} |")
     return ["\n".join(rows), "Mean and standard deviation over n seeds, the same for both."]
 

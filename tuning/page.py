@@ -7,6 +7,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tuning import figures, summary
+from tuning.findings import FILE as CONFIRMED
+from tuning.findings import Findings
 from tuning.importance import importance
 from tuning.result import SweepResult, duration, short, text, value_at
 from tuning.trials import TrialRecord
@@ -39,6 +41,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             commands=summary.next_steps(result),
             rows=_comparison(result),
             curves=figures.curves(result),
+            findings=None if live else Findings.load(result.sweep.folder),
             progress=[figures.best_over_minutes(result), figures.best_over_epochs(result)]
             if best
             else [],
@@ -84,6 +87,7 @@ def _comparison(result: SweepResult) -> list[tuple[str, str, str]]:
 
 def _protocol(result: SweepResult) -> dict[str, Any]:
     """What every trial had in common."""
+    confirmed = (result.sweep.folder / CONFIRMED).exists()
     sweep, config = result.sweep, result.trials[0].config if result.trials else {}
     split = config.get("split") or {}
     stops = f"at epochs {', '.join(map(str, sweep.rungs))}" if sweep.rungs else "never"
@@ -107,7 +111,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "batch size": config.get("batch_size"),
         "training seed": config.get("seed"),
         "precision": config.get("precision"),
-        "test set": "not opened",
+        "test set": "opened once, see above" if confirmed else "not opened",
         **{name.replace("_", " "): value for name, value in sweep.environment.items()},
     }
     return {name: value for name, value in rows.items() if value is not None}

@@ -1,6 +1,6 @@
 """The picture of a sweep: every trial's validation curve, and the best so far over time."""
 
-from pathlib import Path
+import io
 from typing import Any
 
 from tuning.result import SweepResult
@@ -11,8 +11,8 @@ BEST, DEFAULT, FAILED, OTHER = "#0072B2", "#D55E00", "#CC79A7", "#8A8F98"
 INK, RULE = "#22262B", "#D9DCE1"
 
 
-def draw(result: SweepResult, path: Path) -> None:
-    """Write the picture of a sweep to `path` as PNG, 1600 × 700 pixels."""
+def draw(result: SweepResult) -> bytes:
+    """The picture of a sweep as PNG, 1600 × 700 pixels."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -28,7 +28,9 @@ def draw(result: SweepResult, path: Path) -> None:
     low, high = limits(result)
     _curves(left, result, low, high)
     _best_so_far(right, result)
-    figure.savefig(path, format="png")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
 
 
 def limits(result: SweepResult) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from kd.config import TrainConfig
+from kd.errors import UserError
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow")
 
@@ -67,13 +68,16 @@ def dataset_identity(dataset: str) -> str:
 
     The name itself for a published data set. For `parquet:FOLDER`, which may lie anywhere and
     be rewritten, `parquet-` and a digest of its files' names, sizes and footers: a Parquet
-    footer holds the counts, sizes and statistics of all columns.
+    footer holds the counts, sizes and statistics of all columns. UserError if there are none.
     """
     kind, _, folder = dataset.partition(":")
     if kind != "parquet":
         return dataset
     digest = hashlib.sha256()
-    for path in sorted(Path(folder).expanduser().glob("*.parquet")):
+    files = sorted(Path(folder).expanduser().glob("*.parquet"))
+    if not files:
+        raise UserError(f"{folder} is not here, so its images cannot be told from others.")
+    for path in files:
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:

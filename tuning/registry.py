@@ -7,6 +7,7 @@ transaction. The versions are the truth; the alias `champion` follows from them.
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.protocol import cell_name
-from tuning.store import Store, quoted
+from tuning.store import Store, first_line, quoted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -205,11 +206,22 @@ def read_all(store: Store, client: "MlflowClient | None" = None) -> list[Best]:
             rows = _rows(client)
         if store.file is not None:
             _keep(store.file, stamp, rows)
-    return [Best.from_tags(*row) for row in rows]
+    return _read(rows)
 
 
 def _versions(client: "MlflowClient", cell: str) -> list[Best]:
-    return [Best.from_tags(*row) for row in _rows(client, f"name = {quoted(cell)}")]
+    return _read(_rows(client, f"name = {quoted(cell)}"))
+
+
+def _read(rows: Iterable[_Row]) -> list[Best]:
+    """The versions, without damaged ones and those of methods that are not installed here."""
+    bests = []
+    for row in rows:
+        try:
+            bests.append(Best.from_tags(*row))
+        except (UserError, KeyError, ValueError) as error:
+            print(f"{row[0]} v{row[1]} is passed over: {first_line(error)}.", file=sys.stderr)
+    return bests
 
 
 def _rows(client: "MlflowClient", chosen: str = "") -> list[_Row]:

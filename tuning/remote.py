@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from kd.errors import UserError, unknown
 from tuning.cluster import Head, find
 from tuning.parcel import pack, quoted, to_words
-from tuning.tunnel import NotUpError
+from tuning.settings import SHOWN_STORAGE
+from tuning.tunnel import MLFLOW, NotUpError
 
 if TYPE_CHECKING:
     from tuning.search import Flags
@@ -88,7 +89,7 @@ class _Remote:
             self._jobs.stop_job(job.id)
         else:
             job = self._send(flags)
-        return self._follow(job)
+        return self._follow(job, bring=not flags.dry_run)
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -108,7 +109,10 @@ class _Remote:
                 entrypoint=command,
                 runtime_env={
                     "working_dir": parcel,
-                    "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOPPING)},
+                    "env_vars": {
+                        "RAY_JOB_STOP_WAIT_TIME_S": str(_STOPPING),
+                        SHOWN_STORAGE: str(self._storage),
+                    },
                 },
                 metadata={"sweeps": " ".join(sweeps)},
             )
@@ -162,7 +166,7 @@ class _Remote:
             raise unknown("sweep on the cluster", wanted[0], names)
         return names[wanted[0]]
 
-    def _follow(self, job: _Job) -> int:
+    def _follow(self, job: _Job, *, bring: bool) -> int:
         """Print what the job prints until it ends, then bring its result home."""
         name = job.sweeps[0]
         try:
@@ -177,7 +181,7 @@ class _Remote:
         code = 0 if status == "SUCCEEDED" else self._jobs.get_job_info(job.id).driver_exit_code or 1
         if status == "STOPPED":
             code = INTERRUPTED
-        if code != _BAD_INPUT:
+        if bring and code != _BAD_INPUT:
             self._fetch(job)
         return int(code)
 
@@ -218,6 +222,10 @@ class _Remote:
         for path in sorted(self._storage.iterdir()):
             if path.name not in before or path.name in job.sweeps:
                 print(f"The result is in {path}/")
+        print(
+            f"MLflow stays on the cluster: ray dashboard {self._head.file} --port {MLFLOW} "
+            f"--remote-port {MLFLOW}"
+        )
 
     def _rsync(self, direction: str, source: str, target: str) -> None:
         done = subprocess.run(

@@ -11,9 +11,12 @@ from kd.cli import run
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
+from tuning.protocol import protocol
 from tuning.result import Sweep, SweepResult
 from tuning.settings import SEARCH, STUDY, SweepSettings
 from tuning.summary import REPORT, print_summary
+
+ROOM = "make room there, and type: python -m tuning.report NAME"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,8 @@ class Flags:
     table: Literal["latex", "markdown"] | None = None
     """Print a table, method by backbone, and write nothing."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """The file of a comparison; the default is comparison.html in the storage folder."""
+    """The file to write; the default is report.html in the sweep's folder, for a comparison
+    comparison.html in the storage folder."""
 
 
 def report(flags: Flags) -> int:
@@ -39,6 +43,11 @@ def report(flags: Flags) -> int:
         from tuning.compare import table
 
         print(table(results, flags.table))
+    elif len(results) == 1 and flags.output:
+        from tuning.page import render as render_report
+
+        _write(flags.output, render_report(results[0]), "give another -o")
+        print(flags.output)
     elif len(results) == 1:
         write_report(results[0])
         print_summary(results[0])
@@ -46,7 +55,7 @@ def report(flags: Flags) -> int:
         from tuning.compare import render, table
 
         page, path = render(results), flags.output or flags.storage / "comparison.html"
-        _write(path, page)
+        _write(path, page, "give another -o")
         print(table(results, "markdown"))
         print(f"\n{path}")
     return 0
@@ -64,6 +73,7 @@ def load_result(storage: Path, name: str) -> SweepResult:
         settings.space().domains,
         slots=int(facts.get("slots", 1)),
         val_size=int(facts.get("val_size", 0)),
+        protocol=facts.get("protocol") or protocol(settings.base),
         environment=facts.get("environment", {}),
     )
     return SweepResult(sweep, read_trials(study))
@@ -74,14 +84,15 @@ def write_report(result: SweepResult) -> list[Path]:
     from tuning.pictures import draw
 
     write_page(result)
-    draw(result, result.sweep.folder / "curves.png")
-    write_parquet(result)
-    names = (REPORT, "curves.png", "trials.parquet", "curves.parquet")
-    return [result.sweep.folder / name for name in names]
+    trials, curves = tables(result)
+    rest = {"curves.png": draw(result), "trials.parquet": trials, "curves.parquet": curves}
+    for name, content in rest.items():
+        replace_file(result.sweep.folder / name, content, ROOM)
+    return [result.sweep.folder / name for name in (REPORT, *rest)]
 
 
-def write_parquet(result: SweepResult) -> None:
-    """Write trials.parquet (a row for each trial) and curves.parquet (for each trial and epoch).
+def tables(result: SweepResult) -> tuple[bytes, bytes]:
+    """trials.parquet (a row for each trial) and curves.parquet (for each trial and epoch).
 
     Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
     columns such as `metrics.val_acc`; times are seconds since the epoch, accuracies percent.
@@ -118,19 +129,25 @@ def write_parquet(result: SweepResult) -> None:
             "val_acc": pa.array(accuracies, pa.float64()),
         }
     )
-    pq.write_table(pa.table(whole), result.sweep.folder / "trials.parquet")
-    pq.write_table(curves, result.sweep.folder / "curves.parquet")
+
+    def parquet(table: pa.Table) -> bytes:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        content: bytes = sink.getvalue().to_pybytes()
+        return content
+
+    return parquet(pa.table(whole)), parquet(curves)
 
 
 def write_page(result: SweepResult, *, live: bool = False) -> None:
     """Write report.html alone; `live` as in `tuning.page.render`."""
     from tuning.page import render
 
-    _write(result.sweep.folder / REPORT, render(result, live=live))
+    _write(result.sweep.folder / REPORT, render(result, live=live), ROOM)
 
 
-def _write(path: Path, page: str) -> None:
-    replace_file(path, page.encode(), "make room there")
+def _write(path: Path, page: str, remedy: str) -> None:
+    replace_file(path, page.encode(), remedy)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

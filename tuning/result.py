@@ -19,7 +19,8 @@ class Sweep:
     `trials` is how many are planned, `epochs` the longest a trial may run, `rungs` the epochs
     at which one may be stopped, `slots` how many run at once, `searched` what may vary, by
     dotted names, `val_size` the number of images behind a val accuracy (0 if not
-    known), `environment` the machine and the versions, as `tuning.protocol.environment` says.
+    known), `protocol` and `environment` what `tuning.protocol` says of the sweep: what its scores
+    may be compared under, the machine and the versions.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Sweep:
     folder: Path
     searched: Mapping[str, Domain]
     val_size: int = 0
+    protocol: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -48,6 +50,7 @@ class Sweep:
         *,
         slots: int = 1,
         val_size: int = 0,
+        protocol: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Self:
         """The description of the sweep that `settings` ask for."""
@@ -65,6 +68,7 @@ class Sweep:
             folder=settings.folder,
             searched=searched,
             val_size=val_size,
+            protocol=protocol or {},
             environment=environment or {},
         )
 

@@ -83,7 +83,7 @@ class SweepRuns:
         """The address of the sweep's trials on the store's server; empty if it has none."""
         if not self._store.served:
             return ""
-        return self._store.uri.rstrip("/") + page_path(self._experiment, self._parent)
+        return self._store.page + page_path(self._experiment, self._parent)
 
     def start(self, trial: TrialRecord) -> None:
         """Open the trial's run, or open it again."""

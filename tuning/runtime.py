@@ -77,7 +77,7 @@ def connected(address: str | None = None) -> Iterator[list[Node]]:
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"the Ray at {address}" if address else "a Ray of our own"
         reason = str(error).splitlines()[0]
         raise UserError(f"Could not reach {where}: {reason}; check RAY_ADDRESS.") from None

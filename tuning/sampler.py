@@ -221,7 +221,10 @@ class StudySearcher(Searcher):
 
 
 class ListSearcher(StudySearcher):
-    """Trains a list of configurations, one trial each, with the same memory as a search."""
+    """Trains a list of configurations, one trial each, with the same memory as a search.
+
+    Raises UserError for a study whose trials are those of another list.
+    """
 
     def __init__(
         self,
@@ -232,6 +235,12 @@ class ListSearcher(StudySearcher):
     ) -> None:
         super().__init__(study, Space({}), configs[0], len(configs), observers=observers)
         self._configs = configs
+        asked = dict(enumerate(config.to_dict() for config in configs))
+        if any(record.config != asked.get(number) for number, record in self.records.items()):
+            raise UserError(
+                "An earlier command began to train other configurations here; ask for the same "
+                "ones again, or delete its .log file to begin anew."
+            )
 
     def _draw(self, trial: optuna.Trial) -> TrialRecord:
         return _begin(trial, self._configs[trial.number])

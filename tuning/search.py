@@ -1,8 +1,9 @@
 """`python -m tuning.search METHOD`: read the flags, check them, run the sweep."""
 
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,12 +16,23 @@ from kd.data import check_dataset
 from kd.errors import UserError
 from kd.hyperparameters import method_names
 from tuning.limits import gpus_at_hand
+from tuning.parcel import HERE_ONLY
 from tuning.plan import print_plan
 from tuning.presets import Preset, Setting, choose, setting
 from tuning.remote import run_on_cluster
 from tuning.settings import GpusPerTrial, SweepSettings
 
 Several = tyro.conf.UseAppendAction[tuple[str, ...]]
+
+CHANGEABLE = (
+    "trials",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "tracking_uri",
+    "data_root",
+    "live_html",
+)
+"""What a resumed sweep may be given anew; all else it keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +105,7 @@ class Flags:
 
 def search(flags: Flags) -> int:
     """Check everything that can be checked without Ray, then run the sweeps."""
-    if not flags.dry_run and (code := run_on_cluster(flags, _check)) is not None:
+    if (code := run_on_cluster(flags, _check)) is not None:
         return code
     sweeps = [(settings, settings.space()) for settings in _sweeps(flags)]
     for settings, _ in sweeps:
@@ -106,7 +118,7 @@ def search(flags: Flags) -> int:
         settings.save()
 
     if not flags.local and "RAY_ADDRESS" not in os.environ:
-        print("No cluster is up, so this machine searches alone.")
+        print("No cluster that was started from here is up, so this machine searches alone.")
 
     from tuning.sweep import run_sweeps
 
@@ -114,7 +126,8 @@ def search(flags: Flags) -> int:
         return run_sweeps(sweeps)
     except UserError:
         for settings, _ in sweeps:
-            settings.forget()
+            if not flags.resume:
+                settings.forget()
         raise
 
 
@@ -129,21 +142,18 @@ def _check(flags: Flags) -> None:
 
 def _sweeps(flags: Flags) -> list[SweepSettings]:
     """One sweep for each combination of method, backbone and data set, or those to be resumed."""
-    if flags.resume:
-        given = [n for n in ("method", "backbone", "dataset", "space", "set") if getattr(flags, n)]
-        if given:
-            raise UserError(f"A resumed sweep keeps its own {given[0]}; give --resume NAME alone.")
-        kept = [SweepSettings.load(flags.storage, name) for name in dict.fromkeys(flags.resume)]
-        return [replace(one, live_html=one.live_html or flags.live_html) for one in kept]
-    if not flags.method:
-        raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
     for name in ("trials", "epochs"):
         if (number := getattr(flags, name)) is not None and number < 1:
             raise UserError(f"--{name} is {number}; it must be at least 1.")
-    asked = flags.gpus_per_trial
-    gpus = asked if isinstance(asked, float) else gpus_at_hand()
-    preset = choose(flags.preset, gpus)
-    if flags.preset == "auto":
+    if flags.resume:
+        return _resumed(flags)
+    if not flags.method:
+        raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
+    preset = flags.preset
+    if preset == "auto":
+        asked = flags.gpus_per_trial
+        gpus = asked if isinstance(asked, float) else gpus_at_hand()
+        preset = choose(preset, gpus)
         why = "GPUs were found" if gpus else "no GPU was found"
         other = "laptop" if preset == "paper" else "paper"
         print(f"preset {preset}: {why}; choose otherwise with --preset {other}")
@@ -163,10 +173,23 @@ def _sweeps(flags: Flags) -> list[SweepSettings]:
     return [_settings(flags, cell, alone=len(cells) == 1) for cell in cells]
 
 
+def _resumed(flags: Flags) -> list[SweepSettings]:
+    """The sweeps to go on with, and what the flags change of them."""
+    free = ("resume", "dry_run", *HERE_ONLY, *CHANGEABLE)
+    for field in fields(Flags):
+        if field.name not in free and getattr(flags, field.name) != field.default:
+            flag = field.name.replace("_", "-")
+            raise UserError(f"A resumed sweep keeps its own {flag}; leave it away.")
+    changes = {name: getattr(flags, name) for name in CHANGEABLE}
+    changes = {name: value for name, value in changes.items() if value not in (None, False)}
+    names = dict.fromkeys(flags.resume)
+    return [replace(SweepSettings.load(flags.storage, name), **changes) for name in names]
+
+
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
     base = replace(cell.base, seed=flags.seed, teacher=_teacher(flags.teacher))
     about = f"{base.method}-{base.backbone}-{base.dataset.rstrip('/').split('/')[-1]}"
-    about = about.replace(":", "-")
+    about = re.sub(r"[^\w.-]", "-", about)
     name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
     if flags.name is not None:
         name = flags.name if alone else f"{flags.name}-{about}"

@@ -1,6 +1,7 @@
 """Everything that a sweep was asked to do, as kept in its folder so that it can be resumed."""
 
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.errors import UserError, unknown
+from kd.files import replace_file
 from search_spaces import Space, load_space
 from tuning.schedule import rungs
 
@@ -19,6 +21,8 @@ STUDY = "study.log"
 SEARCH = "search"
 BEST_CONFIG = "best_config.yaml"
 """The best configuration so far; the same as JSON stands beside it."""
+SHOWN_STORAGE = "KD_SHOWN_STORAGE"
+"""An environment variable: what they call the storage who read the output on another machine."""
 
 GpusPerTrial = float | Literal["auto"] | None
 
@@ -52,6 +56,15 @@ class SweepSettings(Section):
     live_html: bool = False
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise UserError(
+                f"--name is {self.name!r}; use letters, digits, and '-', '_' or '.' between them."
+            )
+        if "://" in str(self.storage) or ":/" in str(self.storage):
+            raise UserError(
+                f"--storage is {self.storage}; it must be a folder. Checkpoints alone may lie "
+                "elsewhere: --checkpoints s3://BUCKET/FOLDER."
+            )
         if self.trials < 1:
             raise UserError(f"--trials is {self.trials}; it must be at least 1.")
         rungs(self.base.epochs, self.grace_period, self.reduction_factor)
@@ -86,21 +99,24 @@ class SweepSettings(Section):
         )
 
     def save(self) -> None:
-        """Write the settings into the sweep's folder, which is made."""
+        """Write the settings into the sweep's folder, which is made; not the same ones again."""
         plain = asdict(self)
         plain |= {"base": self.base.to_dict(), "storage": str(self.storage.absolute())}
         plain["data_root"] = None if self.data_root is None else str(self.data_root.absolute())
+        path, content = self.folder / FILE, yaml.safe_dump(plain, sort_keys=False).encode()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / FILE).write_text(yaml.safe_dump(plain, sort_keys=False))
+            if path.exists() and path.read_bytes() == content:
+                return
         except OSError as error:
             raise UserError(
                 f"{self.folder} cannot be written: {error.strerror}; give another --storage."
             ) from None
+        replace_file(path, content, "give another --storage")
 
     def forget(self) -> None:
-        """Delete the folder of a sweep that never began."""
-        if not (self.folder / STUDY).exists():
+        """Delete the folder of a sweep that never began: it holds nothing but the settings."""
+        if not any(self.folder.glob("*.log")):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @classmethod
@@ -112,7 +128,10 @@ class SweepSettings(Section):
                 raise unknown("sweep", name, known)
             raise UserError(f"There is no sweep under {storage}; start one, or give --storage.")
         plain = read_mapping(path)
-        base = TrainConfig.from_dict(plain.get("base") or {}, f"{path}, section base")
+        base = plain.get("base")
+        if not isinstance(base, dict):
+            raise UserError(f"{path} is damaged: it has no section base; start a new sweep.")
+        base = TrainConfig.from_dict(base, f"{path}, section base")
         # The folder may have been moved: where it is found counts, not where it was written.
         return parse(cls, {**plain, "base": base, "storage": storage}, str(path))
 

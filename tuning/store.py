@@ -61,7 +61,13 @@ class Store:
     @property
     def name(self) -> str:
         """The address without a password, to be shown."""
-        return re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", self.uri)
+        masked = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", self.uri)
+        return re.sub(r"(?i)(pass(?:word)?=)[^&]*", r"\1***", masked)
+
+    @property
+    def page(self) -> str:
+        """The address of a served store's pages, without whoever may log in."""
+        return re.sub(r"://.*@", "://", self.uri).rstrip("/")
 
     @property
     def file(self) -> Path | None:

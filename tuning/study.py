@@ -4,10 +4,12 @@ The study is all that a sweep needs to go on after its process was killed.
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -15,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from kd.errors import UserError
+from tuning.patience import patiently
 from tuning.trials import State, TrialRecord
 
 STATES: dict[TrialState, State] = {
@@ -93,6 +96,21 @@ def _seconds(time: datetime | None) -> float | None:
     return time.timestamp() if time else None
 
 
+class _Journal(JournalFileBackend):
+    """A journal whose every line is whole, on a storage that may have faults for a while."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write the lines; before another try, drop what the last one left of them."""
+        whole = os.path.getsize(self._file_path)
+
+        def write() -> None:
+            if os.path.getsize(self._file_path) > whole:
+                os.truncate(self._file_path, whole)
+            super(_Journal, self).append_logs(logs)
+
+        patiently(write)
+
+
 class _HeldLock(JournalFileOpenLock):
     """No lock a line: `open_study` holds one for the whole sweep, which a kill -9 frees."""
 
@@ -105,6 +123,6 @@ class _HeldLock(JournalFileOpenLock):
 
 def _journal(path: Path) -> JournalStorage:
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock(str(path))))
-    except (ValueError, KeyError, AssertionError):
+        return JournalStorage(_Journal(str(path), lock_obj=_HeldLock(str(path))))
+    except (ValueError, KeyError, TypeError, AssertionError):
         raise UserError(f"{path} is damaged; restore a copy of it, or start a new sweep.") from None

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning.result import SweepResult, duration, short, text, value_at
-from tuning.settings import BEST_CONFIG
+from tuning.settings import BEST_CONFIG, SHOWN_STORAGE
 from tuning.trials import TrialRecord
 
 REPORT = "report.html"
@@ -45,7 +45,7 @@ def print_summary(
     if result.trials:
         say(cost(result))
     say()
-    where = _relative(result.sweep.folder)
+    where = _shown(result.sweep.folder)
     say(f"Everything is in {where}{os.sep}")
     if (result.sweep.folder / REPORT).exists():
         say(f"The report is {where / REPORT}")
@@ -76,17 +76,13 @@ def print_cells(
         )
     console.print("", table, sep="\n")
     names = [result.sweep.name for result in results]
-    storage = _relative(results[0].sweep.folder.parent)
-    kept = "" if storage == DEFAULT_STORAGE else f" --storage {storage}"
-    for command in (
-        *(
-            [f"python -m tuning.search --resume {' --resume '.join(names)}{kept}"]
-            if interrupted
-            else []
-        ),
-        f"python -m tuning.report {' '.join(names)}{kept}",
-        f"python -m tuning.best{kept}",
-    ):
+    kept = _storage_flag(results[0])
+    commands = [f"python -m tuning.report {' '.join(names)}{kept}"]
+    if interrupted:
+        commands.insert(0, f"python -m tuning.search --resume {' --resume '.join(names)}{kept}")
+    if not _read_elsewhere():
+        commands.append(f"python -m tuning.best{kept}")
+    for command in commands:
         console.print(f"  {command}", soft_wrap=True, markup=False)
 
 
@@ -141,17 +137,19 @@ def cost(result: SweepResult) -> str:
 
 def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
     """Commands to type next."""
-    sweep = result.sweep
-    storage = _relative(sweep.folder.parent)
-    kept = "" if storage == DEFAULT_STORAGE else f" --storage {storage}"
+    sweep, kept = result.sweep, _storage_flag(result)
     steps = [f"python -m tuning.search --resume {sweep.name}{kept}"] if interrupted else []
     if result.best is not None:
-        cell = f"{sweep.method} --backbone {sweep.backbone} --dataset {sweep.dataset}"
         steps += [
-            f"python -m kd.train {_relative(sweep.folder / BEST_CONFIG)}",
-            f"python -m tuning.export {cell}{kept}",
-            f"python -m tuning.best{kept}",
+            f"python -m kd.train {_shown(sweep.folder) / BEST_CONFIG}",
+            f"python -m tuning.export --sweep {sweep.name}{kept}",
         ]
+        if not interrupted and result.best is not result.default:
+            steps.append(f"python -m tuning.confirm {sweep.name}{kept}")
+    if _read_elsewhere():
+        return steps
+    if result.best is not None:
+        steps.append(f"python -m tuning.best{kept}")
     return [*steps, f"python -m tuning.ui {sweep.name}{kept}"]
 
 
@@ -185,7 +183,19 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _relative(path: Path) -> Path:
-    """The path as it is shortest to type from here."""
+def _read_elsewhere() -> bool:
+    """Whether this is a cluster's, where the registry and the MLflow server stay."""
+    return SHOWN_STORAGE in os.environ
+
+
+def _shown(folder: Path) -> Path:
+    """The sweep's folder as it is shortest to type for whoever reads this."""
+    if _read_elsewhere():
+        return Path(os.environ[SHOWN_STORAGE]) / folder.name
     here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def _storage_flag(result: SweepResult) -> str:
+    storage = _shown(result.sweep.folder).parent
+    return "" if storage == DEFAULT_STORAGE else f" --storage {storage}"

@@ -4,20 +4,16 @@ Everything a trial needs to go on after its machine died lies in its own files u
 folder, keyed by the trial's number: Tune's snapshots are never read.
 """
 
-import errno
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kd.data import Images
+from tuning.patience import FULL, patiently
 
 Tell = Callable[[dict[str, Any]], None]
 """Passes one report of a trial on to Tune."""
-
-PAUSES = (1, 2, 4, 8, 16, 32)
-"""Seconds between the tries to reach a storage that answers with errors: a minute in all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,21 +118,6 @@ def train_trial(
         tell({"trial": number, **score, "diverged": True, "done": True})
 
 
-T = TypeVar("T")
-
-
-def patiently(reach: Callable[[], T]) -> T:
-    """What `reach` returns, tried again while the storage has a fault; a full disk is none."""
-    for pause in PAUSES:
-        try:
-            return reach()
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise
-            time.sleep(pause)
-    return reach()
-
-
 def failed(assignment: dict[str, Any], reason: str) -> dict[str, Any]:
     """The last report of a trial that an error ended; `reason` is a sentence."""
     score = {"epoch": 0, "val_acc": float("nan")}
@@ -149,7 +130,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 def sentence(error: Exception) -> str:
     """What is told of an error that ended a trial."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in FULL:
         return "the disk is full; make room and resume"
     if _out_of_memory(error):
         return "the GPU's memory is full; --set a smaller batch_size"

@@ -23,6 +23,8 @@ _FOUND_WITHIN = 60.0
 """Seconds that importing Ray and asking the cloud for the head's address may take."""
 TOKEN_FILE = "~/.ray/auth_token"
 _DASHBOARD = 8265
+MLFLOW = 5000
+"""The port of MLflow on the head's loopback interface, and through the tunnel on this one's."""
 _FOUND = "kd-head"
 _TOKEN_IS = "kd-token:"
 _NOT_UP = 3
@@ -36,6 +38,7 @@ class NotUpError(UserError):
 def tunnel(file: Path) -> Iterator[tuple[int, str]]:
     """A port of this machine that leads to the head's job API, and the token for it.
 
+    While it is open MLflow's pages are here under the address that they have on the head.
     A process of its own, in its own session: the terminal's Ctrl-C must not cut it first.
     """
     with socket.socket() as free:
@@ -104,9 +107,12 @@ def _hold(file: str, port: int) -> None:
     print(_FOUND, flush=True)
     token = f"cat {TOKEN_FILE} 2> /dev/null"
     wait = "while true; do sleep 60; done"
-    run_on_cluster(
-        file, cmd=f'echo "{_TOKEN_IS}$({token})"; {wait}', port_forward=[(port, _DASHBOARD)]
-    )
+    forwarded = [(port, _DASHBOARD)]
+    with socket.socket() as probe:
+        # Another tunnel, or an MLflow of this machine, may have the port already.
+        if probe.connect_ex(("127.0.0.1", MLFLOW)):
+            forwarded.append((MLFLOW, MLFLOW))
+    run_on_cluster(file, cmd=f'echo "{_TOKEN_IS}$({token})"; {wait}', port_forward=forwarded)
 
 
 if __name__ == "__main__":

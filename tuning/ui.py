@@ -67,7 +67,7 @@ def show(flags: Flags) -> None:
     client = store.connect()
     path = sweep_page(store, client, flags.sweep) if flags.sweep else "/#/experiments"
     if store.served:
-        _tell(store.uri.rstrip("/") + path, flags.open)
+        _tell(store.page + path, flags.open)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     port = _port(flags.port)

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd.config import TrainConfig, read_mapping
+from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
+from tuning.findings import Findings
 from tuning.keeper import STUDENT
 from tuning.protocol import cell_name
 from tuning.settings import BEST_CONFIG, FILE
@@ -48,7 +49,7 @@ def write_weights(
         config,
         description,
         result=_sweep(folder),
-        findings=_findings(folder),
+        findings=Findings.load(folder),
         licence=licence,
     )
     replace_file(card, text.encode())
@@ -81,14 +82,6 @@ def _trained(folder: Path) -> list[TrainConfig]:
     """The configuration of the folder's student, as a sweep or kd.train keeps it."""
     files = (folder / name for name in (BEST_CONFIG, "config.yaml"))
     return [TrainConfig.load(file) for file in files if file.is_file()]
-
-
-def _findings(folder: Path) -> dict[str, Any] | None:
-    from tuning.confirm import FILE as CONFIRMED
-
-    if not (folder / CONFIRMED).is_file():
-        return None
-    return read_mapping(folder / CONFIRMED)
 
 
 def _sweep(folder: Path) -> "SweepResult | None":

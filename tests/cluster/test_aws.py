@@ -60,6 +60,10 @@ def test_the_line_from_nothing_to_a_result_on_the_laptop(lab, region, storage):
     (name,) = lab.type("ls runs").split()
     assert f"The result is in runs/{name}" in said
     assert "Traceback" not in said
+    assert "kd-storage" not in said, "all that is to be typed next holds on the laptop"
+    assert "http://127.0.0.1:5000/#/experiments/" in said
+    exported = next(line for line in said.splitlines() if "tuning.export" in line)
+    assert "method: lsskd" in lab.type(exported)
     for file in RESULT:
         lab.type(f"test -s runs/{name}/{file}")
     found = trials(storage / name)
@@ -139,4 +143,4 @@ def test_ray_down_leaves_no_machine(lab, region):
         lambda: {m.name for m in lab.lan.machines.values() if m.alive} == alone, "all are off", 30
     )
     said = lab.type("python -m tuning.search lsskd --preset laptop --trials 1 --epochs 1")
-    assert "No cluster is up, so this machine searches alone." in said
+    assert "No cluster that was started from here is up, so this machine searches alone." in said

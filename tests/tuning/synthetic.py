@@ -9,6 +9,7 @@ from statistics import median
 from kd.config import TrainConfig
 from search_spaces import Choice, Space
 from tuning.presets import setting
+from tuning.protocol import protocol
 from tuning.result import Sweep, SweepResult
 from tuning.settings import SweepSettings
 from tuning.trials import TrialRecord
@@ -23,7 +24,8 @@ def sweep_result(
     settings = sweep_settings(folder, trials, epochs)
     settings = settings if stopping else replace(settings, scheduler="none")
     space = settings.space()
-    sweep = Sweep.of(settings, space.domains, slots=2, val_size=599)
+    about = protocol(settings.base)
+    sweep = Sweep.of(settings, space.domains, slots=2, val_size=599, protocol=about)
     draw, clock = random.Random(seed), [0.0, 0.0]
     records: list[TrialRecord] = []
     for number in range(trials):

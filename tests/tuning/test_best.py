@@ -234,6 +234,24 @@ def test_a_trial_that_mlflow_never_saw_is_not_promoted(tmp_path: Path) -> None:
         )
 
 
+def test_a_version_that_cannot_be_read_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = empty_store(tmp_path)
+    crown(store, tuned(0.1), 80.0, "a")
+    client = store.connect()
+    client.create_registered_model("confidence.resnet8.digits")
+    for tags in (
+        {"kd.config": CONFIG.to_yaml().replace("lsskd", "confidence"), "kd.score": "1"},
+        {"kd.config": '{"method": "con', "kd.score": "1"},
+        {"kd.config": "{}"},
+    ):
+        client.create_model_version("confidence.resnet8.digits", str(tmp_path), tags=tags)
+    assert [best.score for best in read_all(store)] == [80.0]
+    assert capsys.readouterr().err.count("is passed over") == 3
+    assert find_best("lsskd", "resnet8", "digits", store).score == 80.0
+
+
 def test_a_folder_of_images_is_known_by_what_it_holds(tmp_path: Path) -> None:
     one, same, other = tmp_path / "a" / "mini", tmp_path / "b" / "mini", tmp_path / "c" / "mini"
     for folder, text in ((one, "x"), (same, "x"), (other, "y")):

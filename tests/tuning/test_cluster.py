@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -66,8 +68,15 @@ def test_a_missing_or_damaged_cluster_file_is_one_sentence(here):
 
 
 def test_an_address_where_nothing_answers_is_one_sentence(here):
-    with pytest.raises(UserError, match="Nothing answers at"):
+    with pytest.raises(UserError, match="No Ray answers at"):
         find(local=False, address="127.0.0.1:9", file=None)
+    with pytest.raises(UserError, match="Ray's client"):
+        find(local=False, address="ray://127.0.0.1:10001", file=None)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(UserError, match="No Ray answers at"):
+            find(local=False, address=f"127.0.0.1:{silent.getsockname()[1]}", file=None)
+        assert time.monotonic() - began < 15
     with (
         pytest.raises(UserError, match="does not answer"),
         Cluster(address="http://127.0.0.1:9").connect(),

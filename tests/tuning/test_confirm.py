@@ -16,7 +16,8 @@ from kd.data import open_dataset
 from kd.data.loader import statistics
 from kd.errors import UserError
 from kd.evaluate import test_scores as scores_on_test
-from tuning.confirm import candidates, mean_deviation, paired
+from tuning.confirm import candidates
+from tuning.findings import mean_deviation, paired
 
 
 def run(*command: str) -> str:

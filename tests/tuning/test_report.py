@@ -1,6 +1,7 @@
 """What a sweep leaves to be read: sentences, pictures, Parquet, the HTML report, comparisons."""
 
 import dataclasses
+import errno
 import io
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +15,11 @@ from synthetic import START, sweep_result, sweep_settings
 
 from kd.errors import UserError
 from tuning.compare import check_comparable, table
+from tuning.findings import Findings
 from tuning.importance import importance
 from tuning.page import render
 from tuning.pictures import draw, limits
-from tuning.report import STUDY, load_result, main, write_parquet
+from tuning.report import STUDY, load_result, main, tables, write_report
 from tuning.result import SweepResult, duration, text, value_at
 from tuning.study import open_study
 from tuning.summary import print_summary
@@ -157,9 +159,7 @@ def test_summary_of_every_case_names_the_folder(result: SweepResult) -> None:
 
 
 def test_picture_is_drawn(result: SweepResult) -> None:
-    path = result.sweep.folder / "curves.png"
-    draw(result, path)
-    with Image.open(path) as image:
+    with Image.open(io.BytesIO(draw(result))) as image:
         assert image.size == (1600, 700)
         assert len(set(image.convert("L").resize((160, 70)).tobytes())) > 3
 
@@ -173,9 +173,7 @@ def test_one_bad_epoch_does_not_flatten_the_picture(tmp_path: Path) -> None:
 
 
 def test_parquet_holds_every_trial_and_epoch(result: SweepResult) -> None:
-    write_parquet(result)
-    trials = pq.read_table(result.sweep.folder / "trials.parquet").to_pylist()
-    curves = pq.read_table(result.sweep.folder / "curves.parquet").to_pylist()
+    trials, curves = (pq.read_table(io.BytesIO(each)).to_pylist() for each in tables(result))
     assert [(row["trial"], row["state"], row["val_acc"]) for row in trials] == [
         (trial.number, trial.state, trial.score) for trial in result.trials
     ]
@@ -280,6 +278,7 @@ def keep(result: SweepResult, seed: int = 0) -> None:
     with open_study(sweep.folder / STUDY, "search", create=True) as study:
         study.set_user_attr("val_size", sweep.val_size)
         study.set_user_attr("slots", sweep.slots)
+        study.set_user_attr("protocol", {**sweep.protocol, "seed": str(seed)})
         for trial in result.trials:
             config = trial.config | {"seed": seed}
             study.add_trial(
@@ -320,6 +319,66 @@ def test_report_is_written_again_from_the_folder(
 
     assert told(again) == told(result)
     assert "Best of 16 trials" in capsys.readouterr().out
+
+    elsewhere = tmp_path / "elsewhere.html"
+    assert run("lsskd-one", "--storage", str(tmp_path), "-o", str(elsewhere)) == 0
+    assert "lsskd on resnet8" in elsewhere.read_text()
+    assert run("lsskd-one", "--storage", str(tmp_path), "-o", str(tmp_path / "no" / "x")) == 2
+    assert "give another -o" in capsys.readouterr().err
+
+
+def test_a_confirmed_sweep_says_so(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    result.sweep.folder.mkdir()
+    assert "not opened" in render(result)
+    assert "Confirmed on new seeds" not in render(result)
+    findings = Findings(
+        sweep="s",
+        winner=3,
+        seeds=(1, 2),
+        config=result.trials[3].config,
+        val_acc={0: [80.0, 82.0], 3: [86.0, 88.0], 5: [81.0, 81.0]},
+        test={n: [{"test_acc": 80.0 + n}, {"test_acc": 81.5 + n}] for n in (0, 3)},
+    )
+    findings.save(result.sweep.folder)
+    assert Findings.load(result.sweep.folder) == findings
+    page = render(result)
+    assert "not opened" not in page
+    assert "On test, +3.00 points on the default over 2 seeds" in page
+    assert "87.00 ± 1.41 % (n = 2)" in page
+    assert page.count("sealed") == 1
+    for damage in ("{}", "", '{"sweep": "s"', "[1]"):
+        (result.sweep.folder / "confirm.json").write_text(damage)
+        with pytest.raises(UserError, match=r"confirm\.json is damaged"):
+            render(result)
+
+
+def test_a_full_disk_leaves_the_old_files_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = sweep_result(tmp_path / "s")
+    result.sweep.folder.mkdir()
+    write_report(result)
+    old = {path: path.read_bytes() for path in result.sweep.folder.iterdir()}
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="No space left on device; make room there"):
+        write_report(result)
+    assert {path: path.read_bytes() for path in result.sweep.folder.iterdir()} == old
+
+
+def test_images_that_are_elsewhere_are_told_apart_by_what_the_sweep_noted(tmp_path: Path) -> None:
+    cats, dogs = (sweep_result(tmp_path / name) for name in ("cats", "dogs"))
+    for result, identity in ((cats, "parquet-1"), (dogs, "parquet-2")):
+        noted = result.sweep.protocol | {"dataset": identity}
+        sweep = dataclasses.replace(result.sweep, protocol=noted)
+        keep(SweepResult(sweep, result.trials))
+    results = [load_result(tmp_path, name) for name in ("cats", "dogs")]
+    with pytest.raises(UserError, match="dataset parquet-1 and dogs has parquet-2"):
+        check_comparable(results)
 
 
 def test_report_offers_the_nearest_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

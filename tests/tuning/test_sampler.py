@@ -1,21 +1,24 @@
 """The searcher over Optuna: what the study learns of every trial, and how a sweep goes on."""
 
+import errno
 import logging
 import math
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
 
 from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import load_space
-from tuning.sampler import StudySearcher
+from tuning.sampler import ListSearcher, StudySearcher
 from tuning.schedule import make_scheduler
 from tuning.study import load_study, open_study, read_trials
 from tuning.trials import TrialRecord
@@ -351,6 +354,43 @@ def test_a_full_disk_leaves_a_study_that_goes_on(tmp_path):
         assert len(read_trials(load_study(path, "trial"))) == 3
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_list_of_configurations_is_never_mistaken_for_another(path):
+    first = [replace(PSKD, seed=seed) for seed in (1, 2, 3)]
+    with open_study(path, "confirm", create=True) as study:
+        play(ListSearcher(study, first), "a")
+    with open_study(path, "confirm", create=False) as study:
+        assert ListSearcher(study, first).suggest("b")["trial"] == 1
+    for other in (first[1:], first[:0] + first[2:], [replace(c, epochs=5) for c in first]):
+        with (
+            open_study(path, "confirm", create=False) as study,
+            pytest.raises(UserError, match="other configurations"),
+        ):
+            ListSearcher(study, other)
+
+
+def test_a_storage_with_a_fault_leaves_no_half_line(path, monkeypatch):
+    """A write that breaks off in the middle is taken back, and done again."""
+    monkeypatch.setattr("tuning.patience.PAUSES", (0, 0))
+    whole = JournalFileBackend.append_logs
+    faults = 2
+
+    def broken(backend, logs):
+        nonlocal faults
+        if faults:
+            faults -= 1
+            with path.open("ab") as file:
+                file.write(b'{"half')
+            raise OSError(errno.EIO, "Input/output error")
+        whole(backend, logs)
+
+    with searching(path, 2) as searcher:
+        play(searcher, "a")
+        monkeypatch.setattr(JournalFileBackend, "append_logs", broken)
+        play(searcher, "b")
+        assert searcher.error is None
+    assert [t.state for t in read_trials(load_study(path, "trial"))] == ["completed"] * 2
 
 
 # -- observers -------------------------------------------------------------------------------

@@ -48,6 +48,13 @@ def refused(capsys, tmp_path, *flags):
         (["--resume", "yesterday"], "There is no sweep"),
         (["lsskd", "--resume", "yesterday"], "keeps its own method"),
         (["lsskd", "--seed", "-1"], "seed is -1"),
+        (["--resume", "yesterday", "--seed", "7"], "keeps its own seed"),
+        (["--resume", "yesterday", "--preset", "paper"], "keeps its own preset"),
+        (["lsskd", "--name", "../out"], "--name is '../out'"),
+        (["lsskd", "--name", "a b"], "use letters"),
+        (["lsskd", "--gpus-per-trial", "nan"], "--gpus-per-trial is nan"),
+        (["lsskd", "--gpus-per-trial", "all"], "--gpus-per-trial"),
+        (["lsskd", "--gpus-per-trial", "auto", "--workers-per-trial", "2"], "--workers-per-trial"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(flags, sentence, capsys, tmp_path):

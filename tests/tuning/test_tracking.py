@@ -256,3 +256,13 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert Store("postgresql://kd:secret@host/db").name == "postgresql://kd:***@host/db"
+    for uri in (
+        "postgresql://kd:se@cr:et@host/db",
+        "postgresql://kd:se/cret@host/db",
+        "postgresql://host/db?user=kd&password=secret",
+        "http://kd:secret@host:5000",
+    ):
+        store = Store(uri)
+        assert not any(part in store.name for part in ("secret", "cret", "cr:et"))
+        assert "host" in store.name
+    assert Store("http://kd:secret@host:5000/").page == "http://host:5000"

@@ -105,6 +105,7 @@ def test_the_card_tells_of_the_sweep_and_of_no_machine(tmp_path: Path) -> None:
 def test_the_card_tells_what_was_confirmed_of_this_configuration(tmp_path: Path) -> None:
     trained(tmp_path / "runs" / "first")
     findings = {
+        "sweep": "first",
         "winner": 3,
         "seeds": [1, 2],
         "config": CONFIG.to_dict(),

@@ -1,0 +1,94 @@
+"""What confirming a sweep found: val accuracy on new seeds, and the one look at the test set."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Self
+
+from kd.config import Section, parse, read_mapping
+from kd.errors import UserError
+from kd.files import replace_file
+
+FILE = "confirm.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings(Section):
+    """The paper's default (0) and a sweep's best trials, by number, trained on the same seeds.
+
+    `val_acc` is val accuracy in percent, one a seed. `test` holds the scores of `winner`, whose
+    configuration is `config`, and of the default, one mapping a seed.
+    """
+
+    sweep: str
+    winner: int
+    seeds: tuple[int, ...]
+    config: dict[str, Any]
+    val_acc: dict[int, list[float]]
+    test: dict[int, list[dict[str, float]]]
+
+    def __post_init__(self) -> None:
+        for number in (0, self.winner):
+            complete = (self.val_acc.get(number), self.test.get(number))
+            if any(values is None or len(values) != len(self.seeds) for values in complete):
+                raise UserError(f"trial {number} has not a score for every seed.")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """What the sweep's folder holds; None if it was not confirmed; UserError if damaged."""
+        path = folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            return parse(cls, read_mapping(path), str(path))
+        except UserError as error:
+            raise UserError(
+                f"{path} is damaged ({str(error).rstrip('.')}); restore a copy of it."
+            ) from None
+
+    def save(self, folder: Path) -> None:
+        """Write it into the sweep's folder."""
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        replace_file(folder / FILE, text.encode(), "make room there")
+
+    def test_acc(self, number: int) -> list[float]:
+        """Test accuracies in percent, one a seed; none for a trial whose test stayed sealed."""
+        return [scores["test_acc"] for scores in self.test.get(number, [])]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(name, val accuracy, test accuracy) of every trial, with deviation and n."""
+        names = {0: "paper's default", self.winner: f"trial {self.winner}, the winner"}
+        return [
+            (
+                names.get(number, f"trial {number}"),
+                mean_deviation(val),
+                mean_deviation(self.test_acc(number)) if number in self.test else "sealed",
+            )
+            for number, val in self.val_acc.items()
+        ]
+
+    def sentence(self) -> str:
+        """The winner against the default on test."""
+        difference, p = paired(self.test_acc(self.winner), self.test_acc(0))
+        sure = "" if p is None else f", p = {p:.2g} (paired t-test)"
+        n = len(self.seeds)
+        seeds = f"{n} seed{'s' * (n > 1)}"
+        return f"On test, {difference:+.2f} points on the default over {seeds}{sure}."
+
+
+def paired(winner: Sequence[float], default: Sequence[float]) -> tuple[float, float | None]:
+    """Mean difference over the seeds, and p of a paired t-test; None for a single seed."""
+    difference = fmean(a - b for a, b in zip(winner, default, strict=True))
+    if len(winner) < 2:
+        return difference, None
+    from scipy.stats import ttest_rel
+
+    return difference, float(ttest_rel(winner, default).pvalue)
+
+
+def mean_deviation(values: Sequence[float]) -> str:
+    """`86.10 ± 0.42 % (n = 5)`, mean and sample standard deviation."""
+    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{fmean(values):.2f}{deviation} % (n = {len(values)})"
