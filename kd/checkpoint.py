@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from safetensors.torch import save_file
 from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
 from kd.errors import UserError
+
+DAMAGED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What reading a file raises, by chance, where some of its bytes are wrong."""
 
 
 def save(state: dict[str, Any], path: Path) -> None:
@@ -31,8 +35,17 @@ def save(state: dict[str, Any], path: Path) -> None:
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save` wrote; tensors and plain values only, nothing is unpickled beyond them."""
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    """Read what `save` wrote; tensors and plain values only, nothing is unpickled beyond them.
+
+    UserError where `path` holds something else. An OSError of the storage is passed on, as the
+    next try may succeed, and so is what ails the device.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (torch.AcceleratorError, torch.OutOfMemoryError):
+        raise
+    except (*DAMAGED, EOFError, IsADirectoryError, pickle.UnpicklingError):
+        raise UserError(f"{path} cannot be read; delete it to start again.") from None
     return state
 
 
@@ -50,18 +63,21 @@ def save_weights(network: StagedBackbone, path: Path, description: dict[str, Any
 
 
 def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:
-    """The backbone that `save_weights` wrote, on the CPU in eval mode, and its description."""
+    """The backbone that `save_weights` wrote, on the CPU in eval mode, and its description.
+
+    UserError where the file is missing or damaged, or its description is not of its weights.
+    """
     try:
         with safe_open(str(path), framework="pt") as file:
             description = json.loads((file.metadata() or {})["kd"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError):
+        network = build_backbone(
+            description["backbone"], description["num_classes"], description["in_channels"]
+        )
+        network.load_state_dict(tensors)
+    except (*DAMAGED, OSError, SafetensorError):
         raise UserError(
             f"{path} holds no network written by this project; give a student.safetensors that "
             "kd.train or tuning.search wrote."
         ) from None
-    network = build_backbone(
-        description["backbone"], description["num_classes"], description["in_channels"]
-    )
-    network.load_state_dict(tensors)
     return network.eval(), description

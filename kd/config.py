@@ -5,8 +5,9 @@ written by one machine trains the same network on another.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -18,6 +19,8 @@ from kd.errors import UserError, unknown
 from kd.hyperparameters import MethodConfig, Recipe, config_class
 
 Precision = Literal["auto", "float32", "bfloat16"]
+SEEDS = 2**63
+"""How many there are: TOML, Parquet and torch hold every whole number from 0 up to this one."""
 
 
 class Section:
@@ -27,8 +30,8 @@ class Section:
 
     def _positive(self, *names: str) -> None:
         for name in names:
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0.")
+            if not 0 < getattr(self, name) < inf:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0 and finite.")
 
     def _fraction(self, *names: str) -> None:
         for name in names:
@@ -55,8 +58,14 @@ class OptimizerConfig(Section):
     def __post_init__(self) -> None:
         self._positive("lr", "gamma")
         self._fraction("momentum", "warmup")
-        if self.weight_decay < 0:
-            raise UserError(f"weight_decay is {self.weight_decay}; it must be at least 0.")
+        if not 0 <= self.weight_decay < inf:
+            raise UserError(
+                f"weight_decay is {self.weight_decay}; it must be at least 0 and finite."
+            )
+        if self.nesterov and not self.momentum:
+            raise UserError(
+                "nesterov is true, but momentum is 0; give a momentum above 0, or nesterov false."
+            )
         if list(self.milestones) != sorted(self.milestones) or not all(
             0 < m <= 1 for m in self.milestones
         ):
@@ -100,8 +109,8 @@ class SplitConfig(Section):
             raise UserError(f"val_fraction is {self.val_fraction}; it must lie between 0 and 1.")
         if self.train_size is not None and self.train_size < 1:
             raise UserError(f"train_size is {self.train_size}; it must be at least 1 image.")
-        if self.seed < 0:
-            raise UserError(f"split.seed is {self.seed}; it must be at least 0.")
+        if not 0 <= self.seed < SEEDS:
+            raise UserError(f"split.seed is {self.seed}; it must lie between 0 and {SEEDS - 1}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,40 +157,76 @@ class TrainConfig(Section):
         for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+        if self.seed >= SEEDS:
+            raise UserError(f"seed is {self.seed}; it must be at most {SEEDS - 1}.")
 
     # -- made from a paper, from a mapping, from a file ---------------------------------------
 
     @classmethod
     def paper(cls, method: str, backbone: str, dataset: str, **changes: Any) -> Self:
-        """The configuration that the method's paper trains with, with `changes` on top."""
+        """The configuration that the method's paper trains with, with `changes` on top.
+
+        What a paper publishes for a data set holds for `parquet:DIR` where DIR has its name, as
+        in `parquet:data/tiny-imagenet`.
+        """
         from kd.data import default_augment
 
         config = config_class(method)
-        recipe: Recipe = config.recipe
+        recipe = config.recipe_for(backbone)
         shared = {f.name for f in fields(OptimizerConfig)} & {f.name for f in fields(Recipe)}
         values: dict[str, Any] = {
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
-            "kd": config.paper(backbone, dataset),
+            "kd": config.paper(backbone, Path(dataset.removeprefix("parquet:")).name),
             "optimizer": OptimizerConfig(**{name: getattr(recipe, name) for name in shared}),
-            "augment": default_augment(dataset),
+            **changes,
         }
-        return cls(method=method, backbone=backbone, dataset=dataset, **{**values, **changes})
+        if "augment" not in changes:
+            values["augment"] = default_augment(dataset)
+        return cls(method=method, backbone=backbone, dataset=dataset, **values)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any], where: str = "the configuration") -> Self:
-        """Build from nested mappings; UserError names the first key or value that is wrong."""
-        for name in ("method", "backbone", "dataset", "epochs"):
-            if name not in data:
+    def from_dict(cls, data: Mapping[str, Any], where: str = "the configuration") -> Self:
+        """Build from nested mappings; UserError names the first key or value that is wrong.
+
+        `data` must name the method, the backbone and the data set. All else that it leaves out,
+        whole sections or keys of a section, is as `paper` has it.
+        """
+        for name in ("method", "backbone", "dataset"):
+            if data.get(name) is None:
                 raise UserError(f"{where} has no {name!r}; add a line `{name}: …`.")
-        kd = parse(config_class(str(data["method"])), data.get("kd") or {}, where, within="kd.")
-        given = {name: value for name, value in data.items() if value is not None}
-        return parse(cls, {**given, "kd": kd}, where)
+        whole = cls._paper_of(data)
+        for name, value in data.items():
+            if not isinstance(whole.get(name), dict):
+                whole[name] = value
+            elif isinstance(value, Mapping):
+                whole[name] |= value
+            elif value is not None:
+                raise UserError(f"{where}: {name} is {value!r}; put names and values below it.")
+        kd = parse(config_class(whole["method"]), whole["kd"], where, within="kd.")
+        return parse(cls, {**whole, "kd": kd}, where)
+
+    @classmethod
+    def _paper_of(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The plain form of what the paper does in the cell that `data` names."""
+        from kd.data import default_augment
+
+        method, backbone, dataset = (str(data[name]) for name in ("method", "backbone", "dataset"))
+        whole = cls.paper(method, backbone, dataset, augment=AugmentConfig()).to_dict()
+        given = data.get("augment")
+        if not isinstance(given, Mapping) or whole["augment"].keys() - given.keys():
+            # Only where it is needed: it may look at the images, which a finished run outlives.
+            whole["augment"] = asdict(default_augment(dataset))
+        return whole
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a YAML or JSON file."""
-        return cls.from_dict(read_mapping(path), str(path))
+        """Read a YAML or JSON file; a teacher that lies beside it is found wherever both are."""
+        config = cls.from_dict(read_mapping(path), str(path))
+        weights = config.teacher.weights
+        if weights is None or not (beside := Path(path).absolute().parent / weights).is_file():
+            return config
+        return replace(config, teacher=replace(config.teacher, weights=str(beside)))
 
     # -- the teacher --------------------------------------------------------------------------
 
@@ -228,7 +273,7 @@ class TrainConfig(Section):
 def read_mapping(path: str | Path) -> dict[str, Any]:
     """The mapping that a YAML or JSON file holds; UserError if it holds anything else."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = read_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text file"
         raise UserError(f"{path} cannot be read: {reason}; give the path of a YAML file.") from None
@@ -239,6 +284,15 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f"{path} must hold names and values, one `name: value` a line.")
     return data
+
+
+def read_yaml(text: str) -> Any:
+    """The value that `text` stands for; yaml.YAMLError for whatever is wrong with it."""
+    try:
+        return yaml.safe_load(text)
+    except (AttributeError, LookupError, RecursionError, ValueError) as error:
+        # PyYAML lets through what building a value raises: `2020-13-45`, `!!int x`, `[[[[…`.
+        raise yaml.YAMLError(str(error)) from None
 
 
 T = TypeVar("T")
@@ -252,26 +306,37 @@ def parse(cls: type[T], data: Any, where: str, within: str = "") -> T:
     try:
         if cls not in _ADAPTERS:
             _ADAPTERS[cls] = TypeAdapter(cls)
-        checked: T = _ADAPTERS[cls].validate_python(data)
-        return checked
+        checked: Any = _ADAPTERS[cls].validate_python(data)
     except ValidationError as failure:
-        error = failure.errors()[0]
+        raise _refusal(cls, failure.errors()[0], where, within) from None
+    read = dict(_flatten(asdict(checked)))
+    for name, value in _flatten(data):
+        # To pydantic true is as good as 1.
+        if isinstance(value, bool) and not isinstance(read.get(name), bool):
+            typed = str(value).lower()
+            raise UserError(f"{where}: {within}{name} is {typed}, but it must be a number.")
+    result: T = checked
+    return result
+
+
+def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
+    """The sentence for the first of pydantic's errors."""
     name = within + ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return UserError(f"{where} has no {name!r}; add a line `{name}: …`.")
     if error["type"] == "unexpected_keyword_argument":
         owner: Any = cls
         for part in error["loc"][:-1]:
             owner = next(f.default_factory for f in fields(owner) if f.name == part)
         known = [f.name for f in fields(owner)]
-        raise UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
-    raise UserError(f"{where}: {name} is {error['input']!r}, but {_lower(error['msg'])}.")
-
-
-def _lower(message: str) -> str:
-    return message[0].lower() + message[1:].rstrip(".")
+        return UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
+    given = "empty" if error["input"] is None else repr(error["input"])
+    message = error["msg"][0].lower() + error["msg"][1:].rstrip(".")
+    return UserError(f"{where}: {name} is {given}, but {message}.")
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple):
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         for key, inner in pairs:
             yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))

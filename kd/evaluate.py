@@ -19,7 +19,7 @@ def test_scores(
     `statistics` are those of the training images, which the network was trained with.
     """
     network.to(device).eval()
-    loader = DeviceLoader(images, BATCH, augment=None, statistics=statistics, device=device)
+    loader = DeviceLoader(images, None, augment=None, statistics=statistics, device=device)
     scores = ValidationMetrics()
     for batch in loader.evaluate(BATCH):
         scores.update(network(batch.images), batch.labels)

@@ -1,6 +1,7 @@
 """Files that are either the old ones or the whole new ones."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from kd.errors import UserError
@@ -8,6 +9,8 @@ from kd.errors import UserError
 
 def replace_file(path: Path, content: bytes, remedy: str = "give another -o") -> None:
     """Write `content` beside `path`, then put it there; UserError if that cannot be done."""
+    if path.is_dir() or not path.name:
+        raise UserError(f"{path} cannot be written: it is a folder; {remedy}.")
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         scratch.write_bytes(content)
@@ -16,4 +19,5 @@ def replace_file(path: Path, content: bytes, remedy: str = "give another -o") ->
         reason = error.strerror or error
         raise UserError(f"{path} cannot be written: {reason}; {remedy}.") from None
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)

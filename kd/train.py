@@ -1,8 +1,9 @@
 """`python -m kd.train CONFIG.yaml`: train one configuration, without Ray.
 
 The run folder then holds config.yaml, metrics.jsonl (one line an epoch), checkpoint.pt and
-student.safetensors. A run that was interrupted goes on from its checkpoint when the same
-command is typed again.
+student.safetensors; teacher.safetensors too where a teacher was trained first, in teacher.pt
+until then. A run that was interrupted goes on from its checkpoint when the same command is
+typed again.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +21,7 @@ from kd.data import check_dataset
 from kd.errors import UserError
 
 if TYPE_CHECKING:
-    from kd.trainer import Metrics
+    from kd.trainer import Metrics, Trainer
 
 import tyro
 
@@ -29,7 +31,7 @@ class Flags:
     """Train one configuration, without Ray."""
 
     config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
-    """A YAML or JSON file, as tuning.search writes it."""
+    """A YAML or JSON file, as tuning.search writes it; what it omits is as in the paper."""
     output: Annotated[Path | None, shown("FOLDER")] = None
     """The run folder; the default is runs/train/NAME-OF-THE-FILE."""
     device: Annotated[str | None, shown("DEVICE")] = None
@@ -57,7 +59,7 @@ def train(flags: Flags) -> None:
     from kd.data import open_dataset
     from kd.data.split import train_val
     from kd.teacher import describe, load_teacher, train_teacher
-    from kd.trainer import DivergedError, Place, Trainer
+    from kd.trainer import Place, Trainer
 
     torch.set_num_threads(max(1, flags.threads))
     place = Place.local(flags.device)
@@ -69,37 +71,49 @@ def train(flags: Flags) -> None:
     )
     running = config
     if config.needs_teacher and config.teacher.weights is None:
-        weights = folder / "teacher.safetensors"
+        weights, latest = folder / "teacher.safetensors", folder / "teacher.pt"
         running = replace(config, teacher=replace(config.teacher, weights=str(weights)))
         if not weights.exists():
-            with _progress("teacher", config.teacher.epochs or config.epochs) as advance:
-                train_teacher(config, training, val, weights, place=place, on_epoch=advance)
+            fit = partial(_fit, title="teacher", latest=latest)
+            train_teacher(config, training, val, weights, place=place, fit=fit)
+        latest.unlink(missing_ok=True)
     trainer = Trainer(running, training, val, place=place, teacher=load_teacher(running, training))
-    latest = folder / "checkpoint.pt"
-    if latest.exists():
-        trainer.load_state(checkpoint.load(latest, place.device))
-        print(f"going on after epoch {trainer.epoch} of {config.epochs}")
+    metrics = _fit(trainer, config.method, folder / "checkpoint.pt")
+    lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
+    (folder / "metrics.jsonl").write_text(lines)
+    student = folder / "student.safetensors"
+    checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
+    print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
 
-    with _progress(config.method, config.epochs, trainer.history) as advance:
+
+def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
+    """Train to the last epoch, from the checkpoint `latest` if it is there, and keep it up to date.
+
+    Returns the last epoch's metrics. UserError for a checkpoint that is of no use, and where the
+    training diverges.
+    """
+    from kd import checkpoint
+    from kd.trainer import DivergedError
+
+    epochs = trainer.config.epochs
+    if latest.exists():
+        trainer.load_state(checkpoint.load(latest, trainer.place.device))
+        print(f"{title}: going on after epoch {trainer.epoch} of {epochs}")
+    with _progress(title, epochs, trainer.history) as advance:
 
         def report(metrics: "Metrics", state: object) -> None:
             checkpoint.save(trainer.state(), latest)
             advance(metrics)
 
         try:
-            metrics = trainer.fit(report)
+            return trainer.fit(report)
         except DivergedError as error:
             raise UserError(
-                f"Training ended: {error}; lower optimizer.lr or kd's weights."
+                f"Training ({title}) ended: {error}; lower optimizer.lr or kd's weights."
             ) from None
         except KeyboardInterrupt:
             print(f"\nStopped after epoch {trainer.epoch}; the same command goes on from there.")
             raise
-    lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
-    (folder / "metrics.jsonl").write_text(lines)
-    student = folder / "student.safetensors"
-    checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
-    print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
 
 
 def _make_folder(folder: Path, config: TrainConfig) -> None:

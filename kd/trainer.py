@@ -55,8 +55,8 @@ class Place:
         name = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             chosen = torch.device(name)
-            torch.empty(1, device=chosen)
-        except (RuntimeError, AssertionError):
+            torch.zeros(1, device=chosen).item()
+        except (RuntimeError, AssertionError, ImportError):
             raise UserError(f"There is no device {name!r} here; use --device cpu.") from None
         if not dist.is_initialized():
             return cls(device=chosen)
@@ -68,7 +68,8 @@ class Trainer:
 
     Everything random is drawn from generators seeded by (config.seed, epoch). A run that is
     stopped after any epoch and continued from its `state()` is therefore the same run: on the
-    CPU to the last bit.
+    CPU to the last bit. With three or more workers the last bits may differ, as DDP reorders its
+    gradient buckets after its first step.
 
     Several workers (`place.world`), each with its own Trainer, take the steps that one alone
     would take on the same `config.batch_size`, except that BatchNorm normalises with the images
@@ -127,7 +128,7 @@ class Trainer:
         )
         self.val_loader = DeviceLoader(
             val,
-            EVAL_BATCH,
+            None,
             augment=None,
             statistics=normalise,
             device=place.device,
@@ -223,8 +224,11 @@ class Trainer:
         }
 
     def load_state(self, state: State) -> None:
-        """Go on from `state()` of a run with the same configuration."""
-        if state["config"] != self.config.to_dict():
+        """Go on from `state()` of a run with the same configuration.
+
+        The teacher's file may have been moved: the state holds the teacher itself.
+        """
+        if _without_file(state["config"]) != _without_file(self.config.to_dict()):
             raise UserError(
                 "The checkpoint belongs to another configuration; train in a new folder."
             )
@@ -239,6 +243,10 @@ class Trainer:
             dtype=torch.bfloat16,
             enabled=self.precision is torch.bfloat16,
         )
+
+
+def _without_file(config: State) -> State:
+    return {**config, "teacher": {**config["teacher"], "weights": None}}
 
 
 def _precision(config: TrainConfig, device: torch.device) -> torch.dtype:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from sys import float_info
 from typing import Any, TypeGuard
 
 from kd.errors import UserError, unknown
@@ -91,10 +91,10 @@ def read_domain(name: str, spec: Any, *, replaces: Domain | None, integer: bool)
             raise UserError(f"{name} has choices {choices!r}; give a list of at least one.")
         if isinstance(replaces, RangeAbove):
             raise UserError(f"{name} starts at {replaces.other}; give a range, no choices.")
-        return Choice(tuple(choices))
+        return Choice(tuple(map(number_or_text, choices)))
     low, high = (number_or_text(spec.get(end)) for end in ("low", "high"))
     log = spec.get("log", False)
-    if not _is_number(low) or not _is_number(high) or not isinstance(log, bool):
+    if not is_number(low) or not is_number(high) or not isinstance(log, bool):
         raise UserError(
             f"{name} has low {low!r}, high {high!r} and log {log!r}; write a number, a larger "
             "number, and true or false."
@@ -120,11 +120,13 @@ def number_or_text(value: Any) -> Any:
 
 def _written_out(spec: list[Any], replaces: Domain | None) -> dict[str, Any]:
     """Two numbers are a range, on the scale of the range that it replaces; else choices."""
-    if len(spec) != 2 or not all(map(_is_number, spec)):
+    if len(spec) != 2 or not all(map(is_number, spec)):
         return {"choices": spec}
     log = isinstance(replaces, Range) and replaces.log and spec[0] > 0
     return {"low": spec[0], "high": spec[1], "log": log}
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether `value` is a finite number that a float can hold."""
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and abs(value) <= float_info.max

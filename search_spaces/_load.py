@@ -1,17 +1,25 @@
 """From a method, a backbone and what a person typed to a search space."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from itertools import combinations, product
 from typing import Any
 
 import yaml
 
 from kd.backbones import backbone_spec
-from kd.config import TrainConfig
+from kd.config import TrainConfig, read_yaml
 from kd.errors import UserError
-from kd.hyperparameters import config_class
-from search_spaces._domains import Choice, Domain, Range, RangeAbove, number_or_text, read_domain
+from search_spaces._domains import (
+    Choice,
+    Domain,
+    Range,
+    RangeAbove,
+    is_number,
+    number_or_text,
+    read_domain,
+)
 from search_spaces._names import resolve
 from search_spaces._space import Space
 from search_spaces.shared import OPTIMIZER
@@ -33,9 +41,7 @@ def load_space(
     `ranges`, read from the file named `where`, replaces or adds domains; see `read_domain`.
     Raises `UserError` for a name, a value or a range that makes no sense.
     """
-    config = config_class(method).paper(backbone, "cifar100")
-    paper = TrainConfig(method=method, backbone=backbone, dataset="", epochs=1, kd=config)
-    paper = TrainConfig.from_dict(paper.to_dict())
+    paper = TrainConfig.from_dict(TrainConfig.paper(method, backbone, "cifar100").to_dict())
     settable = _settable(paper)
     domains: dict[str, Domain] = importlib.import_module(f"search_spaces.{method}").domains(
         backbone_spec(backbone).stages
@@ -60,13 +66,27 @@ def load_space(
             domains |= _read_range(resolve(str(typed), domains, settable), spec, domains, paper)
         space = _space(domains, values)
         defaults = space.default_values(paper)
-        for name, domain in space.parameters():
-            for corner in domain.corners():
-                space.apply(paper, {**defaults, name: corner}, where)
+        for corner in _corners(space):
+            space.apply(paper, {**defaults, **corner}, where)
     except UserError as error:
         message = str(error)
         raise UserError(message if message.startswith(where) else f"{where}: {message}") from None
     return space
+
+
+def _corners(space: Space) -> Iterator[dict[str, Any]]:
+    """Values that differ from the default, of which one set is refused if any draw is.
+
+    A configuration refuses a value, or two that do not fit (momentum and nesterov, milestones
+    that fall), or numbers that are all 0 (λ_b).
+    """
+    domains = dict(space.parameters())
+    ends = [[(name, end) for end in domain.corners()] for name, domain in domains.items()]
+    for count in (1, 2):
+        for some in combinations(ends, count):
+            yield from map(dict, product(*some))
+    corners = {name: domain.corners() for name, domain in domains.items()}
+    yield {name: min(ends) for name, ends in corners.items() if all(map(is_number, ends))}
 
 
 def _settable(config: TrainConfig) -> list[str]:
@@ -83,7 +103,7 @@ def _within(name: str, whole: str) -> bool:
 
 def _read_value(text: str) -> Any:
     try:
-        return number_or_text(yaml.safe_load(text))
+        return number_or_text(read_yaml(text))
     except yaml.YAMLError:
         return text
 
@@ -133,7 +153,7 @@ def _keep_above(
     floor = other.low if isinstance(other, Range) else fixed[above.other]
     ceiling = fixed.get(name, above.high)
     for end in (floor, ceiling):
-        if not isinstance(end, int | float):
+        if not is_number(end):
             raise UserError(f"{name} and {above.other} must be numbers, but {end!r} is none.")
     if floor > ceiling:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from kd.config import TrainConfig
 from kd.data import Images
@@ -26,7 +27,24 @@ from tuning.tracking import Tracker
 from tuning.trial import TrialFiles, Work
 from tuning.trials import Observer
 
-TEACHER_STUDY = "teacher.log"
+TEACHER_STUDY, TEACHER = "teacher.log", "teacher.safetensors"
+
+
+def read_teacher(folder: Path, config: TrainConfig) -> bytes | None:
+    """The file of the teacher of a sweep in `folder`: its own one, or the one that it was given.
+
+    None for a method without a teacher; UserError where the file cannot be read.
+    """
+    if not config.needs_teacher:
+        return None
+    path = folder / TEACHER if (folder / TEACHER).exists() else Path(config.teacher.weights or "")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The teacher {path} cannot be read: {error.strerror}; put it back, or start a new "
+            "sweep with another --teacher."
+        ) from None
 
 
 class Cell:
@@ -37,8 +55,6 @@ class Cell:
         self.base = settings.base
         self.space = space
         self.train, self.val = train_val(images, self.base.split)
-        files = TrialFiles(folder=settings.folder, study="trial")
-        self.work = Work(self.train, self.val, files)
         self._slots = 1
         self._searcher: StudySearcher | None = None
         self._teaching: StudySearcher | None = None
@@ -58,14 +74,18 @@ class Cell:
     # -- the teacher --------------------------------------------------------------------------
 
     @property
-    def _teacher(self) -> TrialFiles:
-        return TrialFiles(folder=self.settings.folder, study="teacher")
+    def _teacher(self) -> Path:
+        return self.settings.folder / TEACHER
+
+    @property
+    def _teacher_files(self) -> TrialFiles:
+        return TrialFiles(shelf=self.settings.shelf, study="teacher")
 
     def teacher_lane(self, opened: ExitStack, live: LiveTables) -> Lane | None:
         """A study of one trial, the teacher's training; None where there is nothing to train."""
         if not self.base.needs_teacher or self.base.teacher.weights is not None:
             return None
-        if self._teacher.student(0).exists():
+        if self._teacher.exists() or self._teacher_files.take_student(0, self._teacher):
             return None
         recipe, path = self.base.teacher_recipe(), self.settings.folder / TEACHER_STUDY
         study = opened.enter_context(open_study(path, "teacher", create=not path.exists()))
@@ -77,25 +97,35 @@ class Cell:
         return Lane(
             searcher,
             make_scheduler("none", recipe.epochs),
-            Work(self.train, self.val, self._teacher),
+            Work(self.train, self.val, self._teacher_files),
         )
 
     def adopt_teacher(self) -> None:
         """Let every trial learn from the teacher's weights; UserError if it was not trained."""
         if not self.base.needs_teacher or self.base.teacher.weights is not None:
             return
-        weights = self._teacher.student(0)
-        if not weights.exists():
+        if self._teaching is not None:
+            self._teacher_files.take_student(0, self._teacher)
+            self._teacher_files.discard(0)
+        if not self._teacher.exists():
             reason = self._teaching.records[0].reason if self._teaching else "it never began"
             raise UserError(f"The teacher could not be trained: {reason}; try another --teacher.")
-        self.base = replace(self.base, teacher=replace(self.base.teacher, weights=str(weights)))
+        weights = str(self._teacher)
+        self.base = replace(self.base, teacher=replace(self.base.teacher, weights=weights))
 
     # -- the search ---------------------------------------------------------------------------
+
+    @property
+    def work(self) -> Work:
+        """What the search's trials train on; once the teacher is there."""
+        files = TrialFiles(shelf=self.settings.shelf, study="trial")
+        teacher = read_teacher(self.settings.folder, self.base)
+        return Work(self.train, self.val, files, teacher)
 
     def search_lane(self, opened: ExitStack, live: LiveTables, slots: int) -> Lane:
         """The sweep's own study, from its beginning or from where it was interrupted."""
         settings, path = self.settings, self.settings.folder / STUDY
-        self._slots = slots
+        self._slots, work = slots, self.work
         study = opened.enter_context(open_study(path, SEARCH, create=not path.exists()))
         study.set_user_attr("slots", slots)
         study.set_user_attr("val_size", len(self.val))
@@ -106,7 +136,7 @@ class Cell:
             study, self.space, self.base, settings.trials, seed=settings.seed, observers=observers
         )
         known = list(self._searcher.records.values())
-        keeper = Keeper(settings.folder, self.work.files, known)
+        keeper = Keeper(settings.folder, work.files, known)
         for record in known:
             if record.state != "running":
                 self.tracker.catch_up(record)
@@ -116,7 +146,7 @@ class Cell:
         scheduler = make_scheduler(
             settings.scheduler, self.base.epochs, settings.grace_period, settings.reduction_factor
         )
-        return Lane(self._searcher, scheduler, self.work)
+        return Lane(self._searcher, scheduler, work)
 
     def _about(self) -> Sweep:
         return Sweep.of(

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -21,6 +21,10 @@ from kd.errors import UserError
 from tuning.findings import FILE, Findings, mean_deviation
 from tuning.result import SweepResult
 from tuning.settings import GpusPerTrial, SweepSettings
+
+if TYPE_CHECKING:
+    from kd.data import Images
+    from tuning.shelf import Shelf
 
 STUDY = "confirm.log"
 
@@ -94,6 +98,7 @@ def _train_and_test(
     from kd.data import open_dataset
     from kd.data.split import train_val
     from search_spaces import Choice
+    from tuning.cell import read_teacher
     from tuning.engine import run_trials
     from tuning.lanes import Lane
     from tuning.live import LiveTables
@@ -108,7 +113,7 @@ def _train_and_test(
 
     dataset = open_dataset(settings.base.dataset, settings.data_root)
     train, val = train_val(dataset.train, settings.base.split)
-    files = TrialFiles(folder=settings.folder, study="confirm")
+    files = TrialFiles(shelf=settings.shelf, study="confirm")
     # New seeds: the search has seen what its own does to these configurations.
     plan = [
         (number, replace(config, seed=settings.base.seed + seed))
@@ -126,7 +131,7 @@ def _train_and_test(
             {"seed": Choice(tuple(config.seed for _, config in plan))},
         )
         observers.append(live.add(about, searcher.records.values()))
-        work = Work(train, val, files)
+        work = Work(train, val, files, read_teacher(settings.folder, chosen[0]))
         lane = Lane(searcher, make_scheduler("none", settings.base.epochs), work)
         nodes = opened.enter_context(connected())
         part = share_of(settings, nodes, [(config, work) for config in chosen.values()])
@@ -151,7 +156,7 @@ def _train_and_test(
         number: [files.student(i) for i, (n, _) in enumerate(plan) if n == number]
         for number in (0, winner)
     }
-    scores = _open_test(dataset.load_test(), train, students)
+    scores = _open_test(dataset.load_test(), train, files.shelf, students)
     for index in range(len(plan)):
         files.discard(index)
     return Findings(
@@ -165,7 +170,7 @@ def _train_and_test(
 
 
 def _open_test(
-    test: Any, train: Any, students: Mapping[int, Sequence[Path]]
+    test: "Images", train: "Images", shelf: "Shelf", students: Mapping[int, Sequence[str]]
 ) -> dict[int, list[dict[str, float]]]:
     from kd.checkpoint import load_weights
     from kd.data.loader import statistics
@@ -173,10 +178,12 @@ def _open_test(
     from kd.trainer import Place
 
     device, normalise = Place.local().device, statistics(train)
-    return {
-        number: [test_scores(load_weights(path)[0], test, normalise, device) for path in paths]
-        for number, paths in students.items()
-    }
+
+    def scores(name: str) -> dict[str, float]:
+        with shelf.fetched(name) as path:
+            return test_scores(load_weights(path)[0], test, normalise, device)
+
+    return {number: [scores(name) for name in names] for number, names in students.items()}
 
 
 # -- what was found ---------------------------------------------------------------------------

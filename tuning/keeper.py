@@ -1,8 +1,8 @@
 """An observer that keeps the best trial's files and throws the others' away."""
 
 import json
-import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from kd.config import TrainConfig
@@ -48,11 +48,13 @@ class Keeper:
 
     def _keep(self, best: TrialRecord) -> None:
         self._best = best
-        student = self._files.student(best.number)
-        if student.exists():
-            os.replace(student, self._folder / STUDENT)
+        self._files.take_student(best.number, self._folder / STUDENT)
         config = TrainConfig.from_dict(best.config)
         path = self._folder / BEST_CONFIG
+        weights = config.teacher.weights
+        if weights is not None and Path(weights).parent == self._folder:
+            # Beside this file, wherever the folder goes.
+            config = replace(config, teacher=replace(config.teacher, weights=Path(weights).name))
         plain = json.dumps(config.to_dict(), indent=2) + "\n"
         remedy = "free some space"
         replace_file(path, config.to_yaml().encode(), remedy)

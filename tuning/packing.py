@@ -7,7 +7,7 @@ from typing import Any
 from kd.config import TrainConfig
 from tuning.runtime import Node, Share, share
 from tuning.settings import SweepSettings
-from tuning.trial import Work
+from tuning.trial import Work, teacher_of
 
 MARGIN = 1.2
 """How much more than it was seen to take a trial is given."""
@@ -67,12 +67,11 @@ def footprint(config: TrainConfig, work: Work) -> tuple[int, int]:
 
     import torch
 
-    from kd.teacher import load_teacher
     from kd.trainer import Place, Trainer
 
     free, total = torch.cuda.mem_get_info()
     context = total - free
-    teacher = load_teacher(config, work.train)
+    teacher = teacher_of(config, work)
     trainer = Trainer(config, work.train, work.val, place=Place.local("cuda"), teacher=teacher)
     for batch in islice(trainer.loader.epoch(0), STEPS):
         trainer.step(batch, 0.0)

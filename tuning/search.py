@@ -79,6 +79,8 @@ class Flags:
     """Seeds the search and the training."""
     storage: Path = Path("runs")
     """Where sweeps are kept."""
+    checkpoints: Annotated[str | None, shown("URI")] = None
+    """Where running trials keep their files instead: s3://BUCKET/FOLDER or gs://…."""
     tracking_uri: Annotated[str | None, shown("URI")] = None
     """Another MLflow store than the one in the storage folder."""
     data_root: Annotated[Path | None, shown("FOLDER")] = None
@@ -115,6 +117,7 @@ def search(flags: Flags) -> int:
             print_plan(settings, space)
         return 0
     for settings, _ in sweeps:
+        settings.shelf.check()
         settings.save()
 
     if not flags.local and "RAY_ADDRESS" not in os.environ:
@@ -214,6 +217,7 @@ def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
         workers_per_trial=flags.workers_per_trial,
         seed=flags.seed,
         storage=flags.storage,
+        checkpoints=flags.checkpoints,
         tracking_uri=flags.tracking_uri,
         data_root=flags.data_root,
         live_html=flags.live_html,

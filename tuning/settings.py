@@ -14,6 +14,7 @@ from kd.errors import UserError, unknown
 from kd.files import replace_file
 from search_spaces import Space, load_space
 from tuning.schedule import rungs
+from tuning.shelf import Shelf, check_uri
 
 FILE = "sweep.yaml"
 STUDY = "study.log"
@@ -33,7 +34,9 @@ class SweepSettings(Section):
 
     `base` is the paper's default, which is trial 0; `fixed` and `ranges` are what the user
     changed of the method's search space; `gpus_per_trial` and `cpus_per_trial` None share
-    out what the cluster has, and `auto` packs as many trials on a GPU as its memory holds.
+    out what the cluster has, and `auto` packs as many trials on a GPU as its memory holds;
+    `checkpoints` is the object store in which running trials keep their files, None the sweep's
+    own folder.
     """
 
     name: str
@@ -51,6 +54,7 @@ class SweepSettings(Section):
     workers_per_trial: int = 1
     seed: int = 0
     storage: Path = Path("runs")
+    checkpoints: str | None = None
     tracking_uri: str | None = None
     data_root: Path | None = None
     live_html: bool = False
@@ -67,6 +71,8 @@ class SweepSettings(Section):
             )
         if self.trials < 1:
             raise UserError(f"--trials is {self.trials}; it must be at least 1.")
+        if self.checkpoints is not None:
+            check_uri(self.checkpoints)
         rungs(self.base.epochs, self.grace_period, self.reduction_factor)
         if self.cpus_per_trial is not None and self.cpus_per_trial < 1:
             raise UserError(f"--cpus-per-trial is {self.cpus_per_trial}; it must be at least 1.")
@@ -86,6 +92,13 @@ class SweepSettings(Section):
     def folder(self) -> Path:
         """The sweep's own folder."""
         return self.storage.absolute() / self.name
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where its trials keep their files."""
+        if self.checkpoints is None:
+            return Shelf(str(self.folder))
+        return Shelf(self.checkpoints, self.name)
 
     def space(self) -> Space:
         """The search space of this sweep; UserError where `fixed` or `ranges` make no sense."""

@@ -4,13 +4,21 @@ Everything a trial needs to go on after its machine died lies in its own files u
 folder, keyed by the trial's number: Tune's snapshots are never read.
 """
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kd.data import Images
 from tuning.patience import FULL, patiently
+from tuning.shelf import Shelf
+
+if TYPE_CHECKING:
+    from kd.backbones.staged import StagedBackbone
+    from kd.config import TrainConfig
 
 Tell = Callable[[dict[str, Any]], None]
 """Passes one report of a trial on to Tune."""
@@ -20,30 +28,46 @@ Tell = Callable[[dict[str, Any]], None]
 class TrialFiles:
     """Where the trials of one study keep what they write."""
 
-    folder: Path
+    shelf: Shelf
     study: str
 
-    def checkpoint(self, number: int) -> Path:
-        """The newest state of a running trial."""
-        return self.folder / "checkpoints" / f"{self.study}-{number:04d}.pt"
+    def checkpoint(self, number: int) -> str:
+        """The name of the newest state of a running trial."""
+        return f"checkpoints/{self.study}-{number:04d}.pt"
 
-    def student(self, number: int) -> Path:
-        """The weights of a completed trial's student."""
-        return self.folder / "students" / f"{self.study}-{number:04d}.safetensors"
+    def student(self, number: int) -> str:
+        """The name of the weights of a completed trial's student."""
+        return f"students/{self.study}-{number:04d}.safetensors"
+
+    def take_student(self, number: int, target: Path) -> bool:
+        """Move the trial's student to `target`, a file of this machine; whether there was one."""
+        name = self.student(number)
+        if not self.shelf.exists(name):
+            return False
+        scratch = target.with_name(f".{target.name}.{os.getpid()}")
+        with self.shelf.fetched(name) as path:
+            shutil.move(path, scratch)
+        scratch.replace(target)
+        self.shelf.delete(name)
+        return True
 
     def discard(self, number: int) -> None:
         """Delete both files of a trial that no one will ask for again."""
-        self.checkpoint(number).unlink(missing_ok=True)
-        self.student(number).unlink(missing_ok=True)
+        self.shelf.delete(self.checkpoint(number))
+        self.shelf.delete(self.student(number))
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the trials of one study train on, and where they write."""
+    """What the trials of one study train on, and where they write.
+
+    `teacher` holds the file of the network that they learn from, which their machines lack.
+    """
 
     train: Images
     val: Images
     files: TrialFiles
+    teacher: bytes | None = None
 
 
 def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:
@@ -89,26 +113,27 @@ def train_trial(
 
     from kd import checkpoint
     from kd.config import TrainConfig
-    from kd.teacher import describe, load_teacher
+    from kd.teacher import describe
     from kd.trainer import DivergedError, Metrics, Place, State, Trainer
 
     torch.set_num_threads(cpus)
-    number = int(assignment["trial"])
-    latest = work.files.checkpoint(number)
+    number, shelf = int(assignment["trial"]), work.files.shelf
+    latest, student = work.files.checkpoint(number), work.files.student(number)
 
     def after_epoch(metrics: Metrics, state: Callable[[], State]) -> None:
-        if place.rank == 0 and trainer.epoch == config.epochs:
-            about, student = describe(config, work.train, metrics), work.files.student(number)
-            patiently(lambda: checkpoint.save_weights(trainer.student, student, about))
-        elif place.rank == 0:
-            patiently(lambda: checkpoint.save(state(), latest))
+        if place.rank == 0:
+            if trainer.epoch == config.epochs:
+                about = describe(config, work.train, metrics)
+                shelf.put(student, lambda p: checkpoint.save_weights(trainer.student, p, about))
+            shelf.put(latest, lambda p: checkpoint.save(state(), p))
         tell({"trial": number, **metrics})
 
     config, place = TrainConfig.from_dict(assignment["config"]), Place.local(device)
-    teacher = load_teacher(config, work.train)
+    teacher = teacher_of(config, work)
     trainer = Trainer(config, work.train, work.val, place=place, teacher=teacher)
-    if patiently(latest.exists):
-        trainer.load_state(patiently(lambda: checkpoint.load(latest, device)))
+    if shelf.exists(latest):
+        with shelf.fetched(latest) as path:
+            trainer.load_state(patiently(lambda: checkpoint.load(path, device)))
         for metrics in trainer.history:
             tell({"trial": number, **metrics})
     try:
@@ -116,6 +141,19 @@ def train_trial(
     except DivergedError as error:
         score = {"epoch": error.epoch, "val_acc": 0.0}
         tell({"trial": number, **score, "diverged": True, "done": True})
+
+
+def teacher_of(config: "TrainConfig", work: Work) -> "StagedBackbone | None":
+    """The teacher of a trial: the one that came with the work, else the one of its file."""
+    from kd.teacher import load_teacher
+
+    if work.teacher is None:
+        return load_teacher(config, work.train)
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as copy:
+        copy.write(work.teacher)
+        copy.flush()
+        local = replace(config, teacher=replace(config.teacher, weights=copy.name))
+        return load_teacher(local, work.train)
 
 
 def failed(assignment: dict[str, Any], reason: str) -> dict[str, Any]:

@@ -26,17 +26,18 @@ class DeviceLoader:
     world) says which part of every batch is this worker's, so that together the workers see
     exactly the batches that one worker alone would see. The last batch is short, but with
     fewer than two images a worker (too few for BatchNorm) it joins the one before.
+    `batch_size` None is for images that are only evaluated.
 
     `weights` says, step by step, how many images this worker's part holds for every image of
     an equal share: 1.0 where the workers share the batch equally.
 
-    Raises UserError for a batch of fewer than two images a worker.
+    Raises UserError for a batch, or a training set, of fewer than two images a worker.
     """
 
     def __init__(
         self,
         images: Images,
-        batch_size: int,
+        batch_size: int | None,
         *,
         augment: AugmentConfig | None,
         statistics: Statistics,
@@ -52,7 +53,7 @@ class DeviceLoader:
         mean, std = torch.tensor(statistics, device=self.device).view(2, 1, -1, 1, 1)
         self._scale, self._offset = 1 / (255 * std), -mean / std
         rank, world = shard
-        batches = _batches(len(images), batch_size, world)
+        batches = [] if batch_size is None else _batches(len(images), batch_size, world)
         self._slices = [_part(batch, rank, world) for batch in batches]
         self.weights = [
             world * (part.stop - part.start) / (batch.stop - batch.start)
@@ -116,6 +117,11 @@ def _batches(count: int, batch_size: int, world: int) -> list[slice]:
         raise UserError(
             f"batch_size is {batch_size}; it must be at least {2 * world}, "
             "two images for every worker."
+        )
+    if count < 2 * world:
+        raise UserError(
+            f"The training images are too few, {count}; give at least {2 * world}, two for every "
+            "worker."
         )
     edges = [*range(0, count, batch_size), count]
     if len(edges) > 2 and edges[-1] - edges[-2] < 2 * world:

@@ -8,10 +8,12 @@ in that order, else anything that Pillow reads without loss (`webp-lossless`, `p
 import io
 import json
 import math
+import operator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,10 +89,10 @@ def read_layout(path: Path) -> Layout:
             raise UserError(f"{path} has no {kind} column {column!r}; write it with one.")
     try:
         metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
-        shape = tuple(int(n) for n in json.loads(metadata["shape"]))
-        names = tuple(str(name) for name in json.loads(metadata["class_names"]))
+        shape = tuple(map(operator.index, _list(metadata["shape"])))
+        names = tuple(map(str, _list(metadata["class_names"])))
         encoding = metadata["encoding"]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise UserError(
             f"{path} does not say what its images are; its schema's metadata must hold shape and "
             "class_names, each a JSON list, and encoding."
@@ -103,6 +105,13 @@ def read_layout(path: Path) -> Layout:
     return Layout(shape if len(shape) == 3 else (*shape, 1), names, encoding)
 
 
+def _list(text: str) -> list[Any]:
+    values = json.loads(text)
+    if not isinstance(values, list):
+        raise TypeError(text)
+    return values
+
+
 def read_images(path: Path) -> Images:
     """Decode one file; UserError names the first row that is not as the metadata says."""
     layout = read_layout(path)
@@ -110,14 +119,20 @@ def read_images(path: Path) -> Images:
         table = pq.read_table(path, columns=["image", "label"])
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, error) from None
-    labels = np.array([-1 if n is None else n for n in table["label"].to_pylist()], np.int64)
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(layout.class_names)))
-    if len(wrong):
+    labels = table["label"].to_pylist()
+    for row, label in enumerate(labels):
+        if label is None or not 0 <= label < len(layout.class_names):
+            raise UserError(
+                f"{path}, row {row}: the label is {label}; "
+                f"it must lie between 0 and {len(layout.class_names) - 1}."
+            )
+    try:
+        pixels = np.empty((len(table), *layout.shape), np.uint8)
+    except (MemoryError, ValueError):  # numpy's word for more than can be addressed
         raise UserError(
-            f"{path}, row {wrong[0]}: the label is {table['label'][int(wrong[0])]}; "
-            f"it must lie between 0 and {len(layout.class_names) - 1}."
-        )
-    pixels = np.empty((len(table), *layout.shape), np.uint8)
+            f"{path} has {len(table)} images of shape {list(layout.shape)}, more than the memory "
+            "holds; write the shape that they have, or fewer."
+        ) from None
     encoded = table["image"].to_pylist()
     decode = decode_raw if layout.encoding == "raw-uint8" else decode_file
     with ThreadPoolExecutor() as threads:  # Pillow decodes without the interpreter's lock
@@ -130,7 +145,7 @@ def read_images(path: Path) -> Images:
                 )
             pixels[row] = image
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    return Images(images, labels, layout.class_names)
+    return Images(images, np.array(labels, np.int64), layout.class_names)
 
 
 def decode_raw(shape: tuple[int, ...], data: bytes | None) -> NDArray[np.uint8] | None:
@@ -147,7 +162,7 @@ def decode_file(shape: tuple[int, ...], data: bytes | None) -> NDArray[np.uint8]
     try:
         picture = Image.open(io.BytesIO(data or b""))
         image = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     bare = shape if shape[2] > 1 else shape[:2]
     if picture.mode == "P" or image.dtype != np.uint8 or image.shape != bare:

@@ -1,6 +1,7 @@
 """What the configuration of every method has in common."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal, Self
 
 from kd.errors import UserError
@@ -36,9 +37,14 @@ class MethodConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     recipe: ClassVar[Recipe] = Recipe()
-    """The paper's training recipe."""
+    """The paper's training recipe; `recipe_for` may change it for a backbone."""
     teacher: ClassVar[Literal["none", "self", "network"]] = "none"
     """Whether training needs a trained copy of the student, or a network of its own choice."""
+
+    @classmethod
+    def recipe_for(cls, backbone: str) -> Recipe:
+        """The paper's training recipe for this backbone."""
+        return cls.recipe
 
     @classmethod
     def paper(cls, backbone: str, dataset: str) -> Self:
@@ -46,9 +52,9 @@ class MethodConfig:
         return cls()
 
     def check(self, name: str, low: float, high: float, *, open_low: bool = False) -> None:
-        """Raise `UserError` unless field `name` lies in [low, high] (or (low, high])."""
+        """Raise `UserError` unless field `name` is finite and in [low, high] (or (low, high])."""
         value = getattr(self, name)
-        if not (low < value if open_low else low <= value) or not value <= high:
+        if not (low < value if open_low else low <= value) or not value <= high or value == inf:
             bound = f"above {low:g}" if open_low else f"at least {low:g}"
-            top = "" if high == float("inf") else f" and at most {high:g}"
+            top = " and finite" if high == inf else f" and at most {high:g}"
             raise UserError(f"kd.{name} is {value}; it must be {bound}{top}.")

@@ -1,6 +1,7 @@
 """DTSKD, Dual Teachers for Self-Knowledge Distillation: a historical and a structural teacher."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal, Self
 
 from kd.backbones import backbone_spec
@@ -51,10 +52,10 @@ class Config(MethodConfig):
             raise UserError(
                 f"kd.beta_max is {self.beta_max}, below kd.beta_min, {self.beta_min}; swap them."
             )
-        if not all(weight >= 0 for weight in self.lambda_b) or not any(self.lambda_b):
+        if not all(0 <= weight < inf for weight in self.lambda_b) or not any(self.lambda_b):
             raise UserError(
-                f"kd.lambda_b is {list(self.lambda_b)}; give one weight a branch, none of them "
-                "below 0 and one at least above."
+                f"kd.lambda_b is {list(self.lambda_b)}; give one finite weight a branch, none of "
+                "them below 0 and one at least above."
             )
 
     @classmethod

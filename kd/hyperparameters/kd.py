@@ -1,9 +1,9 @@
 """KD, the distillation of Hinton et al.: a trained network teaches a smaller one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from kd.hyperparameters._base import MethodConfig
+from kd.hyperparameters._base import MethodConfig, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +23,9 @@ class Config(MethodConfig):
     def __post_init__(self) -> None:
         self.check("alpha", 0, 1)
         self.check("temperature", 0, float("inf"), open_low=True)
+
+    @classmethod
+    def recipe_for(cls, backbone: str) -> Recipe:
+        """The recipe of Tian et al. 2020 (CRD), whose compact networks have a smaller rate."""
+        compact = backbone.startswith(("mobilenet", "shufflenet"))
+        return replace(cls.recipe, lr=0.01) if compact else cls.recipe

@@ -12,8 +12,8 @@ class CrossEntropy(Method[Config]):
         """The same in every epoch."""
         smoothing = self.config.label_smoothing
         if self.config.smoothing_spread == "others":
-            # ε/(C−1) on the others is ε′/C everywhere with this ε′.
-            smoothing *= self.task.num_classes / (self.task.num_classes - 1)
+            # ε/(C−1) on the others is ε′/C everywhere with this ε′; a single class has no others.
+            smoothing *= self.task.num_classes / max(self.task.num_classes - 1, 1)
         return Loss(cross_entropy(self.student(batch.images), batch.labels, smoothing).mean())
 
 

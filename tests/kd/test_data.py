@@ -220,6 +220,11 @@ def test_a_missing_or_damaged_file_is_found_by_the_quick_check(folder: Path, spl
     [
         ({"shape": ""}, "does not say what its images are"),
         ({"class_names": "apple, pear"}, "does not say what its images are"),
+        ({"class_names": '"abcdefghij"'}, "does not say what its images are"),
+        ({"shape": '"88"'}, "does not say what its images are"),
+        ({"shape": "[Infinity, 8]"}, "does not say what its images are"),
+        ({"shape": "[8.5, 8]"}, "does not say what its images are"),
+        ({"shape": "[" * 100_000}, "does not say what its images are"),
         ({"shape": "[64]"}, r"it needs \[H, W\]"),
         ({"encoding": "jpeg"}, "one of raw-uint8, webp-lossless, png"),
         ({"shape": "[4, 16]"}, "other shapes or classes"),
@@ -251,11 +256,16 @@ def test_wrong_columns_are_found_by_the_quick_check(
 
 
 def test_a_label_out_of_range_or_missing_is_named_by_its_row(folder: Path) -> None:
-    for label in (10, -1, None):
+    for label, kind in (
+        (10, pa.int16()),
+        (-1, pa.int16()),
+        (None, pa.int16()),
+        (2**63, pa.uint64()),
+    ):
         table = pq.read_table(folder / "train.parquet")
         labels = table["label"].to_pylist()
         labels[7] = label
-        table = table.set_column(1, "label", pa.array(labels, pa.int16()))
+        table = table.set_column(1, "label", pa.array(labels, kind))
         pq.write_table(table, folder / "train.parquet")
         with pytest.raises(UserError, match=f"row 7: the label is {label}; it must lie between"):
             open_dataset(f"parquet:{folder}")
@@ -286,6 +296,25 @@ def test_a_colour_picture_among_grey_ones_is_refused(folder: Path, digits: Image
         pq.write_table(table.set_column(0, "image", pa.array(images)), folder / "train.parquet")
         with pytest.raises(UserError, match="row 3"):
             open_dataset(f"parquet:{folder}")
+
+
+def test_a_picture_too_large_for_pillow_is_named_by_its_row(folder: Path, digits: Images) -> None:
+    write_parquet(folder / "train.parquet", digits.subset(np.arange(50)), "png")
+    table = pq.read_table(folder / "train.parquet")
+    images, file = table["image"].to_pylist(), io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "png")
+    images[3] = file.getvalue()
+    pq.write_table(table.set_column(0, "image", pa.array(images)), folder / "train.parquet")
+    with pytest.raises(UserError, match="row 3: the image is no png"):
+        open_dataset(f"parquet:{folder}")
+
+
+def test_a_shape_that_no_memory_holds_is_one_sentence(folder: Path, digits: Images) -> None:
+    for split in ("train", "test"):
+        images = digits.subset(np.arange(50))
+        write_parquet(folder / f"{split}.parquet", images, shape="[1000000, 1000000, 3]")
+    with pytest.raises(UserError, match=r"shape \[1000000, 1000000, 3\]"):
+        open_dataset(f"parquet:{folder}")
 
 
 def test_a_file_without_rows_is_found_by_the_quick_check(folder: Path) -> None:

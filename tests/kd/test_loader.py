@@ -110,7 +110,8 @@ def test_workers_together_see_what_one_sees(noise: Images, world: int, batch_siz
         (35, 16, 2, [8, 9]),
         (36, 16, 2, [8, 8, 2]),
         (10, 16, 1, [10]),
-        (1, 16, 1, [1]),
+        (2, 16, 1, [2]),
+        (4, 16, 2, [2]),
     ],
 )
 def test_a_last_batch_too_small_for_batchnorm_joins_the_one_before(
@@ -124,6 +125,20 @@ def test_a_last_batch_too_small_for_batchnorm_joins_the_one_before(
 def test_a_batch_too_small_for_its_workers_is_refused(noise: Images) -> None:
     with pytest.raises(UserError, match="batch_size is 7; it must be at least 8"):
         make(noise, 7, shard=(0, 4))
+
+
+@pytest.mark.parametrize(("count", "world", "least"), [(1, 1, 2), (3, 2, 4)])
+def test_too_few_images_for_batchnorm_are_refused(
+    noise: Images, count: int, world: int, least: int
+) -> None:
+    with pytest.raises(UserError, match=f"too few, {count}; give at least {least}, two for every"):
+        make(noise.subset(np.arange(count)), shard=(0, world))
+
+
+def test_a_single_image_is_enough_to_evaluate(noise: Images) -> None:
+    one = noise.subset(np.arange(1))
+    loader = DeviceLoader(one, None, augment=None, statistics=AS_IS, device="cpu")
+    assert [b.indices.tolist() for b in loader.evaluate(16)] == [[0]]
 
 
 def test_evaluation_is_in_order_and_not_augmented(noise: Images) -> None:

@@ -1,13 +1,16 @@
 """`python -m kd.train`: a run from a file, its folder, going on, and bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from kd.checkpoint import load, load_weights
-from kd.config import SplitConfig, TrainConfig
+from kd.config import OptimizerConfig, SplitConfig, TrainConfig
+from kd.errors import UserError
 from kd.train import Flags, train
 
 CONFIG = TrainConfig.paper(
@@ -41,20 +44,25 @@ def test_a_run_writes_its_folder_and_says_what_came_of_it(file, tmp_path, capsys
     assert not student.training
 
 
-def test_the_same_command_goes_on_where_an_interrupted_run_stopped(file, tmp_path, capsys):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(Flags(config=file, output=whole))
+def interrupt(flags, line):
+    """Train until `line` is printed, as if Ctrl-C were pressed then."""
 
     def write(text):
-        if "epoch 2/3" in text:
+        if line in text:
             raise KeyboardInterrupt
         return len(text)
 
-    capsys.readouterr()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.stdout, "write", write)
         with pytest.raises(KeyboardInterrupt):
-            train(Flags(config=file, output=broken))
+            train(flags)
+
+
+def test_the_same_command_goes_on_where_an_interrupted_run_stopped(file, tmp_path, capsys):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(Flags(config=file, output=whole))
+    interrupt(Flags(config=file, output=broken), "epoch 2/3")
+    capsys.readouterr()
     assert load(broken / "checkpoint.pt")["epoch"] == 2
     train(Flags(config=file, output=broken))
     assert "going on after epoch 2 of 3" in capsys.readouterr().out
@@ -62,17 +70,96 @@ def test_the_same_command_goes_on_where_an_interrupted_run_stopped(file, tmp_pat
     assert all(one[name].equal(other[name]) for name in one)
 
 
-def test_a_teacher_is_trained_first_where_the_method_needs_one(tmp_path, capsys):
+# -- with a teacher ------------------------------------------------------------------------------
+
+DRKD = TrainConfig.paper("drkd", "resnet8", "digits", epochs=2, batch_size=25, split=CONFIG.split)
+
+
+@pytest.fixture
+def drkd(tmp_path):
     path = tmp_path / "drkd.yaml"
-    path.write_text(
-        TrainConfig.paper(
-            "drkd", "resnet8", "digits", epochs=2, batch_size=25, split=CONFIG.split
-        ).to_yaml()
-    )
-    train(Flags(config=path, output=tmp_path / "run"))
+    path.write_text(DRKD.to_yaml())
+    return path
+
+
+def test_a_teacher_is_trained_first_where_the_method_needs_one(drkd, tmp_path, capsys):
+    train(Flags(config=drkd, output=tmp_path / "run"))
     said = capsys.readouterr().out
     assert "teacher epoch 2/2" in said
     assert "drkd epoch 2/2" in said
+    assert not (tmp_path / "run" / "teacher.pt").exists()
+
+
+def test_an_interrupted_teacher_goes_on_too(drkd, tmp_path, capsys):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(Flags(config=drkd, output=whole))
+    interrupt(Flags(config=drkd, output=broken), "teacher epoch 1/2")
+    assert load(broken / "teacher.pt")["epoch"] == 1
+    capsys.readouterr()
+    train(Flags(config=drkd, output=broken))
+    said = capsys.readouterr().out
+    assert "teacher: going on after epoch 1 of 2" in said
+    assert "teacher epoch 1/2" not in said
+    names = {path.name for path in broken.iterdir()}
+    assert names == {path.name for path in whole.iterdir()}
+    assert "teacher.pt" not in names
+    for name in ("teacher.safetensors", "student.safetensors"):
+        one, other = (load_weights(folder / name)[0].state_dict() for folder in (whole, broken))
+        assert all(one[key].equal(other[key]) for key in one)
+
+
+def test_a_teacher_that_diverges_is_one_sentence(tmp_path):
+    path = tmp_path / "wild.yaml"
+    path.write_text(replace(DRKD, optimizer=OptimizerConfig(lr=1e12)).to_yaml())
+    with pytest.raises(UserError, match=r"^Training \(teacher\) ended: the loss was not finite"):
+        train(Flags(config=path, output=tmp_path / "run"))
+
+
+def test_a_folder_may_be_moved_or_spelled_differently(drkd, tmp_path, capsys, monkeypatch):
+    interrupt(Flags(config=drkd, output=tmp_path / "run"), "drkd epoch 1/2")
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    train(Flags(config=drkd, output=tmp_path / "moved"))
+    assert "drkd: going on after epoch 1 of 2" in capsys.readouterr().out
+    train(Flags(config=drkd, output=tmp_path / "moved" / ".." / "moved"))
+    assert "drkd: going on after epoch 2 of 2" in capsys.readouterr().out
+
+
+# -- bad input -----------------------------------------------------------------------------------
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def fill(path):
+    path.write_text("no checkpoint")
+
+
+def replace_by_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [cut, empty, fill, replace_by_a_folder])
+def test_a_damaged_checkpoint_is_one_sentence(damage, file, tmp_path):
+    folder = tmp_path / "run"
+    interrupt(Flags(config=file, output=folder), "epoch 1/3")
+    damage(folder / "checkpoint.pt")
+    with pytest.raises(UserError, match=r"checkpoint\.pt cannot be read; delete it to start again"):
+        train(Flags(config=file, output=folder))
+
+
+def test_a_short_file_trains_with_the_papers_recipe(tmp_path):
+    path = tmp_path / "short.yaml"
+    path.write_text("method: dtskd\nbackbone: resnet8\ndataset: digits\nsplit: {train_size: 100}")
+    train(Flags(config=path, output=tmp_path / "run", epochs=1))
+    trained = TrainConfig.load(tmp_path / "run" / "config.yaml")
+    split = SplitConfig(train_size=100)
+    assert trained == TrainConfig.paper("dtskd", "resnet8", "digits", epochs=1, split=split)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +169,8 @@ def test_a_teacher_is_trained_first_where_the_method_needs_one(tmp_path, capsys)
         (CONFIG.to_yaml().replace("alpha: 0.8", "alpha: much"), "kd.alpha is 'much'"),
         (CONFIG.to_yaml().replace("digits", "parquet:nowhere"), "nowhere"),
         ("epochs: [", "is not valid YAML"),
+        (CONFIG.to_yaml().replace("epochs: 3", "epochs: 2020-13-45"), "is not valid YAML"),
+        (CONFIG.to_yaml().replace("epochs: 3", "epochs:"), "epochs is empty"),
     ],
 )
 def test_bad_input_is_one_sentence_without_importing_torch(text, sentence, tmp_path):

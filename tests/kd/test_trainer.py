@@ -1,7 +1,9 @@
 """The training loop on real images: it learns, it is deterministic, and it can be continued."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
-from kd.hyperparameters import method_names
+from kd.hyperparameters import config_class, method_names
 from kd.teacher import load_teacher, train_teacher
 from kd.trainer import DivergedError, Place, Trainer
 
@@ -89,6 +91,46 @@ def test_a_checkpoint_of_another_configuration_is_refused(images):
         trainer(config("ce", seed=1), images).load_state(state)
 
 
+def test_a_checkpoint_goes_on_where_the_teachers_file_has_been_moved(images, tmp_path):
+    settings = with_teacher(config("kd"), images, tmp_path)
+    state = trainer(settings, images).state()
+    (tmp_path / "teacher.safetensors").rename(tmp_path / "moved.safetensors")
+    weights = str(tmp_path / "moved.safetensors")
+    moved = replace(settings, teacher=replace(settings.teacher, weights=weights))
+    trainer(moved, images).load_state(state)
+    with pytest.raises(UserError, match="another configuration"):
+        trainer(replace(moved, epochs=2), images).load_state(state)
+
+
+def test_bfloat16_is_half_precision_on_the_cpu_too(images):
+    full, half = (
+        trainer(config("ce", precision=precision), images).run_epoch()
+        for precision in ("float32", "bfloat16")
+    )
+    assert full["train_loss"] != half["train_loss"]
+    assert full["train_loss"] == pytest.approx(half["train_loss"], rel=0.05)
+    assert trainer(config("ce"), images).run_epoch()["train_loss"] == full["train_loss"]
+
+
+def test_a_single_class_has_no_others_to_smooth_over(images):
+    alone = [replace(part, labels=0 * part.labels, class_names=("a",)) for part in images]
+    spread = config_class("ce")(label_smoothing=0.1, smoothing_spread="others")
+    assert trainer(config("ce", kd=spread), alone).run_epoch()["train_loss"] == 0
+
+
+def test_too_few_images_are_refused_before_the_training(images):
+    train, val = images
+    with pytest.raises(UserError, match="too few, 1"):
+        trainer(config("ce"), (train.subset(np.arange(1)), val))
+    trainer(config("ce"), (train, val.subset(np.arange(1)))).run_epoch()
+
+
+@pytest.mark.parametrize("name", ["meta", "hpu", "gpu", "cuda:99"])
+def test_a_device_that_cannot_train_is_refused(name):
+    with pytest.raises(UserError, match=f"no device '{name}' here; use --device cpu"):
+        Place.local(name)
+
+
 def test_a_teacher_that_does_not_fit_the_data_is_refused(images, tmp_path):
     settings = with_teacher(config("kd"), images, tmp_path)
     colour = replace(images[0], images=images[0].images.repeat(3, axis=1))
@@ -100,6 +142,63 @@ def test_a_teacher_that_does_not_fit_the_data_is_refused(images, tmp_path):
     )
     with pytest.raises(UserError, match="no network"):
         load_teacher(damaged, images[0])
+
+
+CHANGES = {
+    "num_classes": (None, "no network"),
+    "in_channels": ("one", "no network"),
+    "backbone": ("resnet8", "no network"),  # its weights are a resnet20's
+    "class_names": (
+        list("zyxwvutsrq"),
+        "images of other classes; give a teacher trained on digits",
+    ),
+    "mean": ([0.9], "images of another mean of pixels"),
+    "std": ([0.1], "images of another std of pixels"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_teacher_of_another_description_is_refused(name, images, tmp_path):
+    settings = with_teacher(config("kd"), images, tmp_path)
+    path = Path(settings.teacher.weights)
+    teacher, description = checkpoint.load_weights(path)
+    value, sentence = CHANGES[name]
+    changed = {**description, name: value}
+    checkpoint.save_weights(teacher, path, {k: v for k, v in changed.items() if v is not None})
+    with pytest.raises(UserError, match=sentence):
+        load_teacher(settings, images[0])
+
+
+def test_a_description_that_is_no_mapping_is_refused(images, tmp_path):
+    settings = with_teacher(config("kd"), images, tmp_path)
+    path = Path(settings.teacher.weights)
+    checkpoint.save_weights(checkpoint.load_weights(path)[0], path, ["resnet8"])
+    with pytest.raises(UserError, match="no network"):
+        load_teacher(settings, images[0])
+
+
+def test_a_teacher_may_have_seen_other_images_of_the_same_data(images, tmp_path):
+    settings = with_teacher(config("kd"), images, tmp_path)
+    few = images[0].subset(np.arange(20))
+    assert load_teacher(settings, few) is not None
+    path = Path(settings.teacher.weights)
+    teacher, description = checkpoint.load_weights(path)
+    for name in ("class_names", "mean", "std"):
+        del description[name]
+    checkpoint.save_weights(teacher, path, description)
+    assert load_teacher(settings, few) is not None
+
+
+def test_what_ails_the_device_is_not_put_down_to_the_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "c.pt"
+    checkpoint.save({"epoch": 1}, path)
+
+    def load(*args, **options):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(torch.OutOfMemoryError):
+        checkpoint.load(path)
 
 
 def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path):

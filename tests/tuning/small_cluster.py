@@ -19,6 +19,7 @@ from tuning.engine import run_trials
 from tuning.lanes import Lane
 from tuning.runtime import connected, share
 from tuning.sampler import StudySearcher
+from tuning.shelf import Shelf
 from tuning.stopping import EarlyStopping
 from tuning.study import open_study
 from tuning.trial import TrialFiles, Work
@@ -81,7 +82,7 @@ def search(
 ) -> dict[int, TrialRecord]:
     """The records of `trials` trainings of `base` on small digits."""
     images = train_val(open_dataset("digits").train, SPLIT)
-    files = TrialFiles(folder=folder, study="trial")
+    files = TrialFiles(shelf=Shelf(str(folder)), study="trial")
     with ExitStack() as opened:
         nodes = opened.enter_context(connected(made.address))
         study = opened.enter_context(open_study(folder / "study.log", "search", create=True))

@@ -330,6 +330,11 @@ def test_a_sweeps_winner_and_a_file_are_exported(
         ({"method": "lsskd"}, "Which cell"),
         ({"config": Path("gone.yaml")}, "gone.yaml cannot be read"),
         ({"sweep": "monday", "output": Path("gone/best.yaml")}, "gone/best.yaml cannot be written"),
+        (
+            {"sweep": "monday", "output": Path(".")},
+            "cannot be written: it is a folder; give another -o",
+        ),
+        ({"sweep": "monday", "output": Path(__file__) / "x"}, "x cannot be written"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path: Path, flags: dict[str, Any], complaint: str) -> None:

@@ -9,6 +9,7 @@ from search_spaces import load_space
 from tuning.lanes import Lane, LaneSearcher
 from tuning.sampler import StudySearcher
 from tuning.schedule import make_scheduler
+from tuning.shelf import Shelf
 from tuning.study import open_study
 from tuning.trial import TrialFiles, Work
 
@@ -24,7 +25,7 @@ def lanes(tmp_path):
                 open_study(tmp_path / f"{name}.log", "search", create=True)
             )
             searcher = StudySearcher(study, load_space("pskd", "resnet8"), BASE, trials)
-            files = TrialFiles(folder=tmp_path, study=name)
+            files = TrialFiles(shelf=Shelf(str(tmp_path)), study=name)
             scheduler = make_scheduler("none", BASE.epochs)
             made.append(Lane(searcher, scheduler, Work(None, None, files)))
         yield made

@@ -18,6 +18,7 @@ from tuning.runtime import Share, share
 from tuning.sampler import StudySearcher
 from tuning.schedule import make_scheduler
 from tuning.settings import SweepSettings
+from tuning.shelf import Shelf
 from tuning.study import open_study, read_trials
 from tuning.trial import TrialFiles, Work
 
@@ -84,7 +85,7 @@ def test_a_trial_that_ran_out_of_memory_goes_on_at_the_end_and_is_told_once(tmp_
     base = TrainConfig.paper("pskd", "resnet8", "digits", epochs=2)
     with open_study(tmp_path / "study.log", "search", create=True) as study:
         searcher = StudySearcher(study, load_space("pskd", "resnet8"), base, 3)
-        work = Work(None, None, TrialFiles(folder=tmp_path, study="trial"))
+        work = Work(None, None, TrialFiles(shelf=Shelf(str(tmp_path)), study="trial"))
         lanes = [Lane(searcher, make_scheduler("none", 2), work)]
         engine.run_trials(lanes, Share(cpus=1, gpus=0.25, slots=4), tmp_path)
         assert runs == [(0.25, [0, 1, 2]), (1.0, [1])]
@@ -97,7 +98,7 @@ def test_a_trial_that_ran_out_of_memory_goes_on_at_the_end_and_is_told_once(tmp_
 @needs_gpu
 def test_a_training_is_tried_out_on_the_gpu(tmp_path):
     images = train_val(open_dataset("digits").train, BASE.split)
-    work = Work(*images, TrialFiles(folder=tmp_path, study="trial"))
+    work = Work(*images, TrialFiles(shelf=Shelf(str(tmp_path)), study="trial"))
     used, total = footprint(BASE, work)
     assert 0 < used < total
 
@@ -112,7 +113,7 @@ def test_a_share_that_is_too_small_is_retried_on_a_whole_gpu(tmp_path):
     base = replace(BASE, epochs=1)
     with connected(), open_study(tmp_path / "study.log", "search", create=True) as study:
         searcher = StudySearcher(study, Space({}), base, 2)
-        work = Work(*images, TrialFiles(folder=tmp_path, study="trial"))
+        work = Work(*images, TrialFiles(shelf=Shelf(str(tmp_path)), study="trial"))
         lane = Lane(searcher, make_scheduler("none", 1), work)
         run_trials([lane], Share(cpus=1, gpus=0.0001, slots=2), tmp_path)
     assert [r.state for r in searcher.records.values()] == ["completed"] * 2

@@ -54,6 +54,8 @@ def refused(capsys, tmp_path, *flags):
         (["lsskd", "--name", "a b"], "use letters"),
         (["lsskd", "--gpus-per-trial", "nan"], "--gpus-per-trial is nan"),
         (["lsskd", "--gpus-per-trial", "all"], "--gpus-per-trial"),
+        (["lsskd", "--checkpoints", "bucket"], "give s3://BUCKET/FOLDER"),
+        (["lsskd", "--checkpoints", "s3://key:secret@bucket"], "holds a key"),
         (["lsskd", "--gpus-per-trial", "auto", "--workers-per-trial", "2"], "--workers-per-trial"),
     ],
 )
@@ -151,6 +153,7 @@ def test_the_flags_of_the_command_are_the_published_ones():
         "teacher",
         "seed",
         "storage",
+        "checkpoints",
         "tracking_uri",
         "data_root",
         "name",

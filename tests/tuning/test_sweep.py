@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,13 +21,12 @@ from kd.config import TrainConfig
 from tuning.study import load_study, read_trials
 
 COMMAND = [sys.executable, "-m", "tuning.search"]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def start(storage: Path, *flags: str, **more) -> subprocess.Popen:
     return subprocess.Popen(
         [*COMMAND, *flags, "--storage", str(storage)],
-        env=ENVIRONMENT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -258,13 +258,15 @@ def test_the_teacher_is_trained_once_and_every_trial_learns_from_it(tmp_path):
     flags = ["kd", "--trials", "3", "--epochs", "2", "--teacher", "resnet8", "--name", "taught"]
     said = finish(start(tmp_path, *flags))
     assert "teacher" in said
-    weights = tmp_path / "taught" / "students" / "teacher-0000.safetensors"
+    weights = tmp_path / "taught" / "teacher.safetensors"
     assert weights.exists()
+    assert "weights: teacher.safetensors" in (tmp_path / "taught" / "best_config.yaml").read_text()
     for trial in journal(tmp_path, "taught"):
         assert trial.user_attrs["config"]["teacher"]["weights"] == str(weights)
-    trained = retrain(tmp_path / "taught" / "best_config.yaml", tmp_path / "again")
     scores = [t.value for t in journal(tmp_path, "taught") if t.state.name == "COMPLETE"]
-    assert trained[-1]["val_acc"] == max(scores)
+    moved = shutil.move(tmp_path / "taught", tmp_path / "moved")
+    trained = retrain(Path(moved) / "best_config.yaml", tmp_path / "again")
+    assert trained[-1]["val_acc"] == max(scores), "the teacher goes where the folder goes"
 
 
 def test_several_cells_share_one_run_and_end_in_one_table(tmp_path):
