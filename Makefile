@@ -15,7 +15,7 @@ test-cluster: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements.txt --editable '.[cluster]'
 	test "$$(id -u)" != 0 || { which rsync sshd ip curl > /dev/null; } || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server rsync iproute2 curl > /dev/null; }
-	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs tests/cluster tests/tuning/test_workers.py tests/tuning/test_faults.py
+	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs tests/cluster tests/tuning/test_workers.py tests/tuning/test_faults.py tests/tuning/test_shelf.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 """Exports given to the projects that they are for: their own loaders, losses and schedules."""
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -191,10 +193,85 @@ def test_yacs_takes_what_mdistiller_is_given() -> None:
 
 
 @pytest.mark.parametrize("method", method_names())
-def test_omegaconf_reads_what_hydra_is_given(method: str) -> None:
-    package("omegaconf")
+def test_hydra_composes_a_tuned_configuration(method: str, tmp_path: Path) -> None:
+    package("hydra")
+    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     config = paper(method)
-    read = OmegaConf.to_container(OmegaConf.create(export(config, "hydra")))
-    assert TrainConfig.from_dict(read) == config
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "best.yaml").write_text(export(config, "hydra"))
+    (tmp_path / "config.yaml").write_text("epochs: 1\n")
+    with initialize_config_dir(str(tmp_path), version_base=None):
+        composed = compose("config", overrides=["+tuned=best"])
+    read = OmegaConf.to_container(composed)
+    assert isinstance(read, dict)
+    assert TrainConfig.from_dict({str(name): value for name, value in read.items()}) == config
+
+
+LIGHTNING = """
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+
+
+class Student(LightningModule):
+    def __init__(self, method, backbone, {arguments}):
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer = torch.nn.Linear(2, 2)
+
+    def training_step(self, batch, index):
+        return self.layer(batch[0]).sum()
+
+
+class Data(LightningDataModule):
+    def __init__(self, batch_size: int):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def train_dataloader(self):
+        images = torch.utils.data.TensorDataset(torch.zeros(self.batch_size, 2))
+        return torch.utils.data.DataLoader(images, self.batch_size)
+"""
+
+
+@pytest.mark.parametrize("method", ["ce", "dtskd", "kd", "lsskd", "pskd"])
+@pytest.mark.filterwarnings("ignore")
+def test_lightnings_command_line_trains_by_its_file(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package("lightning")
+    from lightning.pytorch import Callback, LightningDataModule, LightningModule
+    from lightning.pytorch.cli import LightningCLI
+
+    config = replace(paper(method), epochs=24)
+    names = ", ".join(field.name for field in fields(config.kd))
+    (tmp_path / f"their_{method}.py").write_text(LIGHTNING.replace("{arguments}", names))
+    (tmp_path / "tuned.yaml").write_text(export(config, "lightning"))
+    monkeypatch.syspath_prepend(tmp_path)
+    seen: list[float] = []
+
+    class Watch(Callback):
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    cli = LightningCLI(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=None,
+        trainer_defaults={**quiet, "callbacks": [Watch()], "default_root_dir": tmp_path},
+        args=["fit", f"--model=their_{method}.Student", f"--data=their_{method}.Data",
+              f"--config={tmp_path / 'tuned.yaml'}"],
+    )  # fmt: skip
+    given = {name: v for name, v in cli.model.hparams.items() if not name.startswith("_")}
+    assert (given.pop("method"), given.pop("backbone")) == (method, "resnet20")
+    plain = json.loads(json.dumps(given))
+    assert plain == config.to_dict()["kd"]
+    assert cli.datamodule.batch_size == config.batch_size
+    assert seen == pytest.approx([learning_rate(config.optimizer, e, 24) for e in range(24)])
+    group = cli.trainer.optimizers[0].param_groups[0]
+    for name in ("momentum", "weight_decay", "nesterov"):
+        assert group[name] == getattr(config.optimizer, name)

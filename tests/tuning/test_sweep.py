@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 from mlflow import MlflowClient
+from mlflow_store import empty_store, free_port, server
 from safetensors.torch import load_file
 
 from kd.backbones import build_backbone
@@ -201,6 +202,33 @@ def test_an_interrupted_sweep_ends_cleanly_and_says_how_to_go_on(stop, tmp_path)
     statuses = {r.info.status for r in mlflow_runs(tmp_path)}
     assert "RUNNING" not in statuses
     assert "KILLED" in statuses
+
+
+def test_an_mlflow_server_that_is_down_for_twenty_seconds_gets_everything_later(tmp_path):
+    empty_store(tmp_path)
+    port = free_port()
+    with server(tmp_path, port) as address:
+        process = start(tmp_path, "lsskd", "--trials", "6", "--epochs", "9", "--name", "served",
+                        "--tracking-uri", address)  # fmt: skip
+        study = tmp_path / "served" / "study.log"
+        wait_for(
+            lambda: (
+                study.exists()
+                and study.stat().st_size > 0
+                and any((t.last_step or 0) >= 2 for t in journal(tmp_path, "served"))
+            )
+        )
+    time.sleep(20)
+    assert process.poll() is None, "the search goes on, or waits for what is to be delivered"
+    with server(tmp_path, port):
+        said = finish(process)
+    assert "does not answer; the training goes on" in said
+    assert "answers again" in said
+    runs = {r.data.tags.get("kd.trial_id"): r for r in mlflow_runs(tmp_path)}
+    for trial in journal(tmp_path, "served"):
+        run = runs[f"served/{trial.number}"]
+        assert mlflow_curve(tmp_path, run, "val_acc") == trial.intermediate_values
+        assert run.info.status == "FINISHED"
 
 
 def test_a_diverging_configuration_ends_its_trial_and_not_the_sweep(tmp_path):
