@@ -117,6 +117,7 @@ def actors() -> list[dict]:
 
 def kill(class_name: str) -> None:
     """Kill the process of one actor of that class, as a machine short of memory does."""
-    pids = {actor["ActorClassName"]: actor["Pid"] for actor in actors()}
+    # Ray gives a class defined in a function its plain name at one time, the whole at another.
+    pids = {actor["ActorClassName"].rpartition(".")[2]: actor["Pid"] for actor in actors()}
     assert class_name in pids, f"there are {sorted(pids)}"
     os.kill(pids[class_name], signal.SIGKILL)

@@ -12,7 +12,7 @@ from kd.config import TeacherConfig, TrainConfig
 from tuning.trial import patiently
 
 # Long enough that a machine goes while it trains.
-CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=15, batch_size=2)
+CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=15, batch_size=4)
 NOWHERE = TeacherConfig(weights="nowhere.safetensors")
 
 
