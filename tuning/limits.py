@@ -1,13 +1,11 @@
 """What a cluster may grow to: a sweep is planned for that, since trials are what it grows for."""
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kd.errors import UserError
-from tuning.presets import local_gpus
 
 _CONFIG = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's file, resolved, on its head."""
@@ -32,16 +30,6 @@ def machines(now: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
         if count := min(kind.get("max_workers", 0), most):
             planned += [kind["resources"] or _first_worker()] * count
     return planned[:most]
-
-
-def gpus_at_hand() -> float:
-    """The GPUs that a sweep started now could use, on this machine or on RAY_ADDRESS's cluster."""
-    if "RAY_ADDRESS" not in os.environ:
-        return local_gpus()
-    from tuning.runtime import connected
-
-    with connected() as nodes:
-        return sum(node.get("GPU", 0.0) for node in nodes)
 
 
 def _first_worker() -> Mapping[str, float]:

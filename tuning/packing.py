@@ -11,8 +11,6 @@ from tuning.trial import Work, teacher_of
 
 MARGIN = 1.2
 """How much more than it was seen to take a trial is given."""
-CONTEXT = 512 * 2**20
-"""Bytes that CUDA takes for a process beside PyTorch's own memory, generously."""
 STEPS = 3
 
 
@@ -48,17 +46,6 @@ def share_of(
 def trials_on_a_gpu(used: int, total: int, cores: int) -> int:
     """How many trials of `used` bytes fit on a GPU of `total`, each with a core; at least 1."""
     return max(1, min(int(total / (MARGIN * used)), cores))
-
-
-def limit_memory(gpus: float) -> None:
-    """Keep this process to its share of the GPU's memory.
-
-    So the trial that takes more than it was given is the one that fails, and not a neighbour.
-    """
-    import torch
-
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(max(gpus - CONTEXT / total, gpus / 2))
 
 
 def footprint(config: TrainConfig, work: Work) -> tuple[int, int]:

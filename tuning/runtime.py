@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from kd.errors import UserError
 from tuning.limits import machines
+from tuning.presets import local_gpus
 
 OBJECT_STORE = 512 * 2**20
 """Bytes that a Ray of our own may map for the images; a cluster has its own limit."""
@@ -86,6 +87,14 @@ def connected(address: str | None = None) -> Iterator[list[Node]]:
         yield now if address is None else machines(now)
     finally:
         ray.shutdown()
+
+
+def gpus_at_hand() -> float:
+    """The GPUs that a sweep started now could use, on this machine or on RAY_ADDRESS's cluster."""
+    if "RAY_ADDRESS" not in os.environ:
+        return local_gpus()
+    with connected() as nodes:
+        return sum(node.get("GPU", 0.0) for node in nodes)
 
 
 def share(nodes: Sequence[Node], cpus: int | None, gpus: float | None, workers: int = 1) -> Share:

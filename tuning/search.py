@@ -15,11 +15,11 @@ from kd.config import TeacherConfig, read_mapping
 from kd.data import check_dataset
 from kd.errors import UserError
 from kd.hyperparameters import method_names
-from tuning.limits import gpus_at_hand
 from tuning.parcel import HERE_ONLY
 from tuning.plan import print_plan
 from tuning.presets import Preset, Setting, choose, setting
 from tuning.remote import run_on_cluster
+from tuning.runtime import gpus_at_hand
 from tuning.settings import GpusPerTrial, SweepSettings
 
 Several = tyro.conf.UseAppendAction[tuple[str, ...]]

@@ -24,6 +24,10 @@ Tell = Callable[[dict[str, Any]], None]
 """Passes one report of a trial on to Tune."""
 
 
+CONTEXT = 512 * 2**20
+"""Bytes that CUDA takes for a process beside PyTorch's own memory, generously."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialFiles:
     """Where the trials of one study keep what they write."""
@@ -95,8 +99,6 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
             tune.report(last)
 
     if 0 < gpus < 1:
-        from tuning.packing import limit_memory
-
         limit_memory(gpus)
     scaling = ScalingConfig(num_workers=0, use_gpu=gpus > 0)
     TorchTrainer(loop, scaling_config=scaling).fit()
@@ -154,6 +156,17 @@ def teacher_of(config: "TrainConfig", work: Work) -> "StagedBackbone | None":
         copy.flush()
         local = replace(config, teacher=replace(config.teacher, weights=copy.name))
         return load_teacher(local, work.train)
+
+
+def limit_memory(gpus: float) -> None:
+    """Keep this process to its share of the GPU's memory.
+
+    So the trial that takes more than it was given is the one that fails, and not a neighbour.
+    """
+    import torch
+
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(max(gpus - CONTEXT / total, gpus / 2))
 
 
 def failed(assignment: dict[str, Any], reason: str) -> dict[str, Any]:
