@@ -60,7 +60,8 @@ def test_the_line_from_nothing_to_a_result_on_the_laptop(lab, region, storage):
     (name,) = lab.type("ls runs").split()
     assert f"The result is in runs/{name}" in said
     assert "Traceback" not in said
-    told = said.partition("Sent to ")[2]
+    told = said.partition("16/16")[2]
+    assert told
     assert "kd-storage" not in told, "all that is to be typed next holds on the laptop"
     assert "http://127.0.0.1:5000/#/experiments/" in said
     exported = next(line for line in said.splitlines() if "tuning.export" in line)
