@@ -162,7 +162,7 @@ def test_ctrl_c_leaves_a_whole_screen() -> None:
         if not piece:
             break
         out += piece
-        if b"paper's" in out and not interrupted:
+        if b"paper's" in out and b"watching" in out and not interrupted:
             interrupted = True
             child.send_signal(signal.SIGINT)
     child.wait(timeout=10)
