@@ -124,8 +124,10 @@ def test_epochs_of_an_earlier_session_do_not_count_as_speed(tmp_path: Path) -> N
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+# A shell that starts the tests in the background lets them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {tests!r})
 from synthetic import sweep_result
 from tuning.live import LiveTable, LiveTables
