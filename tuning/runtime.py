@@ -78,10 +78,11 @@ def connected(address: str | None = None) -> Iterator[list[Node]]:
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        where = f"the Ray at {address}" if address else "a Ray of our own"
-        reason = str(error).splitlines()[0]
-        raise UserError(f"Could not reach {where}: {reason}; check RAY_ADDRESS.") from None
+    except Exception as error:  # a bare one, too, where a busy machine starts it too slowly
+        reason = str(error).splitlines()[0].rstrip(".")
+        if address:
+            raise UserError(f"Could not reach the Ray at {address}: {reason}.") from None
+        raise UserError(f"Could not start Ray: {reason}; try again.") from None
     try:
         now = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         yield now if address is None else machines(now)
