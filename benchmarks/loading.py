@@ -9,7 +9,7 @@ from torchvision import transforms
 from benchmarks.timing import in_turns, ratios, spread
 from kd.config import AugmentConfig
 from kd.data import Images
-from kd.data.loader import DeviceLoader, statistics
+from kd.data.device_loader import DeviceLoader, statistics
 
 TARGET = 10.0
 COUNT = 4096

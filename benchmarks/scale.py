@@ -22,10 +22,10 @@ import numpy as np
 from benchmarks.timing import header
 from kd.config import TrainConfig
 from search_spaces import load_space
-from tuning.schedule import make_scheduler
-from tuning.store import Store
-from tuning.study import open_study
-from tuning.tracking import Tracker
+from tuning.study.journal import open_study
+from tuning.study.stopping import make_scheduler
+from tuning.tracking.store import Store
+from tuning.tracking.tracker import Tracker
 
 EPOCHS = 9
 GRACE, FACTOR = 1, 3
@@ -47,7 +47,7 @@ def ours(trials: int, folder: Path) -> None:
     """Our searcher, stopping and tracking."""
     from ray import tune
 
-    from tuning.sampler import StudySearcher
+    from tuning.study.searcher import StudySearcher
 
     def replay(assignment: dict[str, Any]) -> None:
         for epoch, value in enumerate(curve(assignment["config"]["kd"]), start=1):
@@ -148,8 +148,8 @@ def measure(engine: str, trials: int) -> tuple[float, float]:
 
 def simulate(workers: int, trials: int) -> tuple[float, int]:
     """(reports a second that the driver stands, reports) with `workers` trials at once."""
-    from tuning.sampler import StudySearcher
-    from tuning.trials import TrialRecord
+    from tuning.study.searcher import StudySearcher
+    from tuning.study.trials import TrialRecord
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

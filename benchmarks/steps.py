@@ -8,8 +8,8 @@ from benchmarks.timing import in_turns, ratios, spread
 from kd.backbones import build_backbone
 from kd.config import Precision, TrainConfig
 from kd.data import Images
-from kd.hyperparameters import method_names
-from kd.trainer import Place, Trainer
+from kd.methods import method_names
+from kd.training.trainer import Place, Trainer
 
 TARGETS = {"pskd": 1.03, "dtskd": 1.08, "drkd": 1.45}
 LSSKD_OVER_THEORY = 1.1

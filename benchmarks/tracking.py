@@ -12,10 +12,10 @@ from pathlib import Path
 
 from benchmarks.timing import header, in_turns, ratios, spread
 from kd.config import TrainConfig
-from tuning.runs import SweepRuns
-from tuning.store import Store
-from tuning.tracking import Tracker
-from tuning.trials import TrialRecord
+from tuning.study.trials import TrialRecord
+from tuning.tracking.runs import SweepRuns
+from tuning.tracking.store import Store
+from tuning.tracking.tracker import Tracker
 
 TARGET = 10.0
 CELL = "lsskd.resnet8.digits"

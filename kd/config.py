@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kd.backbones import backbone_spec
 from kd.errors import UserError, unknown
-from kd.hyperparameters import MethodConfig, Recipe, config_class
+from kd.methods import MethodConfig, Recipe, config_class
 
 Precision = Literal["auto", "float32", "bfloat16"]
 SEEDS = 2**63

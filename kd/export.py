@@ -20,7 +20,7 @@ from kd.errors import UserError
 from kd.files import replace_file
 
 Description = Mapping[str, Any]
-"""What `kd.teacher.describe` says of a student."""
+"""What `kd.training.teacher.describe` says of a student."""
 
 
 class Classifier(nn.Module):

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from kd.backbones import build_backbone
-from kd.hyperparameters import MethodConfig, config_class
-from kd.methods import build_method
+from kd.methods import MethodConfig, build_method, config_class
 from kd.methods.base import Batch, Loss, Method, Task
 
 TASK = Task(num_classes=5, num_samples=12, epochs=10)

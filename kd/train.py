@@ -21,7 +21,7 @@ from kd.data import check_dataset
 from kd.errors import UserError
 
 if TYPE_CHECKING:
-    from kd.trainer import Metrics, Trainer
+    from kd.training.trainer import Metrics, Trainer
 
 import tyro
 
@@ -55,11 +55,11 @@ def train(flags: Flags) -> None:
 
     import torch
 
-    from kd import checkpoint
     from kd.data import open_dataset
     from kd.data.split import train_val
-    from kd.teacher import describe, load_teacher, train_teacher
-    from kd.trainer import Place, Trainer
+    from kd.training import checkpoint
+    from kd.training.teacher import describe, load_teacher, train_teacher
+    from kd.training.trainer import Place, Trainer
 
     torch.set_num_threads(max(1, flags.threads))
     place = Place.local(flags.device)
@@ -92,8 +92,8 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
     Returns the last epoch's metrics. UserError for a checkpoint that is of no use, and where the
     training diverges.
     """
-    from kd import checkpoint
-    from kd.trainer import DivergedError
+    from kd.training import checkpoint
+    from kd.training.trainer import DivergedError
 
     epochs = trainer.config.epochs
     if latest.exists():

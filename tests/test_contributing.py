@@ -33,6 +33,7 @@ def test_the_example_method_needs_only_the_files_that_are_shown(tmp_path):
         shutil.copytree(ROOT / package, tmp_path / package)
     for name, code in files.items():
         assert not (tmp_path / name).exists(), "the example must not be in the project already"
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", FOLLOWED], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -13,10 +13,10 @@ from kd.cli import run
 from kd.config import TrainConfig
 from kd.data import dataset_names
 from kd.errors import UserError, unknown
-from kd.hyperparameters import config_class
-from tuning.protocol import cell_name
-from tuning.registry import Best, champion, read_all, winners
-from tuning.store import Store
+from kd.methods import config_class
+from tuning.records.protocol import cell_name
+from tuning.tracking.registry import Best, champion, read_all, winners
+from tuning.tracking.store import Store
 
 
 def find_best(

@@ -18,13 +18,13 @@ import tyro
 from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.errors import UserError
-from tuning.findings import FILE, Findings, mean_deviation
-from tuning.result import SweepResult
-from tuning.settings import GpusPerTrial, SweepSettings
+from tuning.records.findings import FILE, Findings, mean_deviation
+from tuning.records.result import SweepResult
+from tuning.records.settings import GpusPerTrial, SweepSettings
 
 if TYPE_CHECKING:
     from kd.data import Images
-    from tuning.shelf import Shelf
+    from tuning.storage.shelf import Shelf
 
 STUDY = "confirm.log"
 
@@ -98,18 +98,18 @@ def _train_and_test(
     from kd.data import open_dataset
     from kd.data.split import train_val
     from search_spaces import Choice
-    from tuning.cell import read_teacher
-    from tuning.engine import run_trials
-    from tuning.lanes import Lane
-    from tuning.live import LiveTables
-    from tuning.packing import share_of
-    from tuning.result import Sweep
-    from tuning.runtime import connected
-    from tuning.sampler import ListSearcher
-    from tuning.schedule import make_scheduler
-    from tuning.study import open_study
-    from tuning.trial import TrialFiles, Work
-    from tuning.trials import Observer
+    from tuning.engine.lanes import Lane
+    from tuning.engine.packing import share_of
+    from tuning.engine.run import run_trials
+    from tuning.engine.runtime import connected
+    from tuning.engine.trial import TrialFiles, Work
+    from tuning.records.result import Sweep
+    from tuning.reports.live_table import LiveTables
+    from tuning.study.journal import open_study
+    from tuning.study.searcher import ListSearcher
+    from tuning.study.stopping import make_scheduler
+    from tuning.study.trials import Observer
+    from tuning.sweeps.cell import read_teacher
 
     dataset = open_dataset(settings.base.dataset, settings.data_root)
     train, val = train_val(dataset.train, settings.base.split)
@@ -172,10 +172,10 @@ def _train_and_test(
 def _open_test(
     test: "Images", train: "Images", shelf: "Shelf", students: Mapping[int, Sequence[str]]
 ) -> dict[int, list[dict[str, float]]]:
-    from kd.checkpoint import load_weights
-    from kd.data.loader import statistics
-    from kd.evaluate import test_scores
-    from kd.trainer import Place
+    from kd.data.device_loader import statistics
+    from kd.training.checkpoint import load_weights
+    from kd.training.evaluate import test_scores
+    from kd.training.trainer import Place
 
     device, normalise = Place.local().device, statistics(train)
 
@@ -205,10 +205,10 @@ def print_findings(findings: Findings) -> None:
 
 
 def _record(settings: SweepSettings, findings: Findings) -> None:
-    from tuning.protocol import cell_name
-    from tuning.registry import mark_confirmed
-    from tuning.runs import log_seeds
-    from tuning.store import Store
+    from tuning.records.protocol import cell_name
+    from tuning.tracking.registry import mark_confirmed
+    from tuning.tracking.runs import log_seeds
+    from tuning.tracking.store import Store
 
     store = Store.at(settings.storage, settings.tracking_uri)
     base, winner = settings.base, findings.winner

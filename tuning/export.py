@@ -13,9 +13,9 @@ from kd.errors import UserError, unknown
 from kd.files import replace_file
 from tuning.best import find_best, parquet, select
 from tuning.exporters import FORMATS, export
-from tuning.settings import BEST_CONFIG
-from tuning.store import Store
-from tuning.weights import SUFFIXES, write_weights
+from tuning.exporters.weights import SUFFIXES, write_weights
+from tuning.records.settings import BEST_CONFIG
+from tuning.tracking.store import Store
 
 TABLE = "parquet"
 """The one format that holds many configurations."""

@@ -11,10 +11,10 @@ from kd.cli import run
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
-from tuning.protocol import protocol
-from tuning.result import Sweep, SweepResult
-from tuning.settings import SEARCH, STUDY, SweepSettings
-from tuning.summary import REPORT, print_summary
+from tuning.records.protocol import protocol
+from tuning.records.result import Sweep, SweepResult
+from tuning.records.settings import SEARCH, STUDY, SweepSettings
+from tuning.reports.summary import REPORT, print_summary
 
 ROOM = "make room there, and type: python -m tuning.report NAME"
 
@@ -40,11 +40,11 @@ def report(flags: Flags) -> int:
         raise UserError("Which sweep? Type its name: python -m tuning.report NAME.")
     results = [load_result(flags.storage, name) for name in dict.fromkeys(flags.sweeps)]
     if flags.table:
-        from tuning.compare import table
+        from tuning.reports.comparison import table
 
         print(table(results, flags.table))
     elif len(results) == 1 and flags.output:
-        from tuning.page import render as render_report
+        from tuning.reports.page import render as render_report
 
         _write(flags.output, render_report(results[0]), "give another -o")
         print(flags.output)
@@ -52,7 +52,7 @@ def report(flags: Flags) -> int:
         write_report(results[0])
         print_summary(results[0])
     else:
-        from tuning.compare import render, table
+        from tuning.reports.comparison import render, table
 
         page, path = render(results), flags.output or flags.storage / "comparison.html"
         _write(path, page, "give another -o")
@@ -63,7 +63,7 @@ def report(flags: Flags) -> int:
 
 def load_result(storage: Path, name: str) -> SweepResult:
     """The sweep `name` and its trials, as its folder holds them; UserError if there is none."""
-    from tuning.study import load_study, read_trials
+    from tuning.study.journal import load_study, read_trials
 
     settings = SweepSettings.load(storage, name)
     study = load_study(settings.folder / STUDY, SEARCH)
@@ -81,7 +81,7 @@ def load_result(storage: Path, name: str) -> SweepResult:
 
 def write_report(result: SweepResult) -> list[Path]:
     """Write report.html, curves.png, trials.parquet and curves.parquet into the sweep's folder."""
-    from tuning.pictures import draw
+    from tuning.reports.picture import draw
 
     write_page(result)
     trials, curves = tables(result)
@@ -140,8 +140,8 @@ def tables(result: SweepResult) -> tuple[bytes, bytes]:
 
 
 def write_page(result: SweepResult, *, live: bool = False) -> None:
-    """Write report.html alone; `live` as in `tuning.page.render`."""
-    from tuning.page import render
+    """Write report.html alone; `live` as in `tuning.reports.page.render`."""
+    from tuning.reports.page import render
 
     _write(result.sweep.folder / REPORT, render(result, live=live), ROOM)
 

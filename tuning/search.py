@@ -14,13 +14,13 @@ from kd.cli import repeated, run, shown
 from kd.config import TeacherConfig, read_mapping
 from kd.data import check_dataset
 from kd.errors import UserError
-from kd.hyperparameters import method_names
-from tuning.parcel import HERE_ONLY
-from tuning.plan import print_plan
-from tuning.presets import Preset, Setting, choose, setting
-from tuning.remote import run_on_cluster
-from tuning.runtime import gpus_at_hand
-from tuning.settings import GpusPerTrial, SweepSettings
+from kd.methods import method_names
+from tuning.cluster.jobs import run_on_cluster
+from tuning.cluster.parcel import HERE_ONLY
+from tuning.engine.runtime import gpus_at_hand
+from tuning.records.plan import print_plan
+from tuning.records.presets import Preset, Setting, choose, setting
+from tuning.records.settings import GpusPerTrial, SweepSettings
 
 Several = tyro.conf.UseAppendAction[tuple[str, ...]]
 
@@ -123,7 +123,7 @@ def search(flags: Flags) -> int:
     if not flags.local and "RAY_ADDRESS" not in os.environ:
         print("No cluster that was started from here is up, so this machine searches alone.")
 
-    from tuning.sweep import run_sweeps
+    from tuning.sweeps.run import run_sweeps
 
     try:
         return run_sweeps(sweeps)

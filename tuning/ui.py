@@ -19,9 +19,9 @@ import tyro
 
 from kd.cli import run, shown
 from kd.errors import UserError, unknown
-from tuning.settings import FILE, SweepSettings
-from tuning.store import Store, quoted
-from tuning.view import page_path
+from tuning.records.settings import FILE, SweepSettings
+from tuning.tracking.store import Store, quoted
+from tuning.tracking.view import page_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

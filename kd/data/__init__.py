@@ -92,15 +92,15 @@ def default_augment(name: str) -> AugmentConfig:
 def _source(name: str, root: str | Path | None) -> Source:
     kind, _, folder = name.partition(":")
     if kind == "parquet" and folder:
-        from kd.data.parquet import ParquetFolder
+        from kd.data.sources.parquet import ParquetFolder
 
         return ParquetFolder(Path(folder).expanduser())
     if name == "digits":
-        from kd.data.digits import Digits
+        from kd.data.sources.digits import Digits
 
         return Digits()
     if name in DOWNLOADED:
-        from kd.data.downloads import Download
+        from kd.data.sources.downloads import Download
 
         return Download(name, Path(root or os.environ.get("KD_DATA", "~/.cache/kd")).expanduser())
     raise unknown("data set", name, dataset_names())

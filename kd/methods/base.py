@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from kd.backbones.staged import StagedBackbone
 from kd.errors import UserError
-from kd.history import SoftLabelHistory
-from kd.hyperparameters import MethodConfig
+from kd.methods import MethodConfig
+from kd.parts.history import SoftLabelHistory
 
 
 class Batch(NamedTuple):

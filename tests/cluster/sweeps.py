@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from optuna.trial import FrozenTrial
 
-from tuning.study import load_study
+from tuning.study.journal import load_study
 
 
 def trials(folder: Path) -> list[FrozenTrial]:

@@ -143,7 +143,9 @@ def test_an_unknown_backbone_is_refused_with_the_nearest_name() -> None:
         backbone_spec("resnet19")
 
 
-@pytest.mark.parametrize("module", ["kd.backbones", "kd.data", "kd.data.split", "kd.data.parquet"])
+@pytest.mark.parametrize(
+    "module", ["kd.backbones", "kd.data", "kd.data.split", "kd.data.sources.parquet"]
+)
 def test_importing_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

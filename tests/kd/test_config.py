@@ -10,8 +10,8 @@ import yaml
 from kd.backbones import backbone_names
 from kd.config import AugmentConfig, OptimizerConfig, SplitConfig, TrainConfig
 from kd.errors import UserError
-from kd.hyperparameters import config_class, method_names
-from kd.schedule import learning_rate
+from kd.methods import config_class, method_names
+from kd.optimizer import learning_rate
 
 
 @pytest.mark.parametrize("backbone", backbone_names())
@@ -186,7 +186,7 @@ def test_flat_names_are_dotted():
 
 def test_reading_a_configuration_imports_no_torch_and_no_ray():
     code = (
-        "import sys; from kd.config import TrainConfig; from kd.hyperparameters import *;"
+        "import sys; from kd.config import TrainConfig; from kd.methods import *;"
         "[TrainConfig.paper(m, 'resnet18', 'cifar100') for m in method_names()];"
         "sys.exit(bool({'torch', 'ray', 'optuna', 'mlflow'} & set(sys.modules)))"
     )

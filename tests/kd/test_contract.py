@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from kd.backbones import backbone_names
-from kd.hyperparameters import method_names
+from kd.methods import method_names
 from kd.methods.base import Loss
-from kd.methods.kd import KnowledgeDistillation
-from kd.methods.pskd import ProgressiveSelfDistillation
+from kd.methods.kd.loss import KnowledgeDistillation
+from kd.methods.pskd.loss import ProgressiveSelfDistillation
 from kd.testing import check_loss, check_method
 
 # Enough pixels for the last stage to see more than one, where that costs little.
@@ -105,7 +105,7 @@ class StaysHalf(ProgressiveSelfDistillation):
     ],
 )
 def test_the_contract_catches(monkeypatch, name, mistake, sentence):
-    monkeypatch.setattr(f"kd.methods.{name}.METHOD", mistake)
+    monkeypatch.setattr(f"kd.methods.{name}.loss.METHOD", mistake)
     with pytest.raises(AssertionError, match=sentence):
         check_method(name, "resnet8")
 

@@ -13,12 +13,12 @@ import torch.multiprocessing as mp
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kd import checkpoint
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
-from kd.teacher import load_teacher, train_teacher
-from kd.trainer import DivergedError, Place, Trainer
+from kd.training import checkpoint
+from kd.training.teacher import load_teacher, train_teacher
+from kd.training.trainer import DivergedError, Place, Trainer
 
 CPU = torch.device("cpu")
 LOSSES = ("train_loss", "loss_cls", "loss_hier", "loss_kl", "loss_feat", "loss_his", "loss_stru")
@@ -64,7 +64,7 @@ def spawn(world, task, *arguments):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # The server imports torch once for all tests.
-    multiprocessing.set_forkserver_preload(["kd.trainer", "kd.data.digits"])
+    multiprocessing.set_forkserver_preload(["kd.training.trainer", "kd.data.sources.digits"])
     mp.start_processes(
         work, (world, port, task, *arguments), nprocs=world, start_method="forkserver"
     )

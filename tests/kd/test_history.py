@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from kd.history import DenseHistory
+from kd.parts.history import DenseHistory
 
 
 def random_probabilities(*shape, seed=0):

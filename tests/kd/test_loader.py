@@ -9,7 +9,7 @@ from torch import Tensor
 from kd.config import AugmentConfig
 from kd.data import Images, open_dataset
 from kd.data.augment import Draws, crop, cutout, flip, rotate4
-from kd.data.loader import DeviceLoader, Statistics, statistics
+from kd.data.device_loader import DeviceLoader, Statistics, statistics
 from kd.errors import UserError
 from kd.methods.base import Batch
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kd.losses import (
+from kd.parts.losses import (
     cross_entropy,
     distillation_kl,
     feature_distance,

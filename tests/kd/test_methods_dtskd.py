@@ -6,9 +6,9 @@ from torch import nn
 
 from kd.backbones import build_backbone
 from kd.errors import UserError
-from kd.hyperparameters.dtskd import Config
 from kd.methods.base import Batch, Task
-from kd.methods.dtskd import Branch, DualTeachers
+from kd.methods.dtskd.config import Config
+from kd.methods.dtskd.loss import Branch, DualTeachers
 
 STAGES = {"resnet8": 3, "mobilenetv2": 4, "resnet18": 4}
 

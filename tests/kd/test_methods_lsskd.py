@@ -5,9 +5,9 @@ import torch
 
 from kd.backbones import build_backbone
 from kd.errors import UserError
-from kd.hyperparameters.lsskd import Config
 from kd.methods.base import Batch, Task
-from kd.methods.lsskd import LayeredSelfSupervised, Outputs
+from kd.methods.lsskd.config import Config
+from kd.methods.lsskd.loss import LayeredSelfSupervised, Outputs
 
 RUNS = {
     "growing_alphaT0.8_Tend10": Config(alpha=0.8, alpha_schedule="linear"),

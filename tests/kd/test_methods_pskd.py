@@ -1,10 +1,10 @@
 """PS-KD over three epochs, against golden numbers of the authors' code."""
 
 from kd.backbones import build_backbone
-from kd.hyperparameters.pskd import Config
-from kd.losses import soft_targets
 from kd.methods.base import Task
-from kd.methods.pskd import ProgressiveSelfDistillation
+from kd.methods.pskd.config import Config
+from kd.methods.pskd.loss import ProgressiveSelfDistillation
+from kd.parts.losses import soft_targets
 
 
 def test_three_epochs(golden, same):

@@ -5,8 +5,7 @@ import torch
 
 from kd.backbones import build_backbone
 from kd.errors import UserError
-from kd.hyperparameters import config_class
-from kd.methods import build_method
+from kd.methods import build_method, config_class
 from kd.methods.base import Batch, Task
 
 

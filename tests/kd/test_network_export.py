@@ -25,8 +25,8 @@ from kd.export import (
     export_safetensors,
     torchvision_keys,
 )
-from kd.teacher import describe
-from kd.trainer import Place, Trainer
+from kd.training.teacher import describe
+from kd.training.trainer import Place, Trainer
 
 ABOUT = {
     "num_classes": 7,

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from kd.config import AugmentConfig, TrainConfig
-from kd.hyperparameters import config_class
+from kd.methods import config_class
 
 
 def paper(method, backbone, dataset):

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from kd.checkpoint import load, load_weights
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.errors import UserError
 from kd.train import Flags, train
+from kd.training.checkpoint import load, load_weights
 
 CONFIG = TrainConfig.paper(
     "pskd",

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from kd import checkpoint
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
-from kd.hyperparameters import config_class, method_names
-from kd.teacher import load_teacher, train_teacher
-from kd.trainer import DivergedError, Place, Trainer
+from kd.methods import config_class, method_names
+from kd.training import checkpoint
+from kd.training.teacher import load_teacher, train_teacher
+from kd.training.trainer import DivergedError, Place, Trainer
 
 CPU = Place(device=torch.device("cpu"))
 

@@ -10,7 +10,7 @@ import pytest
 from kd.backbones import backbone_names, backbone_spec
 from kd.config import TrainConfig
 from kd.errors import UserError
-from kd.hyperparameters import config_class, method_names
+from kd.methods import config_class, method_names
 from search_spaces import Choice, Range, RangeAbove, Space, load_space
 from search_spaces._names import resolve
 

@@ -15,15 +15,15 @@ from kd.config import SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from search_spaces import Space
-from tuning.engine import run_trials
-from tuning.lanes import Lane
-from tuning.runtime import connected, share
-from tuning.sampler import StudySearcher
-from tuning.shelf import Shelf
-from tuning.stopping import EarlyStopping
-from tuning.study import open_study
-from tuning.trial import TrialFiles, Work
-from tuning.trials import TrialRecord
+from tuning.engine.lanes import Lane
+from tuning.engine.run import run_trials
+from tuning.engine.runtime import connected, share
+from tuning.engine.stopping import EarlyStopping
+from tuning.engine.trial import TrialFiles, Work
+from tuning.storage.shelf import Shelf
+from tuning.study.journal import open_study
+from tuning.study.searcher import StudySearcher
+from tuning.study.trials import TrialRecord
 
 starts_a_cluster = pytest.mark.skipif(
     os.environ.get("KD_TEST_CLUSTER") != "1", reason="`make test-cluster` starts clusters"

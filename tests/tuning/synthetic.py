@@ -8,11 +8,11 @@ from statistics import median
 
 from kd.config import TrainConfig
 from search_spaces import Choice, Space
-from tuning.presets import setting
-from tuning.protocol import protocol
-from tuning.result import Sweep, SweepResult
-from tuning.settings import SweepSettings
-from tuning.trials import TrialRecord
+from tuning.records.presets import setting
+from tuning.records.protocol import protocol
+from tuning.records.result import Sweep, SweepResult
+from tuning.records.settings import SweepSettings
+from tuning.study.trials import TrialRecord
 
 START = 1.8e9
 

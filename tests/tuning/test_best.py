@@ -11,11 +11,11 @@ from kd.config import SplitConfig, TrainConfig
 from kd.errors import UserError
 from tuning import best_config
 from tuning.best import Flags, find_best, show
-from tuning.protocol import cell_name, dataset_identity, protocol
-from tuning.registry import Best, champion, promote, read_all
-from tuning.runs import SweepRuns
-from tuning.store import Store
-from tuning.trials import TrialRecord
+from tuning.records.protocol import cell_name, dataset_identity, protocol
+from tuning.study.trials import TrialRecord
+from tuning.tracking.registry import Best, champion, promote, read_all
+from tuning.tracking.runs import SweepRuns
+from tuning.tracking.store import Store
 
 CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=9)
 CELL = "lsskd.resnet8.digits"
@@ -102,7 +102,7 @@ import sys
 from pathlib import Path
 import mlflow
 from test_best import crown, tuned
-from tuning.store import Store
+from tuning.tracking.store import Store
 storage, me = Path(sys.argv[1]), int(sys.argv[2])
 store = Store.at(storage)
 print("ready", flush=True)

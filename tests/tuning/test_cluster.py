@@ -11,9 +11,9 @@ import pytest
 
 from kd.cli import _parse
 from kd.errors import UserError
-from tuning import limits
-from tuning.cluster import Cluster, Head, find, started_from_here
-from tuning.parcel import to_words
+from tuning.cluster.parcel import to_words
+from tuning.cluster.target import Cluster, Head, find, started_from_here
+from tuning.engine import growth
 from tuning.search import Flags
 
 
@@ -133,7 +133,7 @@ def test_a_cluster_is_planned_at_the_size_it_may_grow_to(tmp_path, monkeypatch):
             "gpu_spot": {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 8},
         },
     }
-    monkeypatch.setattr(limits, "_CONFIG", tmp_path / "config.yaml")
-    assert limits.machines([{"CPU": 2.0}]) == [{"CPU": 2.0}]
+    monkeypatch.setattr(growth, "_CONFIG", tmp_path / "config.yaml")
+    assert growth.machines([{"CPU": 2.0}]) == [{"CPU": 2.0}]
     (tmp_path / "config.yaml").write_text(json.dumps(config))
-    assert limits.machines([{"CPU": 0.0}]) == [{"CPU": 8, "GPU": 1}] * 3
+    assert growth.machines([{"CPU": 0.0}]) == [{"CPU": 8, "GPU": 1}] * 3

@@ -13,11 +13,11 @@ from synthetic import sweep_result
 
 from kd.backbones import build_backbone
 from kd.data import open_dataset
-from kd.data.loader import statistics
+from kd.data.device_loader import statistics
 from kd.errors import UserError
-from kd.evaluate import test_scores as scores_on_test
+from kd.training.evaluate import test_scores as scores_on_test
 from tuning.confirm import candidates
-from tuning.findings import mean_deviation, paired
+from tuning.records.findings import mean_deviation, paired
 
 
 def run(*command: str) -> str:

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from kd.config import OptimizerConfig, TeacherConfig, TrainConfig
 from kd.errors import UserError
-from kd.hyperparameters import method_names
-from kd.losses import cross_entropy, distillation_kl
-from kd.schedule import learning_rate
+from kd.methods import method_names
+from kd.optimizer import learning_rate
+from kd.parts.losses import cross_entropy, distillation_kl
 from tuning.export import Flags, write
 from tuning.exporters import FORMATS, export
 from tuning.exporters._values import Values

@@ -12,9 +12,9 @@ import yaml
 from torch import Tensor, nn
 
 from kd.config import OptimizerConfig, TrainConfig
-from kd.hyperparameters import method_names
-from kd.losses import cross_entropy, distillation_kl
-from kd.schedule import learning_rate
+from kd.methods import method_names
+from kd.optimizer import learning_rate
+from kd.parts.losses import cross_entropy, distillation_kl
 from tuning.exporters import export
 
 REASON = "{0} is not installed; pip install -e '.[dev]' brings it."

@@ -7,9 +7,9 @@ from threading import Timer
 import pytest
 from small_cluster import Spy, cluster, kill, search, starts_a_cluster
 
-from kd import checkpoint
 from kd.config import TeacherConfig, TrainConfig
-from tuning.trial import patiently
+from kd.training import checkpoint
+from tuning.engine.trial import patiently
 
 # Long enough that a machine goes while it trains.
 CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=15, batch_size=4)

@@ -6,12 +6,12 @@ import pytest
 
 from kd.config import TrainConfig
 from search_spaces import load_space
-from tuning.lanes import Lane, LaneSearcher
-from tuning.sampler import StudySearcher
-from tuning.schedule import make_scheduler
-from tuning.shelf import Shelf
-from tuning.study import open_study
-from tuning.trial import TrialFiles, Work
+from tuning.engine.lanes import Lane, LaneSearcher
+from tuning.engine.trial import TrialFiles, Work
+from tuning.storage.shelf import Shelf
+from tuning.study.journal import open_study
+from tuning.study.searcher import StudySearcher
+from tuning.study.stopping import make_scheduler
 
 BASE = TrainConfig.paper("pskd", "resnet8", "digits", epochs=3)
 

@@ -10,17 +10,18 @@ from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
 from search_spaces import Space, load_space
-from tuning import engine, packing
-from tuning.lanes import Lane, LaneSearcher
-from tuning.packing import footprint, share_of, trials_on_a_gpu
-from tuning.presets import setting
-from tuning.runtime import Share, share
-from tuning.sampler import StudySearcher
-from tuning.schedule import make_scheduler
-from tuning.settings import SweepSettings
-from tuning.shelf import Shelf
-from tuning.study import open_study, read_trials
-from tuning.trial import TrialFiles, Work
+from tuning.engine import packing
+from tuning.engine import run as engine
+from tuning.engine.lanes import Lane, LaneSearcher
+from tuning.engine.packing import footprint, share_of, trials_on_a_gpu
+from tuning.engine.runtime import Share, share
+from tuning.engine.trial import TrialFiles, Work
+from tuning.records.presets import setting
+from tuning.records.settings import SweepSettings
+from tuning.storage.shelf import Shelf
+from tuning.study.journal import open_study, read_trials
+from tuning.study.searcher import StudySearcher
+from tuning.study.stopping import make_scheduler
 
 GIB = 2**30
 BASE = setting("laptop", "ce").base
@@ -106,8 +107,8 @@ def test_a_training_is_tried_out_on_the_gpu(tmp_path):
 @needs_gpu
 def test_a_share_that_is_too_small_is_retried_on_a_whole_gpu(tmp_path):
     """A quarter of a GPU, limited to almost nothing, then all of it."""
-    from tuning.engine import run_trials
-    from tuning.runtime import connected
+    from tuning.engine.run import run_trials
+    from tuning.engine.runtime import connected
 
     images = train_val(open_dataset("digits").train, BASE.split)
     base = replace(BASE, epochs=1)

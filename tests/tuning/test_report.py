@@ -14,16 +14,16 @@ from rich.console import Console
 from synthetic import START, sweep_result, sweep_settings
 
 from kd.errors import UserError
-from tuning.compare import check_comparable, table
-from tuning.findings import Findings
-from tuning.importance import importance
-from tuning.page import render
-from tuning.pictures import draw, limits
+from tuning.records.findings import Findings
+from tuning.records.result import SweepResult, duration, text, value_at
 from tuning.report import STUDY, load_result, main, tables, write_report
-from tuning.result import SweepResult, duration, text, value_at
-from tuning.study import open_study
-from tuning.summary import print_summary
-from tuning.trials import TrialRecord
+from tuning.reports.comparison import check_comparable, table
+from tuning.reports.importance import importance
+from tuning.reports.page import render
+from tuning.reports.picture import draw, limits
+from tuning.reports.summary import print_summary
+from tuning.study.journal import open_study
+from tuning.study.trials import TrialRecord
 
 
 def failed(result: SweepResult) -> SweepResult:

@@ -10,8 +10,8 @@ import pytest
 from browser import dump, needs_chromium
 from synthetic import sweep_result
 
-from tuning.compare import render as render_comparison
-from tuning.page import render
+from tuning.reports.comparison import render as render_comparison
+from tuning.reports.page import render
 
 WIDTHS = (390, 820, 1440)
 

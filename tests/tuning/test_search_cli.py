@@ -181,7 +181,7 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(capsys, tmp_path):
 
 
 def test_the_paper_preset_is_the_papers_setting():
-    from tuning.presets import setting
+    from tuning.records.presets import setting
 
     chosen = setting("paper", "lsskd")
     assert chosen.base == TrainConfig.paper("lsskd", "resnet18", "cifar100")

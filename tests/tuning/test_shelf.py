@@ -13,11 +13,11 @@ from mlflow_store import free_port
 from pyarrow import fs
 from test_sweep import finish, journal, start
 
-from kd import checkpoint
 from kd.errors import UserError
-from tuning.shelf import Shelf, _object_store, check_uri
-from tuning.study import load_study, read_trials
-from tuning.trial import TrialFiles
+from kd.training import checkpoint
+from tuning.engine.trial import TrialFiles
+from tuning.storage.shelf import Shelf, _object_store, check_uri
+from tuning.study.journal import load_study, read_trials
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from mlflow_store import empty_store, free_port, server
 from safetensors.torch import load_file
 
 from kd.backbones import build_backbone
-from kd.checkpoint import load
 from kd.config import TrainConfig
-from tuning.study import load_study, read_trials
+from kd.training.checkpoint import load
+from tuning.study.journal import load_study, read_trials
 
 COMMAND = [sys.executable, "-m", "tuning.search"]
 

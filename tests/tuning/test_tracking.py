@@ -12,11 +12,11 @@ from mlflow_store import empty_store, free_port, server
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.best import best_config
-from tuning.protocol import protocol
-from tuning.registry import promote
-from tuning.store import Store
-from tuning.tracking import Tracker
-from tuning.trials import TrialRecord
+from tuning.records.protocol import protocol
+from tuning.study.trials import TrialRecord
+from tuning.tracking.registry import promote
+from tuning.tracking.store import Store
+from tuning.tracking.tracker import Tracker
 
 CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=3)
 CELL = "lsskd.resnet8.digits"

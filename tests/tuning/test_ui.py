@@ -20,11 +20,11 @@ from mlflow_store import empty_store, free_port, server
 
 from kd.config import TrainConfig
 from kd.errors import UserError
-from tuning.runs import SweepRuns
-from tuning.store import Store
-from tuning.trials import TrialRecord
+from tuning.study.trials import TrialRecord
+from tuning.tracking.runs import SweepRuns
+from tuning.tracking.store import Store
+from tuning.tracking.view import page_path, view
 from tuning.ui import Flags, show, sweep_page
-from tuning.view import page_path, view
 
 SEARCHED = ("kd.alpha", "kd.alpha_schedule", "kd.temperature")
 

@@ -16,14 +16,14 @@ from synthetic import sweep_result
 from test_best import crown, tuned
 
 from kd.backbones import build_backbone
-from kd.checkpoint import load_weights, save_weights
 from kd.config import TeacherConfig, TrainConfig
 from kd.data import Images
 from kd.errors import UserError
-from kd.teacher import describe
+from kd.training.checkpoint import load_weights, save_weights
+from kd.training.teacher import describe
 from tuning.export import Flags, write
-from tuning.model_card import model_card
-from tuning.result import SweepResult
+from tuning.exporters.model_card import model_card
+from tuning.records.result import SweepResult
 
 CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=9)
 

@@ -1,0 +1,36 @@
+"""DR-KD, Dynamic Rectification Knowledge Distillation (Amik et al. 2022)."""
+
+from torch import Tensor
+
+from kd.methods.base import Batch, Loss, Method
+from kd.methods.drkd.config import Config
+from kd.parts.losses import cross_entropy, distillation_kl, rectify
+
+
+class DynamicRectification(Method[Config]):
+    """(1−α)·CE + α·KL_τ(rectified teacher ‖ student), equation 4, scaled as `scaling` says.
+
+    The teacher is an earlier-trained copy of the student.
+    """
+
+    def forward(self, batch: Batch, epoch: int) -> Loss:
+        """The same in every epoch."""
+        teacher_logits = self.teacher_logits(batch.images)
+        return self.loss(self.student(batch.images), teacher_logits, batch.labels)
+
+    def loss(self, logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Loss:
+        """Both logits (B, C), the teacher's not yet rectified; labels (B,)."""
+        alpha, temperature = self.config.alpha, self.config.temperature
+        scale = {
+            "paper": 1.0,
+            "tau_squared": temperature**2,
+            "per_class": temperature**2 / self.task.num_classes,
+        }[self.config.scaling]
+        hard = cross_entropy(logits, labels).mean()
+        rectified = rectify(teacher_logits, labels)
+        soft = distillation_kl(logits, rectified, temperature).mean()
+        soft = self.config.multiplier * scale * soft
+        return Loss((1 - alpha) * hard + alpha * soft, {"loss_ce": hard, "loss_kl": soft})
+
+
+METHOD = DynamicRectification

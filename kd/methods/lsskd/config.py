@@ -1,0 +1,37 @@
+"""LSSKD, Layered Self-Supervised Knowledge Distillation: auxiliary heads, rotations, history."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from kd.methods.config import MethodConfig, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(MethodConfig):
+    """LSSKD's weights. The published values are lost; these are this project's.
+
+    Attributes:
+        alpha: α_T, the weight that the past predictions have in the soft labels of the last
+            epoch (equations 1 and 2).
+        alpha_schedule: `linear` is α_e = α_T·(e+1)/E in epoch e of E; `constant` is α_T.
+        beta: β, the weight of L_kl, from the deepest head to the others (equation 7).
+        gamma: γ, the weight of L_feat, the distance between pooled features (equation 8).
+        temperature: T of L_kl (equation 7).
+        feature_target: what the heads' features are drawn to: the backbone's last feature, or
+            the deepest head's.
+    """
+
+    recipe: ClassVar[Recipe] = Recipe(milestones=(150 / 240, 210 / 240))
+
+    alpha: float = 0.8
+    alpha_schedule: Literal["linear", "constant"] = "linear"
+    beta: float = 1.0
+    gamma: float = 0.05
+    temperature: float = 3.0
+    feature_target: Literal["backbone", "deepest"] = "backbone"
+
+    def __post_init__(self) -> None:
+        self.check("alpha", 0, 1)
+        self.check("beta", 0, float("inf"))
+        self.check("gamma", 0, float("inf"))
+        self.check("temperature", 0, float("inf"), open_low=True)

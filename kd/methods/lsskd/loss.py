@@ -1,0 +1,118 @@
+"""LSSKD, Layered Self-Supervised Knowledge Distillation."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kd.backbones.staged import StagedBackbone, pool
+from kd.data.augment import rotate4
+from kd.methods.base import Batch, Loss, Method, Task
+from kd.methods.lsskd.config import Config
+from kd.parts.heads import AuxiliaryHead
+from kd.parts.history import DenseHistory
+from kd.parts.losses import (
+    distillation_kl,
+    feature_distance,
+    probabilities,
+    soft_cross_entropy,
+    soft_targets,
+)
+
+M = 4
+"""Rotations of every image."""
+
+
+class Outputs(NamedTuple):
+    """What the network says of a batch, all M views of it.
+
+    logits: z (B, C), of the view that is not turned. joint_logits: q (B, L, M, M·C), of every
+    head, class M·y + j for view j. features: F (B, L, M, D), the heads' pooled features.
+    final_features: (B, M, D), the backbone's own.
+    """
+
+    logits: Tensor
+    joint_logits: Tensor
+    features: Tensor
+    final_features: Tensor
+
+
+class LayeredSelfSupervised(Method[Config]):
+    """L_cls + L_hier + β·L_kl + γ·L_feat (equations 4 to 9), with a head after every stage.
+
+    Soft labels are those of PS-KD, for the classes and, view by view, for every head.
+    """
+
+    def __init__(
+        self, config: Config, student: StagedBackbone, task: Task, teacher: nn.Module | None = None
+    ) -> None:
+        super().__init__(config, student, task, teacher)
+        stages, joint_classes = len(student.stages), M * task.num_classes
+        self.heads = nn.ModuleList(
+            AuxiliaryHead(student, stage, joint_classes) for stage in range(stages)
+        )
+        self.history = DenseHistory(task.num_samples, (task.num_classes,))
+        self.joint_history = DenseHistory(task.num_samples, (stages, M, joint_classes))
+
+    def forward(self, batch: Batch, epoch: int) -> Loss:
+        """One pass over the M·B views; only the backbone's logits of the unturned ones count."""
+        features = self.student.features(rotate4(batch.images))
+        final = _by_image(pool(features[-1]))
+        heads = [head(feature) for head, feature in zip(self.heads, features, strict=True)]
+        pooled, joint = (
+            torch.stack([_by_image(tensor) for tensor in tensors], dim=1)
+            for tensors in zip(*heads, strict=True)
+        )
+        outputs = Outputs(self.student.classifier(final[:, 0]), joint, pooled, final)
+        return self.loss(outputs, batch.labels, batch.indices, epoch)
+
+    def loss(self, outputs: Outputs, labels: Tensor, indices: Tensor, epoch: int) -> Loss:
+        """The loss of `outputs`, whose predictions the history then keeps for the next epoch."""
+        z, q = outputs.logits, outputs.joint_logits
+        views = torch.arange(M, device=labels.device)
+        joint_labels = (M * labels.unsqueeze(1) + views).unsqueeze(1)
+        alpha = self._alpha(epoch)
+        targets = soft_targets(labels, self.history.read(indices, labels), alpha)
+        joint_past = self.joint_history.read(indices, joint_labels)
+        joint_targets = soft_targets(joint_labels, joint_past, alpha)
+        self.history.write(indices, probabilities(z))
+        self.joint_history.write(indices, probabilities(q))
+
+        classes = soft_cross_entropy(z, targets).mean()
+        hierarchy = _sum_over_heads(soft_cross_entropy(q, joint_targets))
+        temperature = self.config.temperature
+        deepest = q[:, -1:].detach()
+        kl = temperature**2 * _sum_over_heads(distillation_kl(q[:, :-1], deepest, temperature))
+        feature = _sum_over_heads(self._feature_distance(outputs))
+        total = classes + hierarchy + self.config.beta * kl + self.config.gamma * feature
+        terms = {
+            "loss_cls": classes,
+            "loss_hier": hierarchy,
+            "loss_kl": kl,
+            "loss_feat": feature,
+        }
+        return Loss(total, terms)
+
+    def _alpha(self, epoch: int) -> float:
+        if self.config.alpha_schedule == "constant":
+            return self.config.alpha
+        return self.config.alpha * (epoch + 1) / self.task.epochs
+
+    def _feature_distance(self, outputs: Outputs) -> Tensor:
+        """(B, L, M); (B, L−1, M) where the deepest head is the target itself."""
+        if self.config.feature_target == "deepest":
+            return feature_distance(outputs.features[:, :-1], outputs.features[:, -1:].detach())
+        return feature_distance(outputs.features, outputs.final_features.unsqueeze(1).detach())
+
+
+def _by_image(views: Tensor) -> Tensor:
+    """(M·B, D) to (B, M, D)."""
+    return views.view(-1, M, views.shape[1])
+
+
+def _sum_over_heads(values: Tensor) -> Tensor:
+    """(B, heads, M) to the sum over heads of the mean over images and views."""
+    return values.mean(dim=(0, 2)).sum()
+
+
+METHOD = LayeredSelfSupervised

@@ -1,0 +1,33 @@
+"""PS-KD, Progressive Self-Knowledge Distillation (Kim et al. 2021)."""
+
+from torch import Tensor, nn
+
+from kd.backbones.staged import StagedBackbone
+from kd.methods.base import Batch, Loss, Method, Task
+from kd.methods.pskd.config import Config
+from kd.parts.history import DenseHistory
+from kd.parts.losses import probabilities, soft_cross_entropy, soft_targets
+
+
+class ProgressiveSelfDistillation(Method[Config]):
+    """CE to (1−α_e)·y + α_e·p_{e−1}, where p_{e−1} was predicted for the image an epoch ago."""
+
+    def __init__(
+        self, config: Config, student: StagedBackbone, task: Task, teacher: nn.Module | None = None
+    ) -> None:
+        super().__init__(config, student, task, teacher)
+        self.history = DenseHistory(task.num_samples, (task.num_classes,))
+
+    def forward(self, batch: Batch, epoch: int) -> Loss:
+        """α_e = α_T·(e+1)/E."""
+        return self.loss(self.student(batch.images), batch.labels, batch.indices, epoch)
+
+    def loss(self, logits: Tensor, labels: Tensor, indices: Tensor, epoch: int) -> Loss:
+        """The loss of logits (B, C), which the history then keeps for the next epoch."""
+        alpha = self.config.alpha * (epoch + 1) / self.task.epochs
+        targets = soft_targets(labels, self.history.read(indices, labels), alpha)
+        self.history.write(indices, probabilities(logits))
+        return Loss(soft_cross_entropy(logits, targets).mean())
+
+
+METHOD = ProgressiveSelfDistillation

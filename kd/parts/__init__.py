@@ -1,0 +1,1 @@
+"""What methods are made of: losses, soft-label memories, auxiliary heads."""

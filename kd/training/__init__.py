@@ -1,0 +1,1 @@
+"""One training: the loop, its step, its teacher, its checkpoints, its workers."""

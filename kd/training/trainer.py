@@ -1,0 +1,256 @@
+"""The one training loop."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from kd.backbones import build_backbone
+from kd.backbones.staged import StagedBackbone
+from kd.config import TrainConfig
+from kd.data import Images
+from kd.data.device_loader import DeviceLoader, mixed_seed, statistics
+from kd.errors import UserError
+from kd.methods import build_method
+from kd.methods.base import Batch, Loss, Task
+from kd.metrics import ValidationMetrics
+from kd.optimizer import learning_rate
+from kd.training.parallel import average_statistics, data_parallel, mean_over_workers
+
+Metrics = dict[str, float]
+State = dict[str, Any]
+Report = Callable[[Metrics, Callable[[], State]], None]
+"""Told after every epoch: what was measured, and a function that gives the whole state."""
+
+
+EVAL_BATCH = 512
+
+
+class DivergedError(Exception):
+    """The loss stopped being a finite number."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"the loss was not finite in epoch {epoch}")
+        self.epoch = epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run takes place: its device, and its rank among `world` data-parallel workers."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def local(cls, device: str | None = None) -> "Place":
+        """This process; the GPU if there is one and nothing else was asked for.
+
+        It is one of several workers where torch.distributed is initialised, and else alone.
+        """
+        name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            chosen = torch.device(name)
+            torch.zeros(1, device=chosen).item()
+        except (RuntimeError, AssertionError, ImportError):
+            raise UserError(f"There is no device {name!r} here; use --device cpu.") from None
+        if not dist.is_initialized():
+            return cls(device=chosen)
+        return cls(device=chosen, rank=dist.get_rank(), world=dist.get_world_size())
+
+
+class Trainer:
+    """One training run, an epoch at a time.
+
+    Everything random is drawn from generators seeded by (config.seed, epoch). A run that is
+    stopped after any epoch and continued from its `state()` is therefore the same run: on the
+    CPU to the last bit. With three or more workers the last bits may differ, as DDP reorders its
+    gradient buckets after its first step.
+
+    Several workers (`place.world`), each with its own Trainer, take the steps that one alone
+    would take on the same `config.batch_size`, except that BatchNorm normalises with the images
+    of its own worker. They measure the same metrics and, after every epoch, hold the same state.
+
+    Args:
+        config: what to train.
+        train: the training images; sample i of the soft-label history is `train.images[i]`.
+        val: the validation images.
+        place: the device and the share of the work.
+        teacher: the network that `config.method` learns from, if it needs one.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        train: Images,
+        val: Images,
+        *,
+        place: Place,
+        teacher: StagedBackbone | None = None,
+    ) -> None:
+        self.config = config
+        self.place = place
+        self.epoch = 0
+        self.history: list[Metrics] = []
+        num_classes, in_channels = len(train.class_names), train.images.shape[1]
+        torch.manual_seed(config.seed)
+        student = build_backbone(config.backbone, num_classes, in_channels)
+        task = Task(num_classes=num_classes, num_samples=len(train.labels), epochs=config.epochs)
+        self.method = build_method(config.method, config.kd, student, task, teacher)
+
+        on_gpu = place.device.type == "cuda"
+        layout = torch.channels_last if on_gpu else torch.contiguous_format
+        self.method.to(place.device).to(memory_format=layout)
+        self.precision = _precision(config, place.device)
+        self.model = data_parallel(self.method) if place.world > 1 else self.method
+        self.optimizer = torch.optim.SGD(
+            [p for p in self.method.parameters() if p.requires_grad],
+            lr=config.optimizer.lr,
+            momentum=config.optimizer.momentum,
+            nesterov=config.optimizer.nesterov,
+            weight_decay=config.optimizer.weight_decay,
+            # One call for all parameters: on small networks the step is mostly calls.
+            fused=True,
+        )
+        normalise = statistics(train)
+        self.loader = DeviceLoader(
+            train,
+            config.batch_size,
+            augment=config.augment,
+            statistics=normalise,
+            device=place.device,
+            seed=config.seed,
+            shard=(place.rank, place.world),
+        )
+        self.val_loader = DeviceLoader(
+            val,
+            None,
+            augment=None,
+            statistics=normalise,
+            device=place.device,
+            seed=config.seed,
+        )
+
+    @property
+    def student(self) -> StagedBackbone:
+        """The network that is being trained, bare."""
+        return self.method.student
+
+    def fit(self, report: Report | None = None) -> Metrics:
+        """Train the epochs that are left; returns the last epoch's metrics.
+
+        Raises:
+            DivergedError: the training loss of an epoch is not finite.
+        """
+        while self.epoch < self.config.epochs:
+            metrics = self.run_epoch()
+            if report is not None:
+                report(metrics, self.state)
+        return self.history[-1]
+
+    def run_epoch(self) -> Metrics:
+        """Train one epoch and validate. Metrics: `epoch` (1-based), losses, val scores, time."""
+        began = time.perf_counter()
+        torch.manual_seed(mixed_seed(self.config.seed, self.epoch))
+        losses = self._train_epoch()
+        trained = time.perf_counter()
+        if not math.isfinite(losses["train_loss"]):
+            raise DivergedError(self.epoch + 1)
+        self.epoch += 1
+        metrics = {
+            "epoch": self.epoch,
+            **losses,
+            **self.validate(),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_seconds": trained - began,
+            "epoch_seconds": time.perf_counter() - began,
+        }
+        self.history.append(metrics)
+        return metrics
+
+    def _train_epoch(self) -> Metrics:
+        sums: dict[str, torch.Tensor] = {}
+        steps = len(self.loader)
+        self.model.train()
+        batches = zip(self.loader.epoch(self.epoch), self.loader.weights, strict=True)
+        for step, (batch, weight) in enumerate(batches):
+            loss = self.step(batch, self.epoch + step / steps, weight)
+            for name, value in {"train_loss": loss.total.detach(), **loss.terms}.items():
+                sums[name] = sums[name] + weight * value if name in sums else weight * value
+        self.method.end_epoch()
+        average_statistics(self.method)
+        names, values = list(sums), torch.stack([v.float() for v in sums.values()])
+        means = (mean_over_workers(values) / steps).tolist()
+        return dict(zip(names, means, strict=True))
+
+    def step(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
+        """Update the weights on one batch, `progress` epochs after the start of the training.
+
+        `weight` is how much the batch counts among those of other workers.
+        """
+        rate = learning_rate(self.config.optimizer, progress, self.config.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with self._autocast():
+            loss: Loss = self.model(batch, int(progress))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss
+
+    @torch.no_grad()
+    def validate(self) -> Metrics:
+        """Scores of the student alone on val: `val_acc`, `val_acc5` (percent), ECE, NLL."""
+        self.model.eval()
+        scores = ValidationMetrics()
+        for batch in self.val_loader.evaluate(EVAL_BATCH):
+            with self._autocast():
+                logits = self.student(batch.images)
+            scores.update(logits, batch.labels)
+        return scores.compute()
+
+    def state(self) -> State:
+        """All that the rest of the run depends on; tensors and plain values."""
+        return {
+            "config": self.config.to_dict(),
+            "epoch": self.epoch,
+            "history": list(self.history),
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state()` of a run with the same configuration.
+
+        The teacher's file may have been moved: the state holds the teacher itself.
+        """
+        if _without_file(state["config"]) != _without_file(self.config.to_dict()):
+            raise UserError(
+                "The checkpoint belongs to another configuration; train in a new folder."
+            )
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = list(state["history"])
+        self.epoch = int(state["epoch"])
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.place.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.precision is torch.bfloat16,
+        )
+
+
+def _without_file(config: State) -> State:
+    return {**config, "teacher": {**config["teacher"], "weights": None}}
+
+
+def _precision(config: TrainConfig, device: torch.device) -> torch.dtype:
+    if config.precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if config.precision == "bfloat16" else torch.float32

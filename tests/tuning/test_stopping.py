@@ -1,0 +1,158 @@
+"""Rungs, the stopping rules, and their Ray Tune scheduler."""
+
+import random
+import subprocess
+import sys
+
+import pytest
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import AsyncHyperBandScheduler
+
+from kd.errors import UserError
+from tuning.study.stopping import make_scheduler, rungs, score
+from tuning.study.trials import TrialRecord
+
+
+@pytest.mark.parametrize(
+    ("epochs", "grace_period", "reduction_factor", "expected"),
+    [
+        (9, 1, 3, [1, 3]),
+        (10, 1, 3, [1, 3, 9]),
+        (243, 1, 3, [1, 3, 9, 27, 81]),
+        (240, 15, 2, [15, 30, 60, 120]),
+        (12, 2, 1.5, [2, 3, 5, 7, 11]),
+        (8, 1, 1.1, [1, 2, 3, 4, 5, 6, 7]),
+        (5, 5, 3, []),
+        (1, 1, 3, []),
+    ],
+)
+def test_rungs_are_geometric_and_below_the_last_epoch(
+    epochs, grace_period, reduction_factor, expected
+):
+    assert rungs(epochs, grace_period, reduction_factor) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "grace_period", "reduction_factor", "sentence"),
+    [
+        ("asha", 9, 10, 3, "grace period is 10; it must lie between 1 and the 9 epochs"),
+        ("asha", 9, 0, 3, "grace period is 0"),
+        ("asha", 9, 1, 1, "reduction factor is 1; it must be above 1"),
+        ("asha", 9, 1, float("nan"), "reduction factor is nan"),
+        ("ahsa", 9, 1, 3, "no scheduler 'ahsa'; did you mean 'asha'"),
+    ],
+)
+def test_values_that_make_no_sense(name, epochs, grace_period, reduction_factor, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make_scheduler(name, epochs, grace_period, reduction_factor)
+
+
+def interleaved(trials, epochs, seed):
+    """Reports of trials that run side by side, and what each would report next."""
+    generator = random.Random(seed)
+    running = dict.fromkeys(range(1, trials + 1), 0)
+    while running:
+        number = generator.choice(list(running)[:4])
+        running[number] += 1
+        yield number, running[number], generator.uniform(0, 100), running
+        if running.get(number) == epochs:
+            del running[number]
+
+
+@pytest.mark.parametrize("reduction_factor", [2, 3, 4])
+def test_asha_decides_as_rays_own(reduction_factor):
+    ours = make_scheduler("asha", 27, 1, reduction_factor)
+    rays = AsyncHyperBandScheduler("epoch", "val_acc", "max", 27, 1, reduction_factor)
+    trials = [Trial("synthetic", stub=True) for _ in range(61)]
+    for trial in trials:
+        rays.on_trial_add(None, trial)
+    stopped = 0
+    for number, epoch, value, running in interleaved(60, 27, seed=reduction_factor):
+        result = {"trial": number, "epoch": epoch, "val_acc": value}
+        decision = ours.on_trial_result(None, trials[number], result)
+        theirs = rays.on_trial_result(None, trials[number], result)
+        if epoch < 27:
+            assert decision == theirs
+        if decision == "STOP":
+            stopped += 1
+            del running[number]
+    assert 20 < stopped < 60
+
+
+def test_a_restart_changes_no_decision():
+    unbroken, first, second = (make_scheduler("asha", 9, 1, 3) for _ in range(3))
+    records = {number: TrialRecord(number=number, config={}) for number in range(1, 41)}
+    decisions = 0
+    for count, (number, epoch, value, running) in enumerate(interleaved(40, 9, seed=5)):
+        if count == 60:
+            second.replay(records.values())
+        restarted = first if count < 60 else second
+        result = {"trial": number, "epoch": epoch, "val_acc": value}
+        decision = unbroken.on_trial_result(None, None, result)
+        assert restarted.on_trial_result(None, None, result) == decision
+        records[number].curve[epoch] = value
+        if decision == "STOP":
+            decisions += count > 60
+            del running[number]
+    assert decisions > 5
+
+
+def test_an_epoch_that_is_reported_again_is_not_decided_again():
+    scheduler = make_scheduler("asha", 9, 1, 3)
+    low = {"trial": 1, "epoch": 1, "val_acc": 10.0}
+    assert scheduler.on_trial_result(None, None, low) == "CONTINUE"
+    scheduler.on_trial_result(None, None, {"trial": 2, "epoch": 1, "val_acc": 90.0})
+    assert scheduler.on_trial_result(None, None, low) == "CONTINUE"
+    assert scheduler.on_trial_result(None, None, {**low, "trial": 3}) == "STOP"
+
+
+@pytest.mark.parametrize("name", ["asha", "median"])
+def test_the_papers_default_is_never_stopped(name):
+    scheduler = make_scheduler(name, 9, 1, 3)
+    for number in (1, 2, 3):
+        scheduler.on_trial_result(None, None, {"trial": number, "epoch": 1, "val_acc": 90.0})
+    default = {"trial": 0, "epoch": 1, "val_acc": 10.0}
+    assert scheduler.on_trial_result(None, None, default) == "CONTINUE"
+    assert scheduler.on_trial_result(None, None, {**default, "trial": 4}) == "STOP"
+
+
+@pytest.mark.parametrize("name", ["asha", "median", "none"])
+def test_a_trial_that_diverged_is_stopped(name):
+    scheduler = make_scheduler(name, 9)
+    result = {"trial": 0, "epoch": 2, "val_acc": float("nan"), "diverged": True}
+    assert scheduler.on_trial_result(None, None, result) == "STOP"
+
+
+def test_a_score_is_always_finite():
+    assert score({"val_acc": 71.5}) == 71.5
+    assert score({"val_acc": float("nan")}) == 0.0
+    assert score({"val_acc": 71.5, "diverged": True}) == 0.0
+    assert score({}) == 0.0
+
+
+def test_the_median_rule_stops_what_is_below_the_median_of_averages():
+    scheduler = make_scheduler("median", 9, 2)
+    for number, value in enumerate([40.0, 50.0, 60.0]):
+        for epoch in (1, 2, 3):
+            report = {"trial": number, "epoch": epoch, "val_acc": value}
+            assert scheduler.on_trial_result(None, None, report) == "CONTINUE"
+    late = {"trial": 3, "epoch": 1, "val_acc": 10.0}
+    assert scheduler.on_trial_result(None, None, late) == "CONTINUE"
+    better = {"trial": 3, "epoch": 2, "val_acc": 50.0}
+    assert scheduler.on_trial_result(None, None, better) == "CONTINUE"
+    for epoch, decision in [(1, "CONTINUE"), (2, "STOP")]:
+        worse = {"trial": 4, "epoch": epoch, "val_acc": 44.0}
+        assert scheduler.on_trial_result(None, None, worse) == decision
+
+
+def test_none_never_stops():
+    scheduler = make_scheduler("none", 9)
+    for number in range(9):
+        result = {"trial": number, "epoch": 3, "val_acc": float(-number)}
+        assert scheduler.on_trial_result(None, None, result) == "CONTINUE"
+
+
+def test_rungs_need_no_ray():
+    code = "import sys; from tuning.study.stopping import rungs; print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,45 @@
+"""What travels to a cluster with a sweep: its command line, and the project's own packages."""
+
+import shlex
+import shutil
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("kd", "search_spaces", "tuning")
+HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
+"""Flags that mean something on the machine where they were typed, and nowhere else."""
+
+
+def to_words(flags: Any) -> list[str]:
+    """The command line that gives `flags`, without what is for this machine only."""
+    words: list[str] = []
+    for field in fields(flags):
+        value = getattr(flags, field.name)
+        default = field.default if field.default is not MISSING else None
+        if field.name in HERE_ONLY or value == default:
+            continue
+        option = f"--{field.name.replace('_', '-')}"
+        if field.name == "method":
+            words = [*value, *words]
+        elif value is True:
+            words.append(option)
+        else:
+            items = value if isinstance(value, tuple) else (value,)
+            words += [word for item in items for word in (option, str(item))]
+    return words
+
+
+def quoted(word: str) -> str:
+    """A word for the shell, which still sees the home folder in `~/`."""
+    home = "~/"
+    return home + shlex.quote(word[2:]) if word.startswith(home) else shlex.quote(word)
+
+
+def pack(folder: Path) -> None:
+    """Copy the project's own packages, and nothing else of this machine, into `folder`."""
+    root = Path(__file__).parents[2]
+    for package in PACKAGES:
+        shutil.copytree(
+            root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+        )

@@ -1,0 +1,1 @@
+"""All that knows Ray: where a sweep runs, and what one trial gets and does there."""

@@ -1,0 +1,159 @@
+"""The Markdown beside exported weights: what they are, how they were tuned, how to use them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kd.config import TrainConfig
+from kd.export import torchvision_keys
+from tuning.records.findings import Findings, mean_deviation
+from tuning.records.result import SweepResult
+from tuning.reports import summary
+
+_USE = {
+    "safetensors": """\
+```python
+from safetensors.torch import load_file
+model.load_state_dict(load_file("{file}"))
+```
+
+The network takes **normalised** images: `(pixels / 255 - mean) / std`, per channel.""",
+    "torch-export": """\
+```python
+import torch
+logits = torch.export.load("{file}").module()(images)
+```
+
+`images` are float32, (B, {channels}, {height}, {width}), in 0 … 1: the program normalises them \
+itself.""",
+    "onnx": """\
+```python
+import onnxruntime
+session = onnxruntime.InferenceSession("{file}")
+logits, = session.run(["logits"], {{"images": images}})
+```
+
+`images` are float32, (B, {channels}, {height}, {width}), in 0 … 1: the graph normalises them \
+itself.""",
+}
+
+_TORCHVISION = """\
+The names of the tensors are torchvision's. The network is torchvision's with a stem for small
+images:
+
+```python
+import torch, torchvision
+model = torchvision.models.{backbone}(num_classes={classes})
+model.conv1 = torch.nn.Conv2d({channels}, 64, 3, padding=1, bias=False)
+model.maxpool = torch.nn.Identity()
+```"""
+
+_OURS = """\
+The names of the tensors are this project's:
+
+```python
+from kd.backbones import build_backbone
+model = build_backbone("{backbone}", {classes}, {channels})
+```"""
+
+
+def model_card(
+    file: Path,
+    target: str,
+    config: TrainConfig,
+    description: Mapping[str, Any],
+    *,
+    result: SweepResult | None = None,
+    findings: Findings | None = None,
+    licence: str | None = None,
+) -> str:
+    """The card of `file`, which holds the student of `config` in the format `target`.
+
+    `description` is what the file of weights says of itself; `result` is the sweep that found
+    the configuration, None if none did; `findings` is what `tuning.confirm` found of that sweep,
+    None if it was not asked; `licence` is that of the data.
+    """
+    height, width = description["image_size"]
+    facts = {
+        "file": file.name,
+        "backbone": config.backbone,
+        "classes": description["num_classes"],
+        "channels": description["in_channels"],
+        "height": height,
+        "width": width,
+    }
+    use = [_USE[target].format(**facts)]
+    if target == "safetensors":
+        names = _TORCHVISION if torchvision_keys(config.backbone) else _OURS
+        use.insert(0, names.format(**facts))
+    data = {
+        "data set": _dataset(config),
+        "licence of the data": licence or "unknown",
+        "classes": ", ".join(description["class_names"]),
+        "image size": f"{height} × {width}, channels: {facts['channels']}",
+        "mean of each channel, pixels in 0 … 1": _numbers(description["mean"]),
+        "standard deviation of each channel": _numbers(description["std"]),
+    }
+    blocks = [
+        f"# {config.backbone}, trained with {config.method} on {_dataset(config)}",
+        "The student alone: what the method added for the training is not in the file.",
+        "## Use",
+        *use,
+        "## Score",
+        _score(description, result),
+        *_confirmed(config, findings),
+        "## Data",
+        "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in data.items()),
+        "## Training",
+        _found(result),
+        f"```yaml\n{_portable(config).to_yaml()}```",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _score(description: Mapping[str, Any], result: SweepResult | None) -> str:
+    accuracy = description["val_acc"]
+    measured = f"{accuracy:.2f} % val accuracy of one run, epochs: {description['epochs']}"
+    error = result.standard_error(accuracy) if result else None
+    if result and error is not None:
+        size = result.sweep.val_size
+        measured += f" (n = 1; ± {error:.2f} points, the binomial standard error of {size} images)"
+    lines = [f"{measured}. Val is cut from the training set."]
+    return " ".join(lines + (summary.caveats(result) if result else []))
+
+
+def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
+    if findings is None or TrainConfig.from_dict(findings.config) != config:
+        return ["The test set was not opened."]
+    rows = ["| trained again | val accuracy | test accuracy |", "|---|---|---|"]
+    for number, name in ((findings.winner, "this configuration"), (0, "the paper's default")):
+        val, test = findings.val_acc[number], findings.test_acc(number)
+        rows.append(f"| {name} | {mean_deviation(val)} | {mean_deviation(test)} |")
+    return ["\n".join(rows), "Mean and standard deviation over n seeds, the same for both."]
+
+
+def _found(result: SweepResult | None) -> str:
+    if result is None:
+        return "The configuration, which `python -m kd.train` runs:"
+    sweep = result.sweep
+    searched = ", ".join(f"`{name}`" for name in sweep.searched)
+    return (
+        f"Tuned by the sweep `{sweep.name}` over {searched}. {summary.headline(result)} "
+        f"{summary.cost(result)} The configuration, which `python -m kd.train` runs:"
+    )
+
+
+def _portable(config: TrainConfig) -> TrainConfig:
+    """Without the paths of the machine that trained it."""
+    teacher = replace(config.teacher, weights=None)
+    return replace(config, dataset=_dataset(config), teacher=teacher)
+
+
+def _dataset(config: TrainConfig) -> str:
+    kind, _, folder = config.dataset.partition(":")
+    return f"{kind}:{Path(folder).name}" if folder else kind
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:.6f}" for value in values)

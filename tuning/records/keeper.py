@@ -1,0 +1,61 @@
+"""An observer that keeps the best trial's files and throws the others' away."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from kd.config import TrainConfig
+from kd.files import replace_file
+from tuning.engine.trial import TrialFiles
+from tuning.records.settings import BEST_CONFIG
+from tuning.study.trials import TrialRecord, best_trial
+
+STUDENT = "student.safetensors"
+
+
+class Keeper:
+    """Holds best_config.yaml, best_config.json and student.safetensors true at any moment.
+
+    They are written when a trial becomes the best, not at the end, so that they survive
+    whatever ends the sweep. Checkpoints and students that no one will ask for are deleted:
+    a long sweep holds as many checkpoints as it has running trials.
+    """
+
+    def __init__(self, folder: Path, files: TrialFiles, known: Iterable[TrialRecord] = ()) -> None:
+        self._folder = folder
+        self._files = files
+        self._best: TrialRecord | None = None
+        records = list(known)
+        if best := best_trial(records):
+            self._keep(best)
+        for record in records:
+            if record.state != "running":
+                files.discard(record.number)
+
+    def on_start(self, trial: TrialRecord) -> None:
+        """Nothing to keep yet."""
+
+    def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
+        """Nothing to keep yet: trials are compared when they are completed."""
+
+    def on_end(self, trial: TrialRecord) -> None:
+        """Keep the trial's files if it is the best, else delete them."""
+        best = best_trial([t for t in (self._best, trial) if t is not None])
+        if best is trial:
+            self._keep(trial)
+        self._files.discard(trial.number)
+
+    def _keep(self, best: TrialRecord) -> None:
+        self._best = best
+        self._files.take_student(best.number, self._folder / STUDENT)
+        config = TrainConfig.from_dict(best.config)
+        path = self._folder / BEST_CONFIG
+        weights = config.teacher.weights
+        if weights is not None and Path(weights).parent == self._folder:
+            # Beside this file, wherever the folder goes.
+            config = replace(config, teacher=replace(config.teacher, weights=Path(weights).name))
+        plain = json.dumps(config.to_dict(), indent=2) + "\n"
+        remedy = "free some space"
+        replace_file(path, config.to_yaml().encode(), remedy)
+        replace_file(path.with_suffix(".json"), plain.encode(), remedy)

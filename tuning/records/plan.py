@@ -1,0 +1,38 @@
+"""What a sweep will do and cost, said before it starts."""
+
+from search_spaces import Space
+from tuning.records.settings import SweepSettings
+from tuning.study.stopping import rungs
+
+
+def expected_epochs(settings: SweepSettings) -> tuple[int, int]:
+    """Epochs if stopping works as it should (one in `reduction_factor` goes on), and at most.
+
+    Successive halving lets every trial reach the first rung and the best share of each rung
+    the next one (Li et al. 2020, ASHA).
+    """
+    most = settings.trials * settings.base.epochs
+    if settings.scheduler == "none":
+        return most, most
+    stops = [0, *rungs(settings.base.epochs, settings.grace_period, settings.reduction_factor)]
+    ends = [*stops[1:], settings.base.epochs]
+    alive, total = float(settings.trials), 0.0
+    for begin, end in zip(stops, ends, strict=True):
+        total += max(alive, 1.0) * (end - begin)
+        alive /= settings.reduction_factor
+    return round(total), most
+
+
+def print_plan(settings: SweepSettings, space: Space) -> None:
+    """Print the cell, the space, and the epochs that the sweep will spend."""
+    base = settings.base
+    expected, most = expected_epochs(settings)
+    print(f"{base.method} on {base.backbone} and {base.dataset}")
+    print(f"{settings.trials} trials of at most {base.epochs} epochs each")
+    print(f"about {expected} epochs in all, {most} if no trial is stopped")
+    if base.needs_teacher and base.teacher.weights is None:
+        teacher = base.teacher_recipe()
+        print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
+    print("searched:")
+    for line in space.describe():
+        print(f"  {line}")

@@ -1,0 +1,155 @@
+"""Everything that a sweep was asked to do, as kept in its folder so that it can be resumed."""
+
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+
+from kd.config import Section, TrainConfig, parse, read_mapping
+from kd.errors import UserError, unknown
+from kd.files import replace_file
+from search_spaces import Space, load_space
+from tuning.storage.shelf import Shelf, check_uri
+from tuning.study.stopping import rungs
+
+FILE = "sweep.yaml"
+STUDY = "study.log"
+"""The journal of a sweep's trials; its study is named `SEARCH`."""
+SEARCH = "search"
+BEST_CONFIG = "best_config.yaml"
+"""The best configuration so far; the same as JSON stands beside it."""
+SHOWN_STORAGE = "KD_SHOWN_STORAGE"
+"""An environment variable: what they call the storage who read the output on another machine."""
+
+GpusPerTrial = float | Literal["auto"] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings(Section):
+    """One search over one cell: (method, backbone, data set).
+
+    `base` is the paper's default, which is trial 0; `fixed` and `ranges` are what the user
+    changed of the method's search space; `gpus_per_trial` and `cpus_per_trial` None share
+    out what the cluster has, and `auto` packs as many trials on a GPU as its memory holds;
+    `checkpoints` is the object store in which running trials keep their files, None the sweep's
+    own folder.
+    """
+
+    name: str
+    base: TrainConfig
+    trials: int
+    fixed: dict[str, str] = field(default_factory=dict)
+    ranges: dict[str, Any] = field(default_factory=dict)
+    ranges_file: str = "--space"
+    search_optimizer: bool = False
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    grace_period: int = 1
+    reduction_factor: float = 3.0
+    cpus_per_trial: int | None = None
+    gpus_per_trial: GpusPerTrial = None
+    workers_per_trial: int = 1
+    seed: int = 0
+    storage: Path = Path("runs")
+    checkpoints: str | None = None
+    tracking_uri: str | None = None
+    data_root: Path | None = None
+    live_html: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise UserError(
+                f"--name is {self.name!r}; use letters, digits, and '-', '_' or '.' between them."
+            )
+        if "://" in str(self.storage) or ":/" in str(self.storage):
+            raise UserError(
+                f"--storage is {self.storage}; it must be a folder. Checkpoints alone may lie "
+                "elsewhere: --checkpoints s3://BUCKET/FOLDER."
+            )
+        if self.trials < 1:
+            raise UserError(f"--trials is {self.trials}; it must be at least 1.")
+        if self.checkpoints is not None:
+            check_uri(self.checkpoints)
+        rungs(self.base.epochs, self.grace_period, self.reduction_factor)
+        if self.cpus_per_trial is not None and self.cpus_per_trial < 1:
+            raise UserError(f"--cpus-per-trial is {self.cpus_per_trial}; it must be at least 1.")
+        if isinstance(self.gpus_per_trial, float) and not self.gpus_per_trial >= 0:
+            raise UserError(f"--gpus-per-trial is {self.gpus_per_trial}; it must be at least 0.")
+        if self.workers_per_trial < 1:
+            raise UserError(
+                f"--workers-per-trial is {self.workers_per_trial}; it must be at least 1."
+            )
+        if self.gpus_per_trial == "auto" and self.workers_per_trial > 1:
+            raise UserError(
+                "--gpus-per-trial auto packs trials of one worker; give a number of GPUs, or drop "
+                "--workers-per-trial."
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's own folder."""
+        return self.storage.absolute() / self.name
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where its trials keep their files."""
+        if self.checkpoints is None:
+            return Shelf(str(self.folder))
+        return Shelf(self.checkpoints, self.name)
+
+    def space(self) -> Space:
+        """The search space of this sweep; UserError where `fixed` or `ranges` make no sense."""
+        return load_space(
+            self.base.method,
+            self.base.backbone,
+            optimizer=self.search_optimizer,
+            fixed=self.fixed,
+            ranges=self.ranges,
+            where=self.ranges_file,
+        )
+
+    def save(self) -> None:
+        """Write the settings into the sweep's folder, which is made; not the same ones again."""
+        plain = asdict(self)
+        plain |= {"base": self.base.to_dict(), "storage": str(self.storage.absolute())}
+        plain["data_root"] = None if self.data_root is None else str(self.data_root.absolute())
+        path, content = self.folder / FILE, yaml.safe_dump(plain, sort_keys=False).encode()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if path.exists() and path.read_bytes() == content:
+                return
+        except OSError as error:
+            raise UserError(
+                f"{self.folder} cannot be written: {error.strerror}; give another --storage."
+            ) from None
+        replace_file(path, content, "give another --storage")
+
+    def forget(self) -> None:
+        """Delete the folder of a sweep that never began: it holds nothing but the settings."""
+        if not any(self.folder.glob("*.log")):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @classmethod
+    def load(cls, storage: Path, name: str) -> Self:
+        """Read the settings of the sweep `name`; UserError with the nearest name if none is."""
+        path = storage / name / FILE
+        if not path.exists():
+            if known := sweep_names(storage):
+                raise unknown("sweep", name, known)
+            raise UserError(f"There is no sweep under {storage}; start one, or give --storage.")
+        plain = read_mapping(path)
+        base = plain.get("base")
+        if not isinstance(base, dict):
+            raise UserError(f"{path} is damaged: it has no section base; start a new sweep.")
+        base = TrainConfig.from_dict(base, f"{path}, section base")
+        # The folder may have been moved: where it is found counts, not where it was written.
+        return parse(cls, {**plain, "base": base, "storage": storage}, str(path))
+
+
+def sweep_names(storage: Path) -> list[str]:
+    """The sweeps kept under `storage`, oldest first."""
+    found = storage.glob(f"*/{FILE}") if storage.is_dir() else []
+    return [path.parent.name for path in sorted(found, key=os.path.getmtime)]

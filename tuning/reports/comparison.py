@@ -1,0 +1,133 @@
+"""Several sweeps side by side: a table, method by backbone, and one page of their courses."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from kd.errors import UserError
+from tuning.records.result import SweepResult
+from tuning.reports.charts import Axis, Chart
+from tuning.reports.figures import Figure
+from tuning.reports.page import environment
+from tuning.study.trials import TrialRecord
+
+SERIES = 5
+"""How many line styles the style sheet tells apart."""
+
+
+def check_comparable(results: Sequence[SweepResult]) -> None:
+    """Raise UserError unless all the sweeps measured their scores under one protocol."""
+    for result in results:
+        if not result.trials:
+            raise UserError(f"{result.sweep.name} has no trial yet; wait for its first one.")
+    for first, second in pairwise(result.sweep for result in results):
+        for name, value in first.protocol.items():
+            if (other := second.protocol.get(name)) != value:
+                raise UserError(
+                    f"{first.name} has {name} {value} and {second.name} has {other}; compare "
+                    "sweeps of equal epochs, images, split and seeds."
+                )
+
+
+# -- the page ---------------------------------------------------------------------------------
+
+
+def render(results: Sequence[SweepResult]) -> str:
+    """The comparison as HTML text; UserError unless the sweeps may be compared."""
+    check_comparable(results)
+    return (
+        environment()
+        .get_template("compare.html")
+        .render(
+            results=results,
+            course=course(results),
+            series=[i % SERIES for i in range(len(results))],
+            protocol=results[0].sweep.protocol,
+            markdown=table(results, "markdown"),
+            latex=table(results, "latex"),
+        )
+    )
+
+
+def course(results: Sequence[SweepResult]) -> Figure:
+    """Best val accuracy so far of every sweep over the epochs that it spent."""
+    paths = [result.best_over_epochs() for result in results]
+    scores = [score for path in paths for _, score in path]
+    longest = max(result.epochs_spent for result in results)
+    chart = Chart(
+        Axis(0, max(longest, 1)),
+        Axis.over(scores),
+        name="Best val accuracy so far of each sweep, over epochs spent",
+        x_label="epochs spent",
+        y_label="best val accuracy (%)",
+    )
+    for i, (result, path) in enumerate(zip(results, paths, strict=True)):
+        if path:
+            best = f"{result.sweep.name}: {path[-1][1]:.2f} %"
+            chart.steps(path, float(result.epochs_spent), f"series{i % SERIES}", best)
+    return Figure(chart.svg(), "The best completed trial so far, by epochs trained on all trials.")
+
+
+# -- the table of the papers ------------------------------------------------------------------
+
+
+def table(results: Sequence[SweepResult], form: Literal["latex", "markdown"]) -> str:
+    """Val accuracy (%) ± its standard error, methods down and backbones across.
+
+    Every method has a row for the paper's default and one for its best trial; of several
+    sweeps of one cell the best counts. UserError unless the sweeps may be compared.
+    """
+    check_comparable(results)
+    backbones = list(dict.fromkeys(r.sweep.backbone for r in results))
+    rows = []
+    for method in dict.fromkeys(r.sweep.method for r in results):
+        cells = [_cell(results, method, backbone) for backbone in backbones]
+        rows.append((f"{method}, paper's default", [(c, c.default if c else None) for c in cells]))
+        rows.append((f"{method}, tuned", [(c, c.best if c else None) for c in cells]))
+    columns = zip(*(scored for _, scored in rows), strict=True)
+    tops = [max((_final(trial) for _, trial in column), default=0.0) for column in columns]
+    lines = [
+        [name, *(_entry(*scored, top, form) for scored, top in zip(cells, tops, strict=True))]
+        for name, cells in rows
+    ]
+    head = [f"val accuracy (%), {results[0].sweep.dataset}", *backbones]
+    return _markdown(head, lines) if form == "markdown" else _latex(head, lines)
+
+
+def _cell(results: Sequence[SweepResult], method: str, backbone: str) -> SweepResult | None:
+    found = [r for r in results if (r.sweep.method, r.sweep.backbone) == (method, backbone)]
+    return max(found, key=lambda r: _final(r.best), default=None)
+
+
+def _final(trial: TrialRecord | None) -> float:
+    return trial.score or 0.0 if trial and trial.state == "completed" else 0.0
+
+
+def _entry(result: SweepResult | None, trial: TrialRecord | None, top: float, form: str) -> str:
+    score = _final(trial)
+    if result is None or not score:
+        return "–" if form == "markdown" else "--"
+    error = result.standard_error(score)
+    number = f"{score:.2f}"
+    if form == "latex":
+        number = rf"\mathbf{{{number}}}" if score == top else number
+        return f"${number}" + (rf" \pm {error:.2f}$" if error is not None else "$")
+    number = f"**{number}**" if score == top else number
+    return number + (f" ± {error:.2f}" if error is not None else "")
+
+
+def _markdown(head: list[str], lines: list[list[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *lines])
+
+
+def _latex(head: list[str], lines: list[list[str]]) -> str:
+    def row(cells: list[str]) -> str:
+        return " & ".join(cells) + r" \\"
+
+    plain = [cell.replace("%", r"\%").replace("_", r"\_") for cell in head]
+    body = [row([line[0].replace("_", r"\_"), *line[1:]]) for line in lines]
+    begin = rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}"
+    return "\n".join(
+        [begin, r"\toprule", row(plain), r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    )

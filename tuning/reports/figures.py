@@ -1,0 +1,206 @@
+"""The charts of a sweep, each with the sentence under it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from markupsafe import Markup
+
+from search_spaces import Choice, Range
+from tuning.records.result import SweepResult, short, value_at
+from tuning.reports.charts import Axis, Chart, bars, parallel
+from tuning.reports.importance import Importance
+from tuning.reports.picture import limits
+from tuning.study.trials import TrialRecord
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart and the sentence under it."""
+
+    chart: Markup
+    caption: str
+
+
+# -- progress ---------------------------------------------------------------------------------
+
+
+def curves(result: SweepResult) -> Figure:
+    """Validation curves of all trials."""
+    low, high = limits(result)
+    chart = Chart(
+        Axis(1 - 0.03 * result.sweep.epochs, result.sweep.epochs),
+        Axis(low, high),
+        name="Validation curves of all trials",
+        x_label="epoch",
+        y_label="val accuracy (%)",
+    )
+    rungs = [rung for rung in result.sweep.rungs if rung < result.sweep.epochs]
+    for rung in rungs:
+        chart.rung(rung)
+    for trial in sorted(result.trials, key=lambda t: _prominence(result, t)):
+        if not trial.curve:
+            continue
+        chart.line(sorted(trial.curve.items()), style_of(result, trial), tip(trial))
+        if trial.state == "failed":
+            chart.cross(trial.epoch, trial.score, "failed", tip(trial))
+        elif trial.state == "stopped":
+            chart.dot(trial.epoch, trial.score, "stopped", tip(trial), size=2.5)
+    stops = f" Vertical lines: trials may stop after epoch {', '.join(map(str, rungs))}."
+    return Figure(
+        chart.svg(),
+        "Every line is a trial; a dot ends one that was stopped early, a cross one that "
+        f"failed.{stops if rungs else ''}",
+    )
+
+
+def best_over_minutes(result: SweepResult) -> Figure:
+    """The best val accuracy so far, against wall time; a trial must have completed."""
+    steps, end = result.best_over_minutes(), result.seconds / 60
+    chart = _rising(result, steps, end, "Best val accuracy so far, over time", "minutes")
+    return Figure(
+        chart,
+        "The best completed trial so far, by wall time. What lies below the axis is drawn at "
+        "its edge.",
+    )
+
+
+def best_over_epochs(result: SweepResult) -> Figure:
+    """The best val accuracy so far, against epochs spent; a trial must have completed."""
+    steps, end = result.best_over_epochs(), float(result.epochs_spent)
+    chart = _rising(result, steps, end, "Best val accuracy so far, over epochs", "epochs spent")
+    return Figure(chart, "The same by epochs trained, which other machines can be compared by.")
+
+
+def _rising(
+    result: SweepResult, steps: list[tuple[float, float]], end: float, name: str, x_label: str
+) -> Markup:
+    default = result.default
+    level = default.score if default and default.state == "completed" else None
+    # From a typical trial upwards: one bad first trial must not flatten the rest.
+    base = median(trial.score or 0.0 for trial in result.of("completed"))
+    base = base if level is None else min(base, level)
+    y = Axis.over([steps[-1][1] + 0.5, base - 0.5])
+    chart = Chart(
+        Axis(0, max(end, 1e-9)), y, name=name, x_label=x_label, y_label="best val accuracy (%)"
+    )
+    chart.steps(steps, end, "best", f"{steps[-1][1]:.2f} %")
+    for at, score in steps:
+        chart.dot(at, score, "best", f"{score:.2f} % after {at:.4g} {x_label}")
+    if level is not None:
+        chart.level(level, "paper", f"the paper's default, {level:.2f} %")
+    return chart.svg()
+
+
+# -- hyperparameters --------------------------------------------------------------------------
+
+
+def slice_of(result: SweepResult, name: str) -> Figure:
+    """Val accuracy against one hyperparameter."""
+    done = result.of("completed")
+    x = axis_of(result, name)
+    scores = [t.score or 0.0 for t in done]
+    label = short(name)
+    chart = Chart(
+        x,
+        Axis.over(scores),
+        name=f"Val accuracy against {label}",
+        x_label=label + (" (log)" if x.log else ""),
+        y_label="val accuracy (%)",
+        width=310,
+        height=235,
+    )
+    for trial in result.of("stopped", "failed"):
+        chart.tick(value_at(trial.config, name), trial.state, tip(trial))
+    for trial in sorted(done, key=lambda t: _prominence(result, t)):
+        chart.dot(value_at(trial.config, name), trial.score, style_of(result, trial), tip(trial))
+    return Figure(chart.svg(), label)
+
+
+def pair_of(result: SweepResult, across: str, up: str) -> Figure:
+    """Two hyperparameters against each other; the fuller the colour the better the trial."""
+    x, y = axis_of(result, across), axis_of(result, up)
+    chart = Chart(
+        x,
+        y,
+        name=f"{short(up)} against {short(across)}",
+        x_label=short(across) + (" (log)" if x.log else ""),
+        y_label=short(up) + (" (log)" if y.log else ""),
+        width=310,
+        height=250,
+    )
+    for trial in result.of("stopped", "failed"):
+        place = value_at(trial.config, across), value_at(trial.config, up)
+        chart.dot(*place, trial.state, tip(trial), size=2)
+    for trial, rank in _ranked(result):
+        place = value_at(trial.config, across), value_at(trial.config, up)
+        chart.dot(*place, "ranked", tip(trial), size=5, fill=0.08 + 0.92 * rank)
+    return Figure(chart.svg(), f"{short(up)} against {short(across)}")
+
+
+def coordinates(result: SweepResult) -> Markup:
+    """All searched hyperparameters and the val accuracy of every completed trial."""
+    names, done = result.sweep.searched, result.of("completed")
+    axes = [(short(name), axis_of(result, name)) for name in names]
+    axes.append(("val acc (%)", Axis.over([t.score or 0.0 for t in done])))
+    lines = []
+    for trial, rank in _ranked(result):
+        values = [*(value_at(trial.config, n) for n in names), trial.score]
+        style = style_of(result, trial)
+        lines.append((values, style, 1.0 if style != "other" else 0.15 + 0.7 * rank, tip(trial)))
+    return parallel(axes, lines, name="Parallel coordinates of the completed trials")
+
+
+def axis_of(result: SweepResult, name: str) -> Axis:
+    """The axis of a hyperparameter: all that the search may choose, and all that was run."""
+    domain = result.sweep.searched[name]
+    seen = [value_at(trial.config, name) for trial in result.trials]
+    if isinstance(domain, Choice):
+        return Axis(categories=tuple(dict.fromkeys(map(str, [*domain.values, *seen]))))
+    log = isinstance(domain, Range) and domain.log
+    return Axis.over([domain.low, domain.high, *seen], log=log)
+
+
+def importances(result: SweepResult, found: Importance) -> Figure:
+    """The importance of each hyperparameter, and how far it can be trusted."""
+    rows = [(short(s.name), s.share, s.low, s.high) for s in found.shares]
+    words = (
+        f"Share of the variance of val accuracy at epoch {found.epoch} that each hyperparameter "
+        f"explains (functional ANOVA over the n = {found.n} trials that reached it). Bar: mean; "
+        "line: middle 80 % when the trials are resampled. Where lines overlap, the order is not "
+        "known."
+    )
+    if any(trial.epoch < found.epoch for trial in result.of("stopped")):
+        words += " Trials stopped before that are left out, which hides what they were stopped for."
+    return Figure(bars(rows, name="Importance of each hyperparameter"), words)
+
+
+# -- how a trial is told ----------------------------------------------------------------------
+
+
+def tip(trial: TrialRecord) -> str:
+    """A trial in a line, for a mark's title."""
+    score = f"{trial.score:.2f} %" if trial.score is not None else "no score"
+    name = "the paper's default" if trial.number == 0 else f"trial {trial.number}"
+    return f"{name}: {score} at epoch {trial.epoch}, {trial.state}"
+
+
+def style_of(result: SweepResult, trial: TrialRecord) -> str:
+    """The class that draws a trial."""
+    if trial.number == 0:
+        return "paper"
+    if trial is result.best:
+        return "best"
+    return "other" if trial.state in ("completed", "running") else trial.state
+
+
+def _prominence(result: SweepResult, trial: TrialRecord) -> int:
+    """The order of drawing: the best comes last, on top."""
+    return ["failed", "stopped", "other", "paper", "best"].index(style_of(result, trial))
+
+
+def _ranked(result: SweepResult) -> Iterator[tuple[TrialRecord, float]]:
+    """The completed trials from worst to best, each with its rank between 0 and 1."""
+    done = sorted(result.of("completed"), key=lambda t: t.score or 0.0)
+    for place, trial in enumerate(done):
+        yield trial, place / (len(done) - 1) if len(done) > 1 else 1.0

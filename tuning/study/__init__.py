@@ -1,0 +1,1 @@
+"""The trials of a sweep as Optuna keeps them: what is tried next, and what is stopped."""

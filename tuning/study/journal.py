@@ -1,0 +1,128 @@
+"""A sweep's study: Optuna's record of its trials, in a journal file that only grows.
+
+The study is all that a sweep needs to go on after its process was killed.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+from kd.errors import UserError
+from tuning.storage.patience import patiently
+from tuning.study.trials import State, TrialRecord
+
+STATES: dict[TrialState, State] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "completed",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+
+
+@contextmanager
+def open_study(path: Path, name: str, *, create: bool) -> Iterator[optuna.Study]:
+    """The study `name` in the journal at `path`, for the one process that runs its sweep.
+
+    `create` makes the file where there is none. A last line that a crash or a full disk cut
+    short is dropped. Raises `UserError` if the file cannot be opened, is damaged, or is in use
+    by another process. Reading it, as optuna-dashboard does, is always possible.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        file = path.open("a+b" if create else "r+b")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror or error}; give the folder of a sweep."
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"Another process is running the sweep of {path}; wait for it, or stop it first."
+            ) from None
+        except OSError:
+            pass  # Some network file systems have no locks; the sweep can do without.
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        yield optuna.create_study(
+            study_name=name, storage=_journal(path), direction="maximize", load_if_exists=True
+        )
+
+
+def load_study(path: Path, name: str) -> optuna.Study:
+    """The study `name` in the journal at `path`, to be read only; a sweep may be writing it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not path.is_file():
+        raise UserError(f"There is no study at {path}; give the folder of a sweep.")
+    try:
+        return optuna.load_study(study_name=name, storage=_journal(path))
+    except KeyError:
+        raise UserError(f"{path} holds no study {name!r} yet; wait for its first trial.") from None
+
+
+def read_trials(study: optuna.Study) -> list[TrialRecord]:
+    """Every trial that was given a configuration, in the order of their numbers."""
+    trials = study.get_trials(deepcopy=False)
+    return [to_record(trial) for trial in trials if "config" in trial.user_attrs]
+
+
+def to_record(trial: FrozenTrial) -> TrialRecord:
+    """An Optuna trial that `StudySearcher` wrote, in the project's own form."""
+    attributes = trial.user_attrs
+    return TrialRecord(
+        number=trial.number,
+        config=attributes["config"],
+        state=STATES[trial.state],
+        curve=dict(trial.intermediate_values),
+        metrics=dict(attributes.get("metrics", {})),
+        started=_seconds(trial.datetime_start) or 0.0,
+        ended=_seconds(trial.datetime_complete),
+        gpus=attributes.get("gpus", 0.0),
+        reason=attributes.get("reason", ""),
+    )
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return time.timestamp() if time else None
+
+
+class _Journal(JournalFileBackend):
+    """A journal whose every line is whole, on a storage that may have faults for a while."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write the lines; before another try, drop what the last one left of them."""
+        whole = os.path.getsize(self._file_path)
+
+        def write() -> None:
+            if os.path.getsize(self._file_path) > whole:
+                os.truncate(self._file_path, whole)
+            super(_Journal, self).append_logs(logs)
+
+        patiently(write)
+
+
+class _HeldLock(JournalFileOpenLock):
+    """No lock a line: `open_study` holds one for the whole sweep, which a kill -9 frees."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _journal(path: Path) -> JournalStorage:
+    try:
+        return JournalStorage(_Journal(str(path), lock_obj=_HeldLock(str(path))))
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise UserError(f"{path} is damaged; restore a copy of it, or start a new sweep.") from None

@@ -1,0 +1,124 @@
+"""When a trial is stopped before its last epoch: ASHA, the median rule, or never.
+
+The rules read curves and nothing else, so that a sweep that was interrupted goes on with the
+same rungs. Ray is imported only where a scheduler is made.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from kd.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from tuning.engine.stopping import EarlyStopping
+
+SchedulerName = Literal["asha", "median", "none"]
+Curves = Mapping[int, Mapping[int, float]]
+"""From a trial's number to its curve: val accuracy in percent by 1-based epoch."""
+
+
+def score(result: Mapping[str, Any]) -> float:
+    """The val accuracy that a report is judged by; 0, the worst, once training diverged.
+
+    NaN would be neither stopped by a rung nor accepted by Optuna.
+    """
+    value = float(result.get("val_acc", math.nan))
+    return value if math.isfinite(value) and not result.get("diverged") else 0.0
+
+
+def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
+    """The 1-based epochs after which ASHA may stop a trial: grace·rf^k, below `epochs`.
+
+    Raises `UserError` for a grace period outside 1 … epochs or a reduction factor of 1 or less.
+    """
+    if not 1 <= grace_period <= epochs:
+        raise UserError(
+            f"The grace period is {grace_period}; it must lie between 1 and the {epochs} epochs."
+        )
+    if not 1 < reduction_factor < math.inf:
+        raise UserError(
+            f"The reduction factor is {reduction_factor:g}; it must be above 1, for example 3."
+        )
+    found: set[int] = set()
+    rung = float(grace_period)
+    while math.ceil(rung) < epochs:
+        found.add(math.ceil(rung))
+        rung *= reduction_factor
+    return sorted(found)
+
+
+class StoppingRule(Protocol):
+    """Decides from the curves of a sweep whether a trial is stopped."""
+
+    def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
+        """Whether trial `number` stops after `epoch`, which its curve already holds."""
+
+
+@dataclass(frozen=True)
+class Asha:
+    """Asynchronous successive halving (Li et al., arXiv:1810.05934), in one bracket.
+
+    A trial passes a rung if it is among the best 1/rf of those that reached the rung before it;
+    the first one always passes. Ray's own scheduler decides alike but keys its rungs by ids
+    that a restart changes.
+    """
+
+    rungs: tuple[int, ...]
+    reduction_factor: float
+
+    def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
+        """Whether `number` is outside the best 1/rf at this rung."""
+        if epoch not in self.rungs:
+            return False
+        others = [curve[epoch] for n, curve in curves.items() if n != number and epoch in curve]
+        if not others:
+            return False
+        cutoff = np.percentile(others, 100 * (1 - 1 / self.reduction_factor))
+        return bool(curves[number][epoch] < cutoff)
+
+
+@dataclass(frozen=True)
+class MedianRule:
+    """The median stopping rule of Vizier (Golovin et al., KDD 2017).
+
+    A trial stops if its best value so far is below the median of the running averages of the
+    others, where at least three others came as far.
+    """
+
+    grace_period: int
+
+    def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
+        """Whether the best of `number` is below the median average of the others."""
+        if epoch < self.grace_period:
+            return False
+        averages = [
+            fmean(value for e, value in curve.items() if e <= epoch)
+            for n, curve in curves.items()
+            if n != number and epoch in curve
+        ]
+        return len(averages) >= 3 and max(curves[number].values()) < median(averages)
+
+
+def make_scheduler(
+    name: SchedulerName, epochs: int, grace_period: int = 1, reduction_factor: float = 3
+) -> "EarlyStopping":
+    """The Ray Tune scheduler of that name for trials of `epochs` epochs.
+
+    Raises `UserError` for another name or for values that `rungs` refuses.
+    """
+    allowed = tuple(rungs(epochs, grace_period, reduction_factor))
+    rules: dict[str, StoppingRule | None] = {
+        "asha": Asha(allowed, reduction_factor),
+        "median": MedianRule(grace_period),
+        "none": None,
+    }
+    if name not in rules:
+        raise unknown("scheduler", name, rules)
+    from tuning.engine.stopping import EarlyStopping
+
+    return EarlyStopping(rules[name])

@@ -1,0 +1,1 @@
+"""A sweep from its settings to a tuned configuration, and what proves it."""
