@@ -14,6 +14,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from benchmarks.timing import header
 from kd.config import TrainConfig
 from search_spaces import load_space
 from tuning.study.journal import open_study
-from tuning.study.stopping import make_scheduler
+from tuning.study.stopping import make_stopping
 from tuning.tracking.store import Store
 from tuning.tracking.tracker import Tracker
 
@@ -47,6 +48,7 @@ def ours(trials: int, folder: Path) -> None:
     """Our searcher, stopping and tracking."""
     from ray import tune
 
+    from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
     from tuning.study.searcher import StudySearcher
 
     def replay(assignment: dict[str, Any]) -> None:
@@ -57,9 +59,10 @@ def ours(trials: int, folder: Path) -> None:
     tracker.ready()
     with open_study(folder / "study.log", "search", create=True) as study:
         searcher = StudySearcher(study, SPACE, BASE, trials, observers=[tracker])
-        scheduler = make_scheduler("asha", EPOCHS, GRACE, FACTOR)
+        lanes = [Lane(searcher, make_stopping("asha", EPOCHS, GRACE, FACTOR), None)]
         # Our tracker writes in the background: what is still to be written counts too.
-        _fit(replay, folder, searcher, scheduler, -1, lambda: tracker.close("finished", 600))
+        finish = partial(tracker.close, "finished", 600)
+        _fit(replay, folder, LaneSearcher(lanes), LaneStopping(lanes), -1, finish)
 
 
 def plain(trials: int, folder: Path) -> None:
@@ -157,37 +160,30 @@ def simulate(workers: int, trials: int) -> tuple[float, int]:
         tracker.ready()
         with open_study(folder / "study.log", "search", create=True) as study:
             searcher = StudySearcher(study, SPACE, BASE, trials, observers=[tracker])
-            scheduler = make_scheduler("asha", EPOCHS, GRACE, FACTOR)
+            stopping = make_stopping("asha", EPOCHS, GRACE, FACTOR)
             rng = np.random.default_rng(0)
-            events: list[tuple[float, str, int]] = []
-            curves: dict[str, tuple[int, list[float]]] = {}
-            reports, started = 0, 0
+            events: list[tuple[float, int, int]] = []
+            curves: dict[int, list[float]] = {}
+            reports = 0
 
             def begin(now: float) -> None:
-                nonlocal started
-                assignment = searcher.suggest(f"t{started}")
-                if isinstance(assignment, str):
-                    return
-                values = curve(assignment["config"]["kd"])
-                curves[f"t{started}"] = (assignment["trial"], values)
-                heapq.heappush(events, (now + rng.uniform(0.8, 1.2), f"t{started}", 1))
-                started += 1
+                if (record := searcher.suggest()) is not None:
+                    curves[record.number] = curve(record.config["kd"])
+                    heapq.heappush(events, (now + rng.uniform(0.8, 1.2), record.number, 1))
 
             clock = time.process_time()
             for _ in range(workers):
                 begin(0.0)
             while events:
-                now, trial_id, epoch = heapq.heappop(events)
-                number, values = curves[trial_id]
-                result = {"trial": number, "epoch": epoch, "val_acc": values[epoch - 1]}
+                now, number, epoch = heapq.heappop(events)
+                report = {"trial": number, "epoch": epoch, "val_acc": curves[number][epoch - 1]}
                 reports += 1
-                decision = scheduler.on_trial_result(None, None, result)
-                if decision == "STOP" or epoch == EPOCHS:
-                    searcher.on_trial_complete(trial_id, result)
+                if stopping.stops(report) or epoch == EPOCHS:
+                    searcher.end(number, report)
                     begin(now)
                 else:
-                    searcher.on_trial_result(trial_id, result)
-                    heapq.heappush(events, (now + rng.uniform(0.8, 1.2), trial_id, epoch + 1))
+                    searcher.report(number, report)
+                    heapq.heappush(events, (now + rng.uniform(0.8, 1.2), number, epoch + 1))
             spent = time.process_time() - clock
             assert all(isinstance(r, TrialRecord) for r in searcher.records.values())
         tracker.close("finished", timeout=600)

@@ -17,12 +17,14 @@ from kd.data.split import train_val
 from search_spaces import Space
 from tuning.engine.lanes import Lane
 from tuning.engine.run import run_trials
-from tuning.engine.runtime import connected, share
-from tuning.engine.stopping import EarlyStopping
-from tuning.engine.trial import TrialFiles, Work
+from tuning.engine.runtime import connected
+from tuning.engine.share import share
+from tuning.engine.trial import Work
 from tuning.storage.shelf import Shelf
+from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.searcher import StudySearcher
+from tuning.study.stopping import EarlyStopping
 from tuning.study.trials import TrialRecord
 
 starts_a_cluster = pytest.mark.skipif(
@@ -57,19 +59,15 @@ class Spy(EarlyStopping):
         self.reports: list[dict] = []
         self._act = act
 
-    def __reduce__(self):
-        """Without what it acts on, for the snapshot that Tune makes and nobody reads."""
-        return Spy, ()
-
-    def on_trial_result(self, tune_controller, trial, result):
-        self.reports.append(dict(result))
-        self._act(result)
-        return super().on_trial_result(tune_controller, trial, result)
+    def stops(self, report):
+        self.reports.append(dict(report))
+        self._act(report)
+        return super().stops(report)
 
     def times(self, trial: int, epoch: int) -> list[float]:
         """How long each training of an epoch took: one value, if it was trained once.
 
-        None for the epoch that ends a trial of several workers, which no scheduler is told of.
+        None for the epoch that ends a trial of several workers, which no rule is asked about.
         """
         found = {
             r["train_seconds"] for r in self.reports if (r["trial"], r["epoch"]) == (trial, epoch)

@@ -7,11 +7,12 @@ import pytest
 from kd.config import TrainConfig
 from search_spaces import load_space
 from tuning.engine.lanes import Lane, LaneSearcher
-from tuning.engine.trial import TrialFiles, Work
+from tuning.engine.trial import Work
 from tuning.storage.shelf import Shelf
+from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.searcher import StudySearcher
-from tuning.study.stopping import make_scheduler
+from tuning.study.stopping import make_stopping
 
 BASE = TrainConfig.paper("pskd", "resnet8", "digits", epochs=3)
 
@@ -26,8 +27,8 @@ def lanes(tmp_path):
             )
             searcher = StudySearcher(study, load_space("pskd", "resnet8"), BASE, trials)
             files = TrialFiles(shelf=Shelf(str(tmp_path)), study=name)
-            scheduler = make_scheduler("none", BASE.epochs)
-            made.append(Lane(searcher, scheduler, Work(None, None, files)))
+            stopping = make_stopping("none", BASE.epochs)
+            made.append(Lane(searcher, stopping, Work(None, None, files)))
         yield made
 
 

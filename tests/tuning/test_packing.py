@@ -14,14 +14,15 @@ from tuning.engine import packing
 from tuning.engine import run as engine
 from tuning.engine.lanes import Lane, LaneSearcher
 from tuning.engine.packing import footprint, share_of, trials_on_a_gpu
-from tuning.engine.runtime import Share, share
-from tuning.engine.trial import TrialFiles, Work
+from tuning.engine.share import Share, share
+from tuning.engine.trial import Work
 from tuning.records.presets import setting
 from tuning.records.settings import SweepSettings
 from tuning.storage.shelf import Shelf
+from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study, read_trials
 from tuning.study.searcher import StudySearcher
-from tuning.study.stopping import make_scheduler
+from tuning.study.stopping import make_stopping
 
 GIB = 2**30
 BASE = setting("laptop", "ce").base
@@ -87,7 +88,7 @@ def test_a_trial_that_ran_out_of_memory_goes_on_at_the_end_and_is_told_once(tmp_
     with open_study(tmp_path / "study.log", "search", create=True) as study:
         searcher = StudySearcher(study, load_space("pskd", "resnet8"), base, 3)
         work = Work(None, None, TrialFiles(shelf=Shelf(str(tmp_path)), study="trial"))
-        lanes = [Lane(searcher, make_scheduler("none", 2), work)]
+        lanes = [Lane(searcher, make_stopping("none", 2), work)]
         engine.run_trials(lanes, Share(cpus=1, gpus=0.25, slots=4), tmp_path)
         assert runs == [(0.25, [0, 1, 2]), (1.0, [1])]
         records = read_trials(study)
@@ -115,6 +116,6 @@ def test_a_share_that_is_too_small_is_retried_on_a_whole_gpu(tmp_path):
     with connected(), open_study(tmp_path / "study.log", "search", create=True) as study:
         searcher = StudySearcher(study, Space({}), base, 2)
         work = Work(*images, TrialFiles(shelf=Shelf(str(tmp_path)), study="trial"))
-        lane = Lane(searcher, make_scheduler("none", 1), work)
+        lane = Lane(searcher, make_stopping("none", 1), work)
         run_trials([lane], Share(cpus=1, gpus=0.0001, slots=2), tmp_path)
     assert [r.state for r in searcher.records.values()] == ["completed"] * 2

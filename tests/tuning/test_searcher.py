@@ -18,9 +18,10 @@ from optuna.storages.journal import JournalFileBackend
 from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import load_space
+from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
 from tuning.study.journal import load_study, open_study, read_trials
 from tuning.study.searcher import ListSearcher, StudySearcher
-from tuning.study.stopping import make_scheduler
+from tuning.study.stopping import make_stopping
 from tuning.study.trials import TrialRecord
 
 EPOCHS = 9
@@ -41,20 +42,27 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "study.log"
 
 
-def report(searcher: StudySearcher, trial_id: str, epochs: range, value: float = 50.0) -> dict:
+def begin(searcher: StudySearcher) -> int:
+    """Begin the next trial; its number."""
+    record = searcher.suggest()
+    assert record is not None
+    return record.number
+
+
+def report(searcher: StudySearcher, number: int, epochs: range, value: float = 50.0) -> dict:
     result: dict[str, Any] = {}
     for epoch in epochs:
         result = {"trial": 0, "epoch": epoch, "val_acc": value + epoch, "train_loss": 1 / epoch}
-        searcher.on_trial_result(trial_id, {**result, "pid": 7, "config/epochs": EPOCHS})
+        searcher.report(number, result)
     return result
 
 
-def play(searcher: StudySearcher, trial_id: str, epochs: int = EPOCHS, value: float = 50.0) -> None:
-    """Run one trial up to `epochs`, whose last report Tune shows only at the end."""
-    assert searcher.suggest(trial_id) != "FINISHED"
-    report(searcher, trial_id, range(1, epochs), value)
+def play(searcher: StudySearcher, epochs: int = EPOCHS, value: float = 50.0) -> None:
+    """Run one trial up to `epochs`, whose last report comes with its end."""
+    number = begin(searcher)
+    report(searcher, number, range(1, epochs), value)
     last = {"epoch": epochs, "val_acc": value + epochs, "train_loss": 1 / epochs, "done": True}
-    searcher.on_trial_complete(trial_id, last)
+    searcher.end(number, last)
 
 
 # -- what is suggested -----------------------------------------------------------------------
@@ -62,18 +70,18 @@ def play(searcher: StudySearcher, trial_id: str, epochs: int = EPOCHS, value: fl
 
 def test_the_papers_default_is_first_and_the_number_of_trials_exact(path):
     with searching(path, 4) as searcher:
-        given = [searcher.suggest(f"t{i}") for i in range(5)]
-    assert given[4] == "FINISHED"
-    assert [g["trial"] for g in given[:4]] == [0, 1, 2, 3]
-    configs = [TrainConfig.from_dict(g["config"]) for g in given[:4]]
+        given = [searcher.suggest() for _ in range(5)]
+    assert given[4] is None
+    assert [g.number for g in given[:4]] == [0, 1, 2, 3]
+    configs = [TrainConfig.from_dict(g.config) for g in given[:4]]
     assert configs[0] == BASE
     assert len({c.kd.alpha for c in configs}) == 4
 
 
 def test_the_study_holds_derived_values(path):
     with searching(path, 8) as searcher:
-        for i in range(8):
-            searcher.suggest(f"t{i}")
+        for _ in range(8):
+            searcher.suggest()
     for trial in load_study(path, "trial").get_trials():
         kd = trial.user_attrs["config"]["kd"]
         start = max(0.6, trial.params["kd.beta_min"])
@@ -88,23 +96,21 @@ def test_the_study_holds_derived_values(path):
 
 def test_every_way_to_end(path):
     with searching(path, 7) as searcher:
-        play(searcher, "complete")
-        play(searcher, "stopped", epochs=3)
-        searcher.suggest("diverged")
-        report(searcher, "diverged", range(1, 5))
+        play(searcher)
+        play(searcher, epochs=3)
+        diverged = begin(searcher)
+        report(searcher, diverged, range(1, 5))
         nan = {"epoch": 5, "val_acc": float("nan"), "train_loss": float("nan"), "diverged": True}
-        searcher.on_trial_complete("diverged", nan)
-        searcher.suggest("failed")
-        report(searcher, "failed", range(1, 3))
-        failed = {"epoch": 0, "val_acc": float("nan"), "failed": "the disk is full"}
-        searcher.on_trial_complete("failed", failed)
-        searcher.suggest("crashed")
-        report(searcher, "crashed", range(1, 3))
-        searcher.on_trial_complete("crashed", error=True)
-        searcher.suggest("silent")
-        searcher.on_trial_complete("silent", {"done": True})
-        searcher.suggest("running")
-        report(searcher, "running", range(1, 3))
+        searcher.end(diverged, nan)
+        failed = begin(searcher)
+        report(searcher, failed, range(1, 3))
+        full = {"epoch": 0, "val_acc": float("nan"), "failed": "the disk is full"}
+        searcher.end(failed, full)
+        crashed = begin(searcher)
+        report(searcher, crashed, range(1, 3))
+        searcher.end(crashed, crashed=True)
+        searcher.end(begin(searcher), {"done": True})
+        report(searcher, begin(searcher), range(1, 3))
         live = list(searcher.records.values())
     study = load_study(path, "trial")
     stored = read_trials(study)
@@ -134,13 +140,13 @@ def test_every_way_to_end(path):
 def test_a_report_that_comes_twice_counts_once(path):
     observer = Diary()
     with searching(path, 1, observers=[observer]) as searcher:
-        searcher.suggest("a")
-        report(searcher, "a", range(1, 6))
-        report(searcher, "a", range(3, 6), value=0.0)
-        searcher.on_trial_complete("a", report(searcher, "a", range(6, EPOCHS + 1)))
-        searcher.on_trial_complete("a", {"epoch": 1, "val_acc": 0.0}, error=True)
-        searcher.on_trial_result("a", {"epoch": 1, "val_acc": 0.0})
-        searcher.on_trial_complete("stranger", {"epoch": 1, "val_acc": 0.0})
+        number = begin(searcher)
+        report(searcher, number, range(1, 6))
+        report(searcher, number, range(3, 6), value=0.0)
+        searcher.end(number, report(searcher, number, range(6, EPOCHS + 1)))
+        searcher.end(number, {"epoch": 1, "val_acc": 0.0}, crashed=True)
+        searcher.report(number, {"epoch": 1, "val_acc": 0.0})
+        searcher.end(77, {"epoch": 1, "val_acc": 0.0})
     (trial,) = read_trials(load_study(path, "trial"))
     assert trial.curve == {epoch: 50.0 + epoch for epoch in range(1, EPOCHS + 1)}
     assert trial.state == "completed"
@@ -159,15 +165,15 @@ def high_alphas(curve: Callable[[float], list[float]], seed: int, *, ours: bool 
     study = optuna.create_study(direction="maximize")
     searcher = StudySearcher(study, load_space("pskd", "resnet8"), PSKD, 40, seed=seed)
     for number in range(40):
-        alpha = searcher.suggest(f"t{number}")["config"]["kd"]["alpha"]
+        alpha = searcher.suggest().config["kd"]["alpha"]
         values = curve(alpha)
         if not ours:
             study.tell(number, values[-1])
             continue
         for epoch, value in enumerate(values, 1):
             result = {"epoch": epoch, "val_acc": value, "diverged": math.isnan(value)}
-            searcher.on_trial_result(f"t{number}", result)
-        searcher.on_trial_complete(f"t{number}", result)
+            searcher.report(number, result)
+        searcher.end(number, result)
     return sum(record.config["kd"]["alpha"] > 0.7 for record in searcher.records.values())
 
 
@@ -196,20 +202,20 @@ def test_a_trial_that_diverged_late_is_learnt_as_worse_than_one_stopped_early(se
 
 def test_a_killed_sweep_goes_on(path):
     with searching(path, 6) as searcher:
-        play(searcher, "a")
-        play(searcher, "b", epochs=3)
-        running = {t: searcher.suggest(t) for t in ("c", "d")}
-        report(searcher, "c", range(1, 5))
+        play(searcher)
+        play(searcher, epochs=3)
+        running = [searcher.suggest() for _ in range(2)]
+        report(searcher, 2, range(1, 5))
     observer = Diary()
     with searching(path, 6, observers=[observer]) as searcher:
-        again = [searcher.suggest(t) for t in ("x", "y")]
-        assert again == list(running.values())
+        again = [searcher.suggest() for _ in range(2)]
+        assert [(r.number, r.config) for r in again] == [(r.number, r.config) for r in running]
         assert searcher.records[2].curve == {1: 51.0, 2: 52.0, 3: 53.0, 4: 54.0}
-        searcher.on_trial_complete("x", report(searcher, "x", range(1, EPOCHS + 1), value=50.0))
-        searcher.on_trial_complete("y", report(searcher, "y", range(1, EPOCHS + 1)))
-        play(searcher, "e")
-        play(searcher, "f")
-        assert searcher.suggest("g") == "FINISHED"
+        searcher.end(2, report(searcher, 2, range(1, EPOCHS + 1), value=50.0))
+        searcher.end(3, report(searcher, 3, range(1, EPOCHS + 1)))
+        play(searcher)
+        play(searcher)
+        assert searcher.suggest() is None
     trials = read_trials(load_study(path, "trial"))
     assert [t.number for t in trials] == [0, 1, 2, 3, 4, 5]
     assert [t.state for t in trials] == ["completed", "stopped", *["completed"] * 4]
@@ -222,11 +228,10 @@ def test_a_killed_sweep_goes_on(path):
 
 def test_a_trial_that_was_killed_after_its_last_report_completes(path):
     with searching(path, 1) as searcher:
-        searcher.suggest("a")
-        report(searcher, "a", range(1, EPOCHS + 1))
+        report(searcher, begin(searcher), range(1, EPOCHS + 1))
     with searching(path, 1) as searcher:
-        searcher.suggest("b")
-        searcher.on_trial_complete("b", report(searcher, "b", range(1, EPOCHS + 1)))
+        number = begin(searcher)
+        searcher.end(number, report(searcher, number, range(1, EPOCHS + 1)))
     (trial,) = read_trials(load_study(path, "trial"))
     assert (trial.state, trial.score) == ("completed", 59.0)
     assert trial.metrics["train_loss"] == pytest.approx(1 / 9)
@@ -238,7 +243,7 @@ def test_a_resumed_sweep_draws_what_the_unbroken_one_would(tmp_path):
             with searching(path, 12, seed=3) as searcher:
                 while len(searcher.records) < stop:
                     number = len(searcher.records)
-                    play(searcher, f"{stop}-{number}", epochs=9 if number % 2 else 3)
+                    play(searcher, epochs=9 if number % 2 else 3)
         return [t.config for t in read_trials(load_study(path, "trial"))]
 
     unbroken = configs(tmp_path / "unbroken", [12])
@@ -251,20 +256,20 @@ def test_a_trial_that_was_half_drawn_is_drawn_to_its_end(path):
         half = searcher.study.ask()
         half.suggest_float("kd.alpha", 0.05, 0.95)
     with searching(path, 2) as searcher:
-        first = searcher.suggest("a")
-        assert first == {"trial": 0, "config": BASE.to_dict()}
-        assert searcher.suggest("b")["trial"] == 1
-        assert searcher.suggest("c") == "FINISHED"
+        first = searcher.suggest()
+        assert (first.number, first.config) == (0, BASE.to_dict())
+        assert searcher.suggest().number == 1
+        assert searcher.suggest() is None
 
 
 def test_more_trials_may_be_asked_for_later(path):
     with searching(path, 2) as searcher:
-        play(searcher, "a")
-        play(searcher, "b")
-        assert searcher.suggest("c") == "FINISHED"
+        play(searcher)
+        play(searcher)
+        assert searcher.suggest() is None
     with searching(path, 3) as searcher:
-        assert searcher.suggest("c")["trial"] == 2
-        assert searcher.suggest("d") == "FINISHED"
+        assert searcher.suggest().number == 2
+        assert searcher.suggest() is None
 
 
 # -- the journal -----------------------------------------------------------------------------
@@ -272,19 +277,19 @@ def test_more_trials_may_be_asked_for_later(path):
 
 def test_half_a_line_is_dropped_when_the_study_is_opened(path):
     with searching(path) as searcher:
-        play(searcher, "a")
+        play(searcher)
     whole = path.read_bytes()
     path.write_bytes(whole + whole.splitlines(keepends=True)[-1][:20])
     assert len(read_trials(load_study(path, "trial"))) == 1
     with searching(path) as searcher:
-        play(searcher, "b")
+        play(searcher)
     assert path.read_bytes().startswith(whole)
     assert [t.number for t in read_trials(load_study(path, "trial"))] == [0, 1]
 
 
 def test_a_damaged_journal_is_refused(path):
     with searching(path) as searcher:
-        play(searcher, "a")
+        play(searcher)
     lines = path.read_bytes().splitlines(keepends=True)
     lines[3] = b"\0\0\0\n"
     path.write_bytes(b"".join(lines))
@@ -298,12 +303,12 @@ def test_a_study_belongs_to_one_process(path):
     with searching(path), pytest.raises(UserError, match="Another process"), searching(path):
         pass
     with searching(path) as searcher:
-        assert searcher.suggest("a")["trial"] == 0
+        assert searcher.suggest().number == 0
 
 
 def test_one_journal_holds_several_studies(path):
     with searching(path, 1) as searcher:
-        play(searcher, "a")
+        play(searcher)
     with open_study(path, "teacher", create=False) as study:
         assert read_trials(study) == []
     assert len(read_trials(load_study(path, "trial"))) == 1
@@ -337,20 +342,20 @@ def test_a_full_disk_leaves_a_study_that_goes_on(tmp_path):
     try:
         path, ballast = small / "study.log", small / "ballast"
         with searching(path, 4) as searcher:
-            play(searcher, "a")
-            searcher.suggest("b")
+            play(searcher)
+            number = begin(searcher)
             fill(ballast)
             for epoch in range(1, 100):
-                searcher.on_trial_result("b", {"epoch": epoch, "val_acc": 1.0})
-            searcher.on_trial_complete("b", {"epoch": 100, "val_acc": 1.0})
+                searcher.report(number, {"epoch": epoch, "val_acc": 1.0})
+            searcher.end(number, {"epoch": 100, "val_acc": 1.0})
             with pytest.raises(UserError, match="cannot be written: No space left on device"):
-                searcher.suggest("c")
+                searcher.suggest()
             assert searcher.error is not None
         ballast.unlink()
         with searching(path, 4) as searcher:
             assert searcher.records[0].state == "completed"
-            assert searcher.suggest("b")["trial"] == 1
-            assert searcher.suggest("c")["trial"] == 2
+            assert searcher.suggest().number == 1
+            assert searcher.suggest().number == 2
         assert len(read_trials(load_study(path, "trial"))) == 3
     finally:
         subprocess.run(["umount", str(small)], check=True)
@@ -359,9 +364,9 @@ def test_a_full_disk_leaves_a_study_that_goes_on(tmp_path):
 def test_a_list_of_configurations_is_never_mistaken_for_another(path):
     first = [replace(PSKD, seed=seed) for seed in (1, 2, 3)]
     with open_study(path, "confirm", create=True) as study:
-        play(ListSearcher(study, first), "a")
+        play(ListSearcher(study, first))
     with open_study(path, "confirm", create=False) as study:
-        assert ListSearcher(study, first).suggest("b")["trial"] == 1
+        assert ListSearcher(study, first).suggest().number == 1
     for other in (first[1:], first[:0] + first[2:], [replace(c, epochs=5) for c in first]):
         with (
             open_study(path, "confirm", create=False) as study,
@@ -386,9 +391,9 @@ def test_a_storage_with_a_fault_leaves_no_half_line(path, monkeypatch):
         whole(backend, logs)
 
     with searching(path, 2) as searcher:
-        play(searcher, "a")
+        play(searcher)
         monkeypatch.setattr(JournalFileBackend, "append_logs", broken)
-        play(searcher, "b")
+        play(searcher)
         assert searcher.error is None
     assert [t.state for t in read_trials(load_study(path, "trial"))] == ["completed"] * 2
 
@@ -426,7 +431,7 @@ def test_an_observer_that_fails_is_reported_once_and_stops_nothing(path, caplog)
         caplog.at_level(logging.WARNING),
         searching(path, 1, observers=[broken, diary]) as searcher,
     ):
-        play(searcher, "a", epochs=4)
+        play(searcher, epochs=4)
     assert diary.lines == ["start 0", *(f"epoch 0 {e}" for e in range(1, 5)), "end 0 stopped"]
     assert broken.lines == ["start 0", "end 0 stopped"]
     assert [record.getMessage() for record in caplog.records] == [
@@ -466,11 +471,15 @@ def test_a_real_sweep_under_ray_tune(tmp_path, monkeypatch):
     try:
         diary = Diary()
         with searching(tmp_path / "study.log", 7, observers=[diary]) as searcher:
-            scheduler = make_scheduler("asha", EPOCHS, 1, 3)
+            # The work is played, so that the lane needs none.
+            lanes = [Lane(searcher, make_stopping("asha", EPOCHS, 1, 3), None)]
             tuner = tune.Tuner(
                 tune.with_resources(synthetic, {"cpu": 1}),
                 tune_config=tune.TuneConfig(
-                    search_alg=searcher, scheduler=scheduler, num_samples=-1, reuse_actors=True
+                    search_alg=LaneSearcher(lanes),
+                    scheduler=LaneStopping(lanes),
+                    num_samples=-1,
+                    reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(storage_path=str(tmp_path), name="tune", verbose=0),
             )

@@ -15,8 +15,8 @@ from test_sweep import finish, journal, start
 
 from kd.errors import UserError
 from kd.training import checkpoint
-from tuning.engine.trial import TrialFiles
 from tuning.storage.shelf import Shelf, _object_store, check_uri
+from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import load_study, read_trials
 
 

@@ -1,4 +1,4 @@
-"""Rungs, the stopping rules, and their Ray Tune scheduler."""
+"""Rungs and the stopping rules."""
 
 import random
 import subprocess
@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from kd.errors import UserError
-from tuning.study.stopping import make_scheduler, rungs, score
+from tuning.study.stopping import make_stopping, rungs, score
 from tuning.study.trials import TrialRecord
 
 
@@ -44,7 +44,7 @@ def test_rungs_are_geometric_and_below_the_last_epoch(
 )
 def test_values_that_make_no_sense(name, epochs, grace_period, reduction_factor, sentence):
     with pytest.raises(UserError, match=sentence):
-        make_scheduler(name, epochs, grace_period, reduction_factor)
+        make_stopping(name, epochs, grace_period, reduction_factor)
 
 
 def interleaved(trials, epochs, seed):
@@ -61,7 +61,7 @@ def interleaved(trials, epochs, seed):
 
 @pytest.mark.parametrize("reduction_factor", [2, 3, 4])
 def test_asha_decides_as_rays_own(reduction_factor):
-    ours = make_scheduler("asha", 27, 1, reduction_factor)
+    ours = make_stopping("asha", 27, 1, reduction_factor)
     rays = AsyncHyperBandScheduler("epoch", "val_acc", "max", 27, 1, reduction_factor)
     trials = [Trial("synthetic", stub=True) for _ in range(61)]
     for trial in trials:
@@ -69,18 +69,18 @@ def test_asha_decides_as_rays_own(reduction_factor):
     stopped = 0
     for number, epoch, value, running in interleaved(60, 27, seed=reduction_factor):
         result = {"trial": number, "epoch": epoch, "val_acc": value}
-        decision = ours.on_trial_result(None, trials[number], result)
+        decision = ours.stops(result)
         theirs = rays.on_trial_result(None, trials[number], result)
         if epoch < 27:
-            assert decision == theirs
-        if decision == "STOP":
+            assert decision == (theirs == "STOP")
+        if decision:
             stopped += 1
             del running[number]
     assert 20 < stopped < 60
 
 
 def test_a_restart_changes_no_decision():
-    unbroken, first, second = (make_scheduler("asha", 9, 1, 3) for _ in range(3))
+    unbroken, first, second = (make_stopping("asha", 9, 1, 3) for _ in range(3))
     records = {number: TrialRecord(number=number, config={}) for number in range(1, 41)}
     decisions = 0
     for count, (number, epoch, value, running) in enumerate(interleaved(40, 9, seed=5)):
@@ -88,39 +88,39 @@ def test_a_restart_changes_no_decision():
             second.replay(records.values())
         restarted = first if count < 60 else second
         result = {"trial": number, "epoch": epoch, "val_acc": value}
-        decision = unbroken.on_trial_result(None, None, result)
-        assert restarted.on_trial_result(None, None, result) == decision
+        decision = unbroken.stops(result)
+        assert restarted.stops(result) == decision
         records[number].curve[epoch] = value
-        if decision == "STOP":
+        if decision:
             decisions += count > 60
             del running[number]
     assert decisions > 5
 
 
 def test_an_epoch_that_is_reported_again_is_not_decided_again():
-    scheduler = make_scheduler("asha", 9, 1, 3)
+    stopping = make_stopping("asha", 9, 1, 3)
     low = {"trial": 1, "epoch": 1, "val_acc": 10.0}
-    assert scheduler.on_trial_result(None, None, low) == "CONTINUE"
-    scheduler.on_trial_result(None, None, {"trial": 2, "epoch": 1, "val_acc": 90.0})
-    assert scheduler.on_trial_result(None, None, low) == "CONTINUE"
-    assert scheduler.on_trial_result(None, None, {**low, "trial": 3}) == "STOP"
+    assert not stopping.stops(low)
+    stopping.stops({"trial": 2, "epoch": 1, "val_acc": 90.0})
+    assert not stopping.stops(low)
+    assert stopping.stops({**low, "trial": 3})
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_the_papers_default_is_never_stopped(name):
-    scheduler = make_scheduler(name, 9, 1, 3)
+    stopping = make_stopping(name, 9, 1, 3)
     for number in (1, 2, 3):
-        scheduler.on_trial_result(None, None, {"trial": number, "epoch": 1, "val_acc": 90.0})
+        stopping.stops({"trial": number, "epoch": 1, "val_acc": 90.0})
     default = {"trial": 0, "epoch": 1, "val_acc": 10.0}
-    assert scheduler.on_trial_result(None, None, default) == "CONTINUE"
-    assert scheduler.on_trial_result(None, None, {**default, "trial": 4}) == "STOP"
+    assert not stopping.stops(default)
+    assert stopping.stops({**default, "trial": 4})
 
 
 @pytest.mark.parametrize("name", ["asha", "median", "none"])
 def test_a_trial_that_diverged_is_stopped(name):
-    scheduler = make_scheduler(name, 9)
+    stopping = make_stopping(name, 9)
     result = {"trial": 0, "epoch": 2, "val_acc": float("nan"), "diverged": True}
-    assert scheduler.on_trial_result(None, None, result) == "STOP"
+    assert stopping.stops(result)
 
 
 def test_a_score_is_always_finite():
@@ -131,25 +131,25 @@ def test_a_score_is_always_finite():
 
 
 def test_the_median_rule_stops_what_is_below_the_median_of_averages():
-    scheduler = make_scheduler("median", 9, 2)
+    stopping = make_stopping("median", 9, 2)
     for number, value in enumerate([40.0, 50.0, 60.0]):
         for epoch in (1, 2, 3):
             report = {"trial": number, "epoch": epoch, "val_acc": value}
-            assert scheduler.on_trial_result(None, None, report) == "CONTINUE"
+            assert not stopping.stops(report)
     late = {"trial": 3, "epoch": 1, "val_acc": 10.0}
-    assert scheduler.on_trial_result(None, None, late) == "CONTINUE"
+    assert not stopping.stops(late)
     better = {"trial": 3, "epoch": 2, "val_acc": 50.0}
-    assert scheduler.on_trial_result(None, None, better) == "CONTINUE"
-    for epoch, decision in [(1, "CONTINUE"), (2, "STOP")]:
+    assert not stopping.stops(better)
+    for epoch, decision in [(1, False), (2, True)]:
         worse = {"trial": 4, "epoch": epoch, "val_acc": 44.0}
-        assert scheduler.on_trial_result(None, None, worse) == decision
+        assert stopping.stops(worse) == decision
 
 
 def test_none_never_stops():
-    scheduler = make_scheduler("none", 9)
+    stopping = make_stopping("none", 9)
     for number in range(9):
         result = {"trial": number, "epoch": 3, "val_acc": float(-number)}
-        assert scheduler.on_trial_result(None, None, result) == "CONTINUE"
+        assert not stopping.stops(result)
 
 
 def test_rungs_need_no_ray():

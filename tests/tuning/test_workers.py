@@ -7,7 +7,7 @@ from small_cluster import Spy, cluster, search, starts_a_cluster
 
 from kd.config import TrainConfig
 from kd.errors import UserError
-from tuning.engine.runtime import share
+from tuning.engine.share import share
 
 CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=3, batch_size=30)
 

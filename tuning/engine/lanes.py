@@ -1,16 +1,20 @@
-"""Several sweeps side by side in one Ray Tune run, sharing the cluster fairly."""
+"""Several studies in one Ray Tune run, sharing the cluster fairly.
 
-from collections.abc import Sequence
+Only here the searchers and the stopping rules of the studies meet Tune's interface.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler
+from ray.tune.result import AUTO_RESULT_KEYS
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from kd.errors import UserError
-from tuning.engine.stopping import EarlyStopping
 from tuning.engine.trial import Work
 from tuning.study.searcher import StudySearcher
+from tuning.study.stopping import EarlyStopping
 
 
 @dataclass(frozen=True)
@@ -18,43 +22,48 @@ class Lane:
     """One study: what suggests its trials, what stops them, what they work on."""
 
     searcher: StudySearcher
-    scheduler: EarlyStopping
+    stopping: EarlyStopping
     work: Work
 
 
 class LaneSearcher(Searcher):
     """Gives the next free slot to the lane with the fewest running trials.
 
-    Tune's config of a trial is its lane's, and "lane", the lane's place in the list.
+    Tune's config of a trial is {"lane": its lane's place in the list, "trial": its number there,
+    "config": `TrainConfig.to_dict()`}.
     """
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         super().__init__(metric="val_acc", mode="max")
         self._searchers = [lane.searcher for lane in lanes]
-        self._running: dict[str, int] = {}
+        self._running: dict[str, tuple[int, int]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
         """The next trial of the lane whose turn it is; FINISHED once no lane has any."""
-        load = [list(self._running.values()).count(n) for n in range(len(self._searchers))]
-        for lane in sorted(range(len(load)), key=load.__getitem__):
-            assignment = self._searchers[lane].suggest(trial_id)
-            if not isinstance(assignment, str):
-                self._running[trial_id] = lane
-                return {"lane": lane, **assignment}
+        busy = [lane for lane, _ in self._running.values()]
+        for lane in sorted(range(len(self._searchers)), key=busy.count):
+            record = self._searchers[lane].suggest()
+            if record is not None:
+                self._running[trial_id] = (lane, record.number)
+                return {"lane": lane, "trial": record.number, "config": record.config}
         return str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Tell the trial's lane of one epoch."""
+        """Tell the trial's study of one epoch."""
         if trial_id in self._running:
-            self._searchers[self._running[trial_id]].on_trial_result(trial_id, result)
+            lane, number = self._running[trial_id]
+            self._searchers[lane].report(number, _own(result))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the trial's lane that it ended."""
+        """Tell the trial's study that it ended.
+
+        Only here Tune shows the report after which a trial was stopped.
+        """
         if trial_id in self._running:
-            lane = self._running.pop(trial_id)
-            self._searchers[lane].on_trial_complete(trial_id, result, error)
+            lane, number = self._running.pop(trial_id)
+            self._searchers[lane].end(number, _own(result or {}), crashed=error)
 
     @property
     def error(self) -> UserError | None:
@@ -62,7 +71,7 @@ class LaneSearcher(Searcher):
         return next((s.error for s in self._searchers if s.error is not None), None)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the studies are saved as they grow."""
+        """Nothing: the studies are saved as they grow, and Tune's snapshots are not used."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a new searcher over the same studies goes on by itself."""
@@ -73,16 +82,28 @@ class LaneSearcher(Searcher):
 
 
 class LaneStopping(FIFOScheduler):
-    """Lets every lane's own scheduler judge its trials."""
+    """Starts trials in order, and lets every lane's own rule end its trials."""
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._schedulers: list[EarlyStopping] = [lane.scheduler for lane in lanes]
+        self._rules = [lane.stopping for lane in lanes]
         for lane in lanes:
-            lane.scheduler.replay(lane.searcher.records.values())
+            lane.stopping.replay(lane.searcher.records.values())
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP or CONTINUE, after one report."""
-        scheduler = self._schedulers[trial.config["lane"]]
-        decision: str = scheduler.on_trial_result(tune_controller, trial, result)
-        return decision
+        stops = self._rules[trial.config["lane"]].stops(_own(result))
+        return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as for the searcher."""
+        return {}
+
+
+def _own(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the training reported, without what Tune adds of its own."""
+    return {
+        name: value
+        for name, value in result.items()
+        if name not in AUTO_RESULT_KEYS and not name.startswith("config/")
+    }

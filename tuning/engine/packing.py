@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kd.config import TrainConfig
-from tuning.engine.runtime import Node, Share, share
+from tuning.engine.share import Node, Share, share
 from tuning.engine.trial import Work, teacher_of
 from tuning.records.settings import SweepSettings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
-from tuning.engine.runtime import Share
+from tuning.engine.share import Share
 from tuning.engine.trial import Work, run_trial
 
 CRASHES = 3

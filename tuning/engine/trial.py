@@ -4,17 +4,14 @@ Everything a trial needs to go on after its machine died lies in its own files u
 folder, keyed by the trial's number: Tune's snapshots are never read.
 """
 
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd.data import Images
 from tuning.storage.patience import FULL, patiently
-from tuning.storage.shelf import Shelf
+from tuning.storage.trial_files import TrialFiles
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
@@ -23,42 +20,8 @@ if TYPE_CHECKING:
 Tell = Callable[[dict[str, Any]], None]
 """Passes one report of a trial on to Tune."""
 
-
 CONTEXT = 512 * 2**20
 """Bytes that CUDA takes for a process beside PyTorch's own memory, generously."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialFiles:
-    """Where the trials of one study keep what they write."""
-
-    shelf: Shelf
-    study: str
-
-    def checkpoint(self, number: int) -> str:
-        """The name of the newest state of a running trial."""
-        return f"checkpoints/{self.study}-{number:04d}.pt"
-
-    def student(self, number: int) -> str:
-        """The name of the weights of a completed trial's student."""
-        return f"students/{self.study}-{number:04d}.safetensors"
-
-    def take_student(self, number: int, target: Path) -> bool:
-        """Move the trial's student to `target`, a file of this machine; whether there was one."""
-        name = self.student(number)
-        if not self.shelf.exists(name):
-            return False
-        scratch = target.with_name(f".{target.name}.{os.getpid()}")
-        with self.shelf.fetched(name) as path:
-            shutil.move(path, scratch)
-        scratch.replace(target)
-        self.shelf.delete(name)
-        return True
-
-    def discard(self, number: int) -> None:
-        """Delete both files of a trial that no one will ask for again."""
-        self.shelf.delete(self.checkpoint(number))
-        self.shelf.delete(self.student(number))
 
 
 @dataclass(frozen=True)

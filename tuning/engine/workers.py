@@ -20,7 +20,7 @@ from ray.tune import Trainable
 from ray.util.queue import Queue
 from torch.distributed import DistError
 
-from tuning.engine.runtime import Share
+from tuning.engine.share import Share
 from tuning.engine.trial import failed, sentence, train_trial
 
 SUPERVISION: dict[str, float] = {"cpu": 0, "memory": 256 * 2**20}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kd.config import TrainConfig
 from kd.files import replace_file
-from tuning.engine.trial import TrialFiles
 from tuning.records.settings import BEST_CONFIG
+from tuning.storage.trial_files import TrialFiles
 from tuning.study.trials import TrialRecord, best_trial
 
 STUDENT = "student.safetensors"

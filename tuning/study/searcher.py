@@ -1,9 +1,9 @@
-"""Optuna as a Ray Tune searcher, by ask and tell.
+"""What a sweep tries next, and what it learns of every trial: Optuna, by ask and tell.
 
-Ray's own adapter tells Optuna that a trial which the scheduler stopped is complete, at the low
-accuracy of an early epoch, and leaves a diverged one running for ever. Here the study knows
-every epoch of every trial and how the trial ended. It is also the sweep's only memory: a sweep
-is resumed by a new searcher over the same study, without Ray's own snapshots.
+The study knows every epoch of every trial and how the trial ended; a trial that was stopped
+early is never told as complete at the low accuracy of an early epoch, nor a diverged one left
+running for ever. It is also the sweep's only memory: a sweep is resumed by a new searcher over
+the same study, whatever engine ran the trials.
 """
 
 import logging
@@ -14,40 +14,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.samplers import TPESampler
 from optuna.trial import TrialState
-from ray.tune.result import AUTO_RESULT_KEYS
-from ray.tune.search import Searcher
 
 from kd.config import TrainConfig
 from kd.errors import UserError
-from search_spaces import Choice, Range, Space
+from search_spaces import Space
 from tuning.study.journal import STATES, read_trials
+from tuning.study.sampling import sampler, suggest
 from tuning.study.stopping import score
 from tuning.study.trials import Observer, State, TrialRecord
 
 logger = logging.getLogger(__name__)
 
-NOT_METRICS = {*AUTO_RESULT_KEYS, "trial", "epoch", "trial_id", "experiment_tag", "done"}
+Report = Mapping[str, Any]
+"""What a trial tells after an epoch: "epoch" (1-based), "val_acc" (percent), any other numbers.
+
+The last one may say "diverged": True, "failed": a sentence, or "starved": True where the trial
+ended for want of GPU memory.
+"""
 
 
-class StudySearcher(Searcher):
+class StudySearcher:
     """Draws `num_trials` configurations from `space` and records what becomes of them.
 
     The first is the paper's default, `base`. Of a resumed study, finished trials count, and
-    those that were running are suggested again first, under their number and with their
+    those that were running are given out again first, under their number and with their
     configuration, so that they go on from their own checkpoints.
-
-    Tune's config of a trial is {"trial": its number, "config": `TrainConfig.to_dict()`}. A
-    report holds "trial", "epoch" (1-based) and "val_acc" (percent), any other numbers, and
-    where it is the last one, perhaps "diverged": True or "failed": a sentence. A trial that ends
-    with "starved": True, for want of GPU memory, goes on after `take_up_starved`.
 
     `records` holds every trial by its number; `gpus` is how many GPUs, or which part of one, the
     trials hold that are given out from now on. `error` is set once the study cannot be written:
-    nothing more is recorded, and `suggest` raises it.
+    nothing more is recorded, and `suggest` raises it. `observers` are told in their order.
     """
 
     def __init__(
@@ -60,18 +57,17 @@ class StudySearcher(Searcher):
         seed: int = 0,
         observers: Sequence[Observer] = (),
     ) -> None:
-        super().__init__(metric="val_acc", mode="max")
         self.study = study
         self.records: dict[int, TrialRecord] = {r.number: r for r in read_trials(study)}
         self.error: UserError | None = None
         self.gpus = 0.0
+        self.observers = list(observers)
         self._space = space
         self._base = base
         self._num_trials = num_trials
         self._seed = seed
-        self._observers = observers
         self._muted: set[int] = set()
-        self._trials: dict[str, optuna.Trial] = {}
+        self._running: dict[int, optuna.Trial] = {}
         self._told: dict[int, int] = {}
         trials = study.get_trials(deepcopy=False)
         self._unfinished = deque(t for t in trials if t.state == TrialState.RUNNING)
@@ -80,57 +76,58 @@ class StudySearcher(Searcher):
             with self._storing():
                 study.enqueue_trial(space.default_values(base))
 
-    # -- called by Ray Tune -------------------------------------------------------------------
+    # -- called by the engine -----------------------------------------------------------------
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """The next trial for Tune; FINISHED once all were given out.
+    def suggest(self) -> TrialRecord | None:
+        """The next trial to run; None once all were given out.
 
         Raises `UserError` if the study cannot be written.
         """
         if not self._unfinished and len(self.records) >= self._num_trials:
-            return Searcher.FINISHED
+            return None
         with self._storing():
-            self.study.sampler = self._sampler()
+            self.study.sampler = sampler(self._seed, len(self.records), self._num_trials)
             if self._unfinished:
                 trial = optuna.Trial(self.study, self._unfinished.popleft()._trial_id)
             else:
                 trial = self.study.ask()
             # A killed sweep may leave a trial that was only half drawn.
             if trial.number not in self.records:
-                self.records[trial.number] = self._draw(trial)
+                self.records[trial.number] = self._begin(trial)
             record = self.records[trial.number]
             if record.gpus != self.gpus:
                 record.gpus = self.gpus
                 trial.set_user_attr("gpus", self.gpus)
-        self._trials[trial_id] = trial
+        self._running[trial.number] = trial
         self._tell_observers("on_start", record)
-        return {"trial": trial.number, "config": record.config}
+        return record
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+    def report(self, number: int, report: Report) -> None:
         """Record one epoch; one that is known already, after a restart, counts for nothing."""
-        if trial_id in self._trials:
-            self._record_epoch(self._trials[trial_id], result)
+        if number in self._running:
+            self._record_epoch(self._running[number], report)
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Record how a trial ended: by itself, stopped by the scheduler, or by an error."""
-        trial = self._trials.pop(trial_id, None)
+    def end(self, number: int, report: Report | None = None, *, crashed: bool = False) -> None:
+        """Record how a trial ended: by itself, stopped early, or with its process (`crashed`).
+
+        `report` is its last one, if it is not recorded yet. A trial that starved goes on after
+        `take_up_starved`.
+        """
+        trial = self._running.pop(number, None)
         if trial is None:
             return
-        result = result or {}
-        if result.get("starved"):
+        report = report or {}
+        if report.get("starved"):
             self._starved.append(trial)
             return
-        # Tune shows the report after which the scheduler stops a trial only here.
-        self._record_epoch(trial, result)
-        record = self.records[trial.number]
-        record.state, record.reason = _outcome(record, result, error)
+        self._record_epoch(trial, report)
+        record = self.records[number]
+        record.state, record.reason = _outcome(record, report, crashed)
         record.ended = time.time()
         with suppress(UserError), self._storing():
             trial.set_user_attr("metrics", record.metrics)
             trial.set_user_attr("reason", record.reason)
-            if result.get("diverged"):
+            if report.get("diverged"):
                 # Optuna ranks stopped trials by how far they came; a trial that breaks a
                 # constraint comes after all of them.
                 trial.set_constraint("diverged", 1.0)
@@ -145,44 +142,27 @@ class StudySearcher(Searcher):
         self._starved.clear()
         return bool(self._unfinished)
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study is saved as it grows, and Tune's snapshots are not used."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: a new searcher over the same study goes on by itself."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, for the snapshot that Tune makes of everything it is given."""
-        return {}
-
     # -- inside -------------------------------------------------------------------------------
 
-    def _sampler(self) -> TPESampler:
-        """A sampler for the next trial, seeded by its number.
+    def _begin(self, trial: optuna.Trial) -> TrialRecord:
+        plain = self._draw(trial).to_dict()
+        trial.set_user_attr("config", plain)
+        return TrialRecord(number=trial.number, config=plain, started=time.time())
 
-        So a resumed sweep draws what the unbroken one would have drawn.
-        """
-        seeds = np.random.SeedSequence((self._seed, len(self.records))).generate_state(1)
-        # Optuna's 10 random trials are most of a small search. On noisy quadratics of five
-        # variables, 16 trials end 0.99 ± 0.06 below the optimum with 4 of them, 1.16 ± 0.08
-        # with 10 (mean ± standard error, n = 120); from 32 trials on it makes no difference.
-        startup = min(10, max(4, self._num_trials // 4))
-        return TPESampler(n_startup_trials=startup, seed=int(seeds[0]))
+    def _draw(self, trial: optuna.Trial) -> TrainConfig:
+        values = {name: suggest(trial, name, d) for name, d in self._space.parameters()}
+        return self._space.apply(self._base, values)
 
-    def _draw(self, trial: optuna.Trial) -> TrialRecord:
-        values = {name: _suggest(trial, name, d) for name, d in self._space.parameters()}
-        return _begin(trial, self._space.apply(self._base, values))
-
-    def _record_epoch(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
+    def _record_epoch(self, trial: optuna.Trial, report: Report) -> None:
         record = self.records[trial.number]
-        epoch = result.get("epoch")
-        if epoch is None or "failed" in result:
+        epoch = report.get("epoch")
+        if epoch is None or "failed" in report:
             return
-        metrics = _metrics(result)
+        metrics = _metrics(report)
         if epoch >= record.epoch:
             record.metrics = metrics
         if epoch not in record.curve:
-            value = score(result)
+            value = score(report)
             with suppress(UserError), self._storing():
                 trial.report(value, epoch)
             record.curve[epoch] = value
@@ -210,7 +190,7 @@ class StudySearcher(Searcher):
 
     def _tell_observers(self, event: str, *details: Any) -> None:
         """Tell every observer; one that fails is reported once, and the sweep goes on."""
-        for index, observer in enumerate(self._observers):
+        for index, observer in enumerate(self.observers):
             try:
                 getattr(observer, event)(*details)
             except Exception as error:
@@ -242,46 +222,31 @@ class ListSearcher(StudySearcher):
                 "ones again, or delete its .log file to begin anew."
             )
 
-    def _draw(self, trial: optuna.Trial) -> TrialRecord:
-        return _begin(trial, self._configs[trial.number])
-
-
-def _begin(trial: optuna.Trial, config: TrainConfig) -> TrialRecord:
-    plain = config.to_dict()
-    trial.set_user_attr("config", plain)
-    return TrialRecord(number=trial.number, config=plain, started=time.time())
+    def _draw(self, trial: optuna.Trial) -> TrainConfig:
+        return self._configs[trial.number]
 
 
 OPTUNA_STATES = {state: optuna_state for optuna_state, state in STATES.items()}
 
 
-def _suggest(trial: optuna.Trial, name: str, domain: Range | Choice) -> Any:
-    if isinstance(domain, Choice):
-        return trial.suggest_categorical(name, domain.values)
-    if domain.integer:
-        return trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log)
-    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
-
-
-def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
-    """What the loop measured: the finite numbers that are not Tune's own."""
+def _metrics(report: Report) -> dict[str, float]:
+    """What the loop measured: the finite numbers."""
     return {
         name: float(value)
-        for name, value in result.items()
-        if isinstance(value, int | float)
+        for name, value in report.items()
+        if name not in ("trial", "epoch")
+        and isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)
-        and name not in NOT_METRICS
-        and not name.startswith("config/")
     }
 
 
-def _outcome(record: TrialRecord, result: Mapping[str, Any], error: bool) -> tuple[State, str]:
-    if error:
+def _outcome(record: TrialRecord, report: Report, crashed: bool) -> tuple[State, str]:
+    if crashed:
         return "failed", "its process ended with an error"
-    if "failed" in result:
-        return "failed", str(result["failed"])
-    if result.get("diverged"):
+    if "failed" in report:
+        return "failed", str(report["failed"])
+    if report.get("diverged"):
         return "stopped", f"the loss was not finite in epoch {record.epoch}"
     if not record.curve:
         return "failed", "it ended before its first report"

@@ -1,21 +1,19 @@
 """When a trial is stopped before its last epoch: ASHA, the median rule, or never.
 
 The rules read curves and nothing else, so that a sweep that was interrupted goes on with the
-same rungs. Ray is imported only where a scheduler is made.
+same rungs, and any engine may ask them.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from kd.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from tuning.engine.stopping import EarlyStopping
+from tuning.study.trials import REFERENCE, TrialRecord
 
 SchedulerName = Literal["asha", "median", "none"]
 Curves = Mapping[int, Mapping[int, float]]
@@ -104,10 +102,42 @@ class MedianRule:
         return len(averages) >= 3 and max(curves[number].values()) < median(averages)
 
 
-def make_scheduler(
+class EarlyStopping:
+    """Stops the trials that `rule` gives up, and those that diverged.
+
+    Reports carry "trial" (its number), "epoch" (1-based) and "val_acc" (percent). An epoch that
+    is reported again, after a restart, changes nothing: its decision has been made. The paper's
+    default always runs to its end: it is what the winner is compared with.
+    """
+
+    def __init__(self, rule: StoppingRule | None) -> None:
+        self._rule = rule
+        self._curves: dict[int, dict[int, float]] = {}
+
+    def replay(self, records: Iterable[TrialRecord]) -> None:
+        """Know the trials of a sweep that is resumed, finished or not."""
+        self._curves.update({record.number: dict(record.curve) for record in records})
+
+    def stops(self, report: Mapping[str, Any]) -> bool:
+        """Whether the trial ends with this report."""
+        if report.get("diverged"):
+            return True
+        if "epoch" not in report or "failed" in report:
+            return False
+        number, epoch = report["trial"], report["epoch"]
+        curve = self._curves.setdefault(number, {})
+        if epoch in curve:
+            return False
+        curve[epoch] = score(report)
+        if self._rule is None or number == REFERENCE:
+            return False
+        return self._rule.should_stop(number, epoch, self._curves)
+
+
+def make_stopping(
     name: SchedulerName, epochs: int, grace_period: int = 1, reduction_factor: float = 3
-) -> "EarlyStopping":
-    """The Ray Tune scheduler of that name for trials of `epochs` epochs.
+) -> EarlyStopping:
+    """The rule of that name for trials of `epochs` epochs.
 
     Raises `UserError` for another name or for values that `rungs` refuses.
     """
@@ -119,6 +149,4 @@ def make_scheduler(
     }
     if name not in rules:
         raise unknown("scheduler", name, rules)
-    from tuning.engine.stopping import EarlyStopping
-
     return EarlyStopping(rules[name])
