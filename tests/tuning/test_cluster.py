@@ -14,7 +14,7 @@ from kd.errors import UserError
 from tuning.cluster.parcel import to_words
 from tuning.cluster.target import Cluster, Head, find, started_from_here
 from tuning.engine import growth
-from tuning.search import Flags
+from tuning.records.request import Flags
 
 
 @pytest.fixture

@@ -15,16 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kd.errors import UserError, unknown
 from tuning.cluster.parcel import pack, quoted, to_words
 from tuning.cluster.target import Head, find
 from tuning.cluster.tunnel import MLFLOW, NotUpError
+from tuning.records.request import Flags
 from tuning.records.settings import SHOWN_STORAGE
-
-if TYPE_CHECKING:
-    from tuning.search import Flags
 
 STORAGE = "~/kd-storage"
 """The folder that all machines of a cluster share; the cluster files say how."""
@@ -34,7 +32,7 @@ _STOPPING = 60
 """Seconds that a stopped sweep has to write its report."""
 
 
-def run_on_cluster(flags: "Flags", check: Callable[["Flags"], None]) -> int | None:
+def run_on_cluster(flags: Flags, check: Callable[[Flags], None]) -> int | None:
     """Do on a cluster what `flags` ask for; None if they are for this machine.
 
     `check` raises UserError for flags that are wrong, before any machine is asked. Returns the
@@ -50,7 +48,7 @@ def run_on_cluster(flags: "Flags", check: Callable[["Flags"], None]) -> int | No
         check(flags)
     try:
         with cluster.connect() as head:
-            return _Remote(head, flags.storage).do(flags)
+            return _Remote(head, flags.options.storage).do(flags)
     except NotUpError:
         if cluster.asked or coming_back:
             raise
@@ -81,7 +79,7 @@ class _Remote:
         self._storage = storage
         self._jobs: Any = JobSubmissionClient(head.url, headers=head.headers)
 
-    def do(self, flags: "Flags") -> int:
+    def do(self, flags: Flags) -> int:
         if flags.attach is not None:
             job = self._job(flags.attach)
         elif flags.stop is not None:
@@ -93,7 +91,7 @@ class _Remote:
 
     # -- sending ------------------------------------------------------------------------------
 
-    def _send(self, flags: "Flags") -> _Job:
+    def _send(self, flags: Flags) -> _Job:
         method = "-".join(flags.method) or "sweep"
         name = flags.name or f"{method}-{datetime.now():%Y%m%d-%H%M%S}"
         sweeps = list(flags.resume or (name,))
@@ -101,7 +99,7 @@ class _Remote:
             flags = replace(flags, name=name)
         words = ["python", "-m", "tuning.search", *to_words(self._with_inputs(flags, name))]
         command = " ".join([*map(quoted, words), "--storage", STORAGE])
-        if flags.tracking_uri is None:
+        if flags.options.tracking_uri is None:
             command += ' ${MLFLOW_TRACKING_URI:+--tracking-uri "$MLFLOW_TRACKING_URI"}'
         with tempfile.TemporaryDirectory() as parcel:
             pack(Path(parcel))
@@ -119,7 +117,7 @@ class _Remote:
         print(f"Sent to {self._head.where} as {sweeps[0]}.", flush=True)
         return _Job(job, tuple(sweeps))
 
-    def _with_inputs(self, flags: "Flags", name: str) -> "Flags":
+    def _with_inputs(self, flags: Flags, name: str) -> Flags:
         """The flags with the files and folders they name copied into the cluster's storage."""
         there = f"{STORAGE}/inputs/{name}"
 

@@ -2,25 +2,21 @@
 
 import shlex
 import shutil
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+
+from tuning.records.request import HERE_ONLY, Flags
 
 PACKAGES = ("kd", "search_spaces", "tuning")
-HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
-"""Flags that mean something on the machine where they were typed, and nowhere else."""
 
 
-def to_words(flags: Any) -> list[str]:
+def to_words(flags: Flags) -> list[str]:
     """The command line that gives `flags`, without what is for this machine only."""
     words: list[str] = []
-    for field in fields(flags):
-        value = getattr(flags, field.name)
-        default = field.default if field.default is not MISSING else None
-        if field.name in HERE_ONLY or value == default:
+    for name, value in flags.given():
+        if name in HERE_ONLY:
             continue
-        option = f"--{field.name.replace('_', '-')}"
-        if field.name == "method":
+        option = f"--{name.replace('_', '-')}"
+        if name == "method":
             words = [*value, *words]
         elif value is True:
             words.append(option)

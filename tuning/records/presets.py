@@ -1,20 +1,16 @@
 """What is searched when nothing else is said: the paper's setting, or one for a laptop."""
 
-import os
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from kd.config import SplitConfig, TrainConfig
 
 Preset = Literal["auto", "laptop", "paper"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(NamedTuple):
     """A cell's training run as the paper would have it, and how long to search."""
 
-    preset: Preset
     base: TrainConfig
     trials: int
     grace_period: int
@@ -47,7 +43,7 @@ def setting(
         chosen = replace(base, epochs=epochs or base.epochs)
         # Rungs at 1/27, 1/9 and 1/3 of the training.
         grace = max(1, chosen.epochs // 27)
-        return Setting(preset=preset, base=chosen, trials=trials or 64, grace_period=grace)
+        return Setting(base=chosen, trials=trials or 64, grace_period=grace)
     base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits")
     if base.dataset == "digits":
         few_shot = SplitConfig(val_fraction=0.6, train_size=150)
@@ -55,12 +51,4 @@ def setting(
     base = replace(base, epochs=epochs or 9)
     # After the first epochs every few-shot trial still guesses.
     grace = max(1, base.epochs // 3)
-    return Setting(preset=preset, base=base, trials=trials or 16, grace_period=grace)
-
-
-def local_gpus() -> int:
-    """How many NVIDIA GPUs this machine shows, found without importing torch or Ray."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([v for v in visible.split(",") if v.strip() not in ("", "-1")])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return Setting(base=base, trials=trials or 16, grace_period=grace)

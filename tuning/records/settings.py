@@ -5,7 +5,7 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
 
@@ -13,6 +13,7 @@ from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.errors import UserError, unknown
 from kd.files import replace_file
 from search_spaces import Space, load_space
+from tuning.records.options import Options
 from tuning.storage.shelf import Shelf, check_uri
 from tuning.study.stopping import rungs
 
@@ -25,39 +26,24 @@ BEST_CONFIG = "best_config.yaml"
 SHOWN_STORAGE = "KD_SHOWN_STORAGE"
 """An environment variable: what they call the storage who read the output on another machine."""
 
-GpusPerTrial = float | Literal["auto"] | None
-
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings(Section):
+class SweepSettings(Options, Section):
     """One search over one cell: (method, backbone, data set).
 
     `base` is the paper's default, which is trial 0; `fixed` and `ranges` are what the user
-    changed of the method's search space; `gpus_per_trial` and `cpus_per_trial` None share
-    out what the cluster has, and `auto` packs as many trials on a GPU as its memory holds;
-    `checkpoints` is the object store in which running trials keep their files, None the sweep's
-    own folder.
+    changed of the method's search space. Of the options, `gpus_per_trial` and `cpus_per_trial`
+    None share out what the cluster has, `auto` packs as many trials on a GPU as its memory
+    holds, and `checkpoints` None keeps running trials' files in the sweep's own folder.
     """
 
     name: str
     base: TrainConfig
     trials: int
+    grace_period: int = 1
     fixed: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, Any] = field(default_factory=dict)
     ranges_file: str = "--space"
-    search_optimizer: bool = False
-    scheduler: Literal["asha", "median", "none"] = "asha"
-    grace_period: int = 1
-    reduction_factor: float = 3.0
-    cpus_per_trial: int | None = None
-    gpus_per_trial: GpusPerTrial = None
-    workers_per_trial: int = 1
-    seed: int = 0
-    storage: Path = Path("runs")
-    checkpoints: str | None = None
-    tracking_uri: str | None = None
-    data_root: Path | None = None
-    live_html: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -113,7 +99,7 @@ class SweepSettings(Section):
 
     def save(self) -> None:
         """Write the settings into the sweep's folder, which is made; not the same ones again."""
-        plain = asdict(self)
+        plain = {"name": self.name, **asdict(self)}
         plain |= {"base": self.base.to_dict(), "storage": str(self.storage.absolute())}
         plain["data_root"] = None if self.data_root is None else str(self.data_root.absolute())
         path, content = self.folder / FILE, yaml.safe_dump(plain, sort_keys=False).encode()

@@ -1,0 +1,52 @@
+"""The options that a person may give a sweep and that its folder keeps.
+
+A new option is a field here, and its use.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from kd.cli import shown
+
+GpusPerTrial = float | Literal["auto"] | None
+
+CHANGEABLE = (
+    "trials",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "tracking_uri",
+    "data_root",
+    "live_html",
+)
+"""What a resumed sweep may be given anew; all else it keeps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the search goes on, and where its files are."""
+
+    search_optimizer: bool = False
+    """Search the learning rate and the weight decay too."""
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    """What stops poor trials early."""
+    reduction_factor: float = 3.0
+    """One trial in so many goes on at a rung, and rungs are so many times apart."""
+    cpus_per_trial: Annotated[int | None, shown("CORES")] = None
+    """CPU cores of one trial; the default shares what the cluster has."""
+    gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = None
+    """GPUs of one trial: 0.25 packs four on one, auto as many as fit; the default is 1."""
+    workers_per_trial: Annotated[int, shown("N")] = 1
+    """Train a trial on several workers, data-parallel; cores and GPUs are shared among them."""
+    seed: int = 0
+    """Seeds the search and the training."""
+    storage: Path = Path("runs")
+    """Where sweeps are kept."""
+    checkpoints: Annotated[str | None, shown("URI")] = None
+    """Where running trials keep their files instead: s3://BUCKET/FOLDER or gs://…."""
+    tracking_uri: Annotated[str | None, shown("URI")] = None
+    """Another MLflow store than the one in the storage folder."""
+    data_root: Annotated[Path | None, shown("FOLDER")] = None
+    """Where data sets are kept and downloaded to."""
+    live_html: bool = False
+    """Keep the sweep's report.html up to date while it runs."""

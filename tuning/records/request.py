@@ -1,0 +1,174 @@
+"""What a person asked `tuning.search` for, and the settings of the sweeps that it means."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from kd.cli import repeated, shown
+from kd.config import TeacherConfig, read_mapping
+from kd.errors import UserError
+from kd.methods import method_names
+from tuning.records.options import CHANGEABLE, Options
+from tuning.records.presets import Preset, Setting, choose, setting
+from tuning.records.settings import SweepSettings
+
+Several = tyro.conf.UseAppendAction[tuple[str, ...]]
+
+HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
+"""Flags that mean something on the machine where they were typed, and nowhere else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Search the hyperparameters of a distillation method on a backbone and a data set.
+
+    With no flags: the paper's setting (CIFAR-100, ResNet-18) where there are GPUs, else
+    few-shot digits on a small network, which takes minutes on a laptop.
+    """
+
+    method: Annotated[tuple[str, ...], tyro.conf.Positional, shown("METHOD")] = ()
+    """lsskd, dtskd, drkd, pskd, kd, …; several share the cluster, and end in one table."""
+    backbone: Annotated[Several, repeated("NAME")] = ()
+    """resnet8, resnet20, resnet18, wrn_16_2, …"""
+    dataset: Annotated[Several, repeated("NAME")] = ()
+    """digits, cifar10, cifar100, fashion-mnist, or parquet:FOLDER."""
+    preset: Preset = "auto"
+    """What to search when nothing else is said."""
+    trials: Annotated[int | None, shown("N")] = None
+    """How many configurations to try, the paper's default among them."""
+    epochs: Annotated[int | None, shown("N")] = None
+    """How many epochs a trial may train."""
+    set: Annotated[Several, repeated("NAME=VALUE")] = ()
+    """Fix a hyperparameter instead of searching it."""
+    space: Annotated[Path | None, shown("FILE")] = None
+    """A YAML file of ranges that replace the method's own."""
+    grace_period: Annotated[int | None, shown("EPOCHS")] = None
+    """Epochs that every trial may train before it can be stopped; the preset says how many."""
+    teacher: Annotated[str | None, shown("NAME|FILE")] = None
+    """For kd and drkd: the teacher's backbone, or its .safetensors file."""
+    name: Annotated[str | None, shown("NAME")] = None
+    """The sweep's name; the default is made of method, backbone, data set and time."""
+    resume: Annotated[Several, repeated("NAME")] = ()
+    """Go on with the interrupted sweep of this name."""
+    dry_run: bool = False
+    """Say what would be run and what it would cost, and end."""
+    cluster: Annotated[Path | None, shown("FILE")] = None
+    """Send the sweep to the cluster of this file; the default is ray_cluster.yaml, if it is up."""
+    address: Annotated[str | None, shown("ADDRESS")] = None
+    """Send it to a Ray job API (http://…), or join the Ray at HOST:PORT."""
+    local: bool = False
+    """Run on this machine, whatever cluster is up."""
+    attach: Annotated[tuple[str, ...] | None, shown("[SWEEP]")] = None
+    """Follow a sweep on the cluster: the one of this name, or the newest."""
+    stop: Annotated[tuple[str, ...] | None, shown("[SWEEP]")] = None
+    """End a sweep on the cluster and bring home what it has found."""
+    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+    def given(self) -> Iterator[tuple[str, Any]]:
+        """(name, value) of every flag that is not at its default, in the order of the help."""
+        return _given(self)
+
+
+def _given(flags: Any) -> Iterator[tuple[str, Any]]:
+    for entry, default in zip(fields(flags), vars(type(flags)()).values(), strict=True):
+        value = getattr(flags, entry.name)
+        if is_dataclass(value):
+            yield from _given(value)
+        elif value != default:
+            yield entry.name, value
+
+
+def check(flags: Flags) -> None:
+    """Raise UserError for numbers and names that make no sense, whatever the machine."""
+    for name in ("trials", "epochs"):
+        if (number := getattr(flags, name)) is not None and number < 1:
+            raise UserError(f"--{name} is {number}; it must be at least 1.")
+    if not (flags.resume or flags.method):
+        raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
+
+
+def sweeps(flags: Flags, *, gpus: float) -> list[SweepSettings]:
+    """One sweep for each combination of method, backbone and data set, or those to be resumed.
+
+    `gpus` is what the preset `auto` goes by.
+    """
+    check(flags)
+    if flags.resume:
+        return _resumed(flags)
+    preset = choose(flags.preset, gpus)
+    cells = [
+        setting(
+            preset,
+            method,
+            backbone=backbone,
+            dataset=dataset,
+            trials=flags.trials,
+            epochs=flags.epochs,
+        )
+        for method in dict.fromkeys(flags.method)
+        for backbone in dict.fromkeys(flags.backbone or (None,))
+        for dataset in dict.fromkeys(flags.dataset or (None,))
+    ]
+    return [_settings(flags, cell, alone=len(cells) == 1) for cell in cells]
+
+
+def _resumed(flags: Flags) -> list[SweepSettings]:
+    """The sweeps to go on with, and what the flags change of them."""
+    changes = {}
+    for name, value in flags.given():
+        if name in CHANGEABLE:
+            changes[name] = value
+        elif name not in ("resume", "dry_run", *HERE_ONLY):
+            raise UserError(
+                f"A resumed sweep keeps its own {name.replace('_', '-')}; leave it away."
+            )
+    names = dict.fromkeys(flags.resume)
+    storage = flags.options.storage
+    return [replace(SweepSettings.load(storage, name), **changes) for name in names]
+
+
+def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
+    options = flags.options
+    base = replace(cell.base, seed=options.seed, teacher=_teacher(flags.teacher))
+    about = f"{base.method}-{base.backbone}-{base.dataset.rstrip('/').split('/')[-1]}"
+    about = re.sub(r"[^\w.-]", "-", about)
+    name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
+    if flags.name is not None:
+        name = flags.name if alone else f"{flags.name}-{about}"
+    if (options.storage / name).exists():
+        raise UserError(
+            f"The sweep {name} exists; go on with --resume {name}, or give another --name."
+        )
+    grace = flags.grace_period if flags.grace_period is not None else cell.grace_period
+    return SweepSettings(
+        name=name,
+        base=base,
+        trials=cell.trials,
+        grace_period=grace,
+        fixed=dict(_assignment(text) for text in flags.set),
+        ranges=read_mapping(flags.space) if flags.space else {},
+        ranges_file=str(flags.space or "--space"),
+        **vars(options),
+    )
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise UserError(f"--set {text} says no value; type it as --set alpha=0.8.")
+    return name.strip(), value.strip()
+
+
+def _teacher(text: str | None) -> TeacherConfig:
+    if text is None:
+        return TeacherConfig()
+    if text.endswith(".safetensors"):
+        if not Path(text).is_file():
+            raise UserError(f"There is no teacher file {text}; give a backbone or a .safetensors.")
+        return TeacherConfig(weights=str(Path(text).absolute()))
+    return TeacherConfig(backbone=text)
