@@ -1,97 +1,94 @@
 """Sweeps, one or several side by side: from their settings to tuned configurations."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 
 from kd.data import Images, open_dataset
+from kd.errors import UserError
 from search_spaces import Space
-from tuning.engine.lanes import Lane
 from tuning.engine.packing import share_of
 from tuning.engine.run import run_trials
-from tuning.engine.runtime import Node, Share, connected
+from tuning.engine.runtime import connected
 from tuning.records.settings import SweepSettings
 from tuning.reports.live_table import LiveTables
 from tuning.reports.summary import print_cells, print_summary
-from tuning.sweeps.cell import Cell
+from tuning.sweeps.cell import Cell, Search, finish
+from tuning.sweeps.teacher import teach
 from tuning.tracking.runs import Outcome
+
+_SHARED = ("cpus_per_trial", "gpus_per_trial", "workers_per_trial")
+"""What sweeps that run side by side must agree in, as they share one run of Ray Tune."""
 
 
 def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
     """Run the sweeps, or what is left of them, sharing the cluster; returns the exit code.
 
     0: they ended; 1: a sweep had no trial that completed; 130: interrupted, can be resumed.
+
+    Raises:
+        UserError: sweeps that cannot share a run, or what ended one before its first trial.
     """
-    cells = _cells(sweeps)
-    outcome: Outcome = "failed"
-    try:
-        with connected() as nodes, _termination_as_interrupt():
-            whole = share_of(cells[0].settings, nodes)
-            for cell in cells:
-                cell.tracker.ready()
+    settings = _agreed([settings for settings, _ in sweeps])
+    folder, cells = settings.folder, _cells(sweeps)
+    searches: list[Search | None] = [None] * len(cells)
+    outcome: Outcome = "finished"
+    with ExitStack() as tracked:
+        # MLflow takes seconds to open, beside Ray's.
+        trackers = [tracked.enter_context(cell.tracker()) for cell in cells]
+        with connected() as nodes, _termination_as_interrupt(), ExitStack() as opened:
+            for tracker in trackers:
+                tracker.ready()
             try:
-                _run(cells, nodes, whole)
-                outcome = "finished"
+                cells = teach(cells, share_of(settings, nodes), folder)
+                part = share_of(settings, nodes, [(cell.base, cell.work) for cell in cells])
+                live = LiveTables()
+                searches[:] = [
+                    Search.open(cell, opened, live, tracker, part.slots)
+                    for cell, tracker in zip(cells, trackers, strict=True)
+                ]
+                with live:
+                    run_trials([search.lane for search in searches if search], part, folder)
             except KeyboardInterrupt:
                 outcome = "interrupted"
-    finally:
-        if outcome == "failed":
-            for cell in cells:
-                cell.tracker.close(outcome)
-    results = [cell.finish(outcome) for cell in cells]
+        results = [
+            finish(cell, search, tracker, outcome)
+            for cell, search, tracker in zip(cells, searches, trackers, strict=True)
+        ]
     interrupted = outcome == "interrupted"
     if len(results) > 1:
         print_cells(results, interrupted=interrupted)
     else:
-        page = cells[0].tracker.page
-        print_summary(results[0], interrupted=interrupted, trials_page=page)
+        print_summary(results[0], interrupted=interrupted, trials_page=trackers[0].page)
     return 130 if interrupted else int(any(result.best is None for result in results))
+
+
+def _agreed(sweeps: Sequence[SweepSettings]) -> SweepSettings:
+    """The first of the sweeps; UserError unless they all hold as much a trial."""
+    first, *others = sweeps
+    for other in others:
+        for name in _SHARED:
+            if (own := getattr(first, name)) != (its := getattr(other, name)):
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(
+                    f"{first.name} has {flag} {own} and {other.name} has {its}; give {flag} for "
+                    "both, or resume one after the other."
+                )
+    return first
 
 
 def _cells(sweeps: Sequence[tuple[SweepSettings, Space]]) -> list[Cell]:
     """The cells, those on the same data set sharing its images."""
-    loaded: dict[str, Images] = {}
-    for settings, _ in sweeps:
-        name = settings.base.dataset
-        if name not in loaded:
-            loaded[name] = open_dataset(name, settings.data_root).train
-    return [Cell(settings, space, loaded[settings.base.dataset]) for settings, space in sweeps]
-
-
-def _run(cells: Sequence[Cell], nodes: Sequence[Node], whole: Share) -> None:
-    """Train the teachers that are missing, all at once, then search."""
-    part = whole
-
-    def teachers(opened: ExitStack, live: LiveTables) -> list[Lane]:
-        lanes = [cell.teacher_lane(opened, live) for cell in cells]
-        return [lane for lane in lanes if lane is not None]
-
-    def searches(opened: ExitStack, live: LiveTables) -> list[Lane]:
-        return [cell.search_lane(opened, live, part.slots) for cell in cells]
-
-    _stage(teachers, cells, part, "First the teacher.")
-    for cell in cells:
-        cell.adopt_teacher()
-    part = share_of(cells[0].settings, nodes, [(cell.base, cell.work) for cell in cells])
-    _stage(searches, cells, part)
-
-
-def _stage(
-    make: Callable[[ExitStack, LiveTables], list[Lane]],
-    cells: Sequence[Cell],
-    part: Share,
-    title: str = "",
-) -> None:
-    live = LiveTables()
-    with ExitStack() as opened:
-        lanes = make(opened, live)
-        if not lanes:
-            return
-        if title:
-            print(title, flush=True)
-        with live:
-            run_trials(lanes, part, cells[0].settings.folder)
+    loaded: dict[tuple[str, Path | None], Images] = {}
+    cells = []
+    for settings, space in sweeps:
+        source = (settings.base.dataset, settings.data_root)
+        if source not in loaded:
+            loaded[source] = open_dataset(*source).train
+        cells.append(Cell.of(settings, space, loaded[source]))
+    return cells
 
 
 @contextmanager

@@ -1,0 +1,165 @@
+"""A sweep's best configurations and the paper's default again, each on the same new seeds.
+
+A search looks at val many times, so its winner's val accuracy flatters it. The best of the
+candidates by mean val accuracy on seeds that the search has not seen is the winner; and only
+then the test set is opened, once, for the winner and the default.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from statistics import fmean
+from typing import NamedTuple
+
+from kd.config import TrainConfig
+from kd.data import Dataset, Images, open_dataset
+from kd.data.split import train_val
+from kd.errors import UserError
+from search_spaces import Choice
+from tuning.engine.packing import share_of
+from tuning.engine.run import run_trials
+from tuning.engine.runtime import connected
+from tuning.engine.trial import Work
+from tuning.records.findings import FILE, Findings, mean_deviation
+from tuning.records.protocol import cell_name
+from tuning.records.result import SweepResult
+from tuning.records.settings import SweepSettings
+from tuning.reports.live_table import LiveTables
+from tuning.storage.trial_files import TrialFiles
+from tuning.study.trials import REFERENCE, TrialRecord
+from tuning.sweeps.listed import open_list
+from tuning.sweeps.teacher import read_teacher
+from tuning.tracking.registry import mark_confirmed
+from tuning.tracking.runs import log_seeds
+from tuning.tracking.store import Store
+
+STUDY = "confirm"
+
+
+class Pair(NamedTuple):
+    """A trial of the sweep, and its configuration with one of the new seeds."""
+
+    number: int
+    config: TrainConfig
+
+
+def candidates(result: SweepResult, top: int) -> dict[int, TrainConfig]:
+    """The default and the `top` best other completed trials, by number.
+
+    Raises:
+        UserError: no trial but the default completed.
+    """
+    done = [t for t in result.of("completed") if t is not result.default]
+    best = sorted(done, key=lambda t: (-(t.score or 0.0), t.number))[:top]
+    if result.default is None or not best:
+        raise UserError(
+            f"{result.sweep.name} has no completed trial beside the paper's default; search on, "
+            f"with --resume {result.sweep.name} or more trials."
+        )
+    return {t.number: TrainConfig.from_dict(t.config) for t in (result.default, *best)}
+
+
+def confirm_sweep(
+    settings: SweepSettings, chosen: Mapping[int, TrainConfig], count: int
+) -> Findings | None:
+    """Train the configurations `chosen` on `count` new seeds each, then open the test set.
+
+    None if it was interrupted before the test set was opened.
+
+    Raises:
+        UserError: a configuration did not complete on every seed.
+    """
+    # New seeds: the search has seen what its own does to these configurations.
+    seeds = tuple(settings.base.seed + 1 + i for i in range(count))
+    pairs = [Pair(n, replace(config, seed=s)) for s in seeds for n, config in chosen.items()]
+    dataset = open_dataset(settings.base.dataset, settings.data_root)
+    train, val = train_val(dataset.train, settings.base.split)
+    files = TrialFiles(shelf=settings.shelf, study=STUDY)
+    work = Work(train, val, files, read_teacher(settings.folder, chosen[REFERENCE]))
+    try:
+        records = _train(settings, pairs, work)
+    except KeyboardInterrupt:
+        return None
+    val_acc = _val_accuracies(pairs, records)
+    winner = max((n for n in chosen if n != REFERENCE), key=lambda n: (fmean(val_acc[n]), -n))
+    students = {
+        number: [files.student(i) for i, pair in enumerate(pairs) if pair.number == number]
+        for number in (REFERENCE, winner)
+    }
+    test = _open_test(dataset, train, files, students)
+    for index in range(len(pairs)):
+        files.discard(index)
+    return Findings(
+        sweep=settings.name,
+        winner=winner,
+        seeds=seeds,
+        config=chosen[winner].to_dict(),
+        val_acc=val_acc,
+        test=test,
+    )
+
+
+def _train(settings: SweepSettings, pairs: Sequence[Pair], work: Work) -> list[TrialRecord]:
+    """What became of every pair, in their order; goes on where it was interrupted."""
+    configs = [pair.config for pair in pairs]
+    live = LiveTables()
+    shown = {"seed": Choice(tuple(config.seed for config in configs))}
+    with ExitStack() as opened:
+        lane = open_list(settings, configs, work, opened, live, shown=shown)
+        nodes = opened.enter_context(connected())
+        tried = {pair.number: pair.config for pair in pairs}.values()
+        part = share_of(settings, nodes, [(config, work) for config in tried])
+        with live:
+            run_trials([lane], part, settings.folder)
+    return [lane.searcher.records[index] for index in range(len(pairs))]
+
+
+def _val_accuracies(
+    pairs: Sequence[Pair], records: Sequence[TrialRecord]
+) -> dict[int, list[float]]:
+    """Val accuracies in percent by the trial's number, one a seed."""
+    found: dict[int, list[float]] = {}
+    for pair, record in zip(pairs, records, strict=True):
+        if record.state != "completed":
+            raise UserError(
+                f"Trial {pair.number} did not complete again on every seed ({record.reason}), so "
+                f"nothing is confirmed; delete {STUDY}.log to try again."
+            )
+        found.setdefault(pair.number, []).append(record.score or 0.0)
+    return found
+
+
+def _open_test(
+    dataset: Dataset, train: Images, files: TrialFiles, students: Mapping[int, Sequence[str]]
+) -> dict[int, list[dict[str, float]]]:
+    """The test scores of the students of each trial, by its number."""
+    from kd.data.device_loader import statistics
+    from kd.training.checkpoint import load_weights
+    from kd.training.evaluate import test_scores
+    from kd.training.trainer import Place
+
+    test, device, normalise = dataset.load_test(), Place.local().device, statistics(train)
+
+    def scores(name: str) -> dict[str, float]:
+        with files.shelf.fetched(name) as path:
+            return test_scores(load_weights(path)[0], test, normalise, device)
+
+    return {number: [scores(name) for name in names] for number, names in students.items()}
+
+
+def record(settings: SweepSettings, findings: Findings) -> None:
+    """Write what was found to MLflow; where that cannot be done, say so."""
+    store = Store.at(settings.storage, settings.tracking_uri)
+    base, winner = settings.base, findings.winner
+    cell = cell_name(base.method, base.backbone, base.dataset)
+    seeds = [
+        (number, seed, {"val_acc": val, **found})
+        for number, scores in findings.test.items()
+        for seed, val, found in zip(findings.seeds, findings.val_acc[number], scores, strict=True)
+    ]
+    try:
+        words = f"test {mean_deviation(findings.test_acc(winner))}"
+        mark_confirmed(store, cell, settings.name, winner, words)
+        log_seeds(store, cell, settings.name, seeds)
+    except UserError as error:
+        print(f"The result is in {FILE}, but not in MLflow: {error}")
