@@ -14,6 +14,8 @@ from typing import Any, Literal, Self
 import yaml
 
 from kd.backbones import backbone_spec
+from kd.data import DatasetName, default_augment
+from kd.data.config import AugmentConfig, SplitConfig
 from kd.errors import UserError
 from kd.methods import MethodConfig, config_class
 from kd.optimizer import OptimizerConfig
@@ -34,45 +36,6 @@ __all__ = [
 ]
 
 Precision = Literal["auto", "float32", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentConfig(Section):
-    """What happens to a training image: random crop after padding, horizontal flip, cutout.
-
-    `crop_padding` and `cutout` are in pixels, `flip` is a probability.
-    """
-
-    _prefix = "augment."
-
-    crop_padding: int = 4
-    flip: float = 0.5
-    cutout: int = 0
-
-    def __post_init__(self) -> None:
-        self.check("flip", 0, 1)
-        self.check("crop_padding", 0, inf)
-        self.check("cutout", 0, inf)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitConfig(Section):
-    """How val is cut from the training set: stratified, and the same for the same seed.
-
-    `train_size` keeps that many of the remaining images (few-shot); None keeps all.
-    """
-
-    _prefix = "split."
-
-    val_fraction: float = 0.1
-    train_size: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self.check("val_fraction", 0, 1, open_low=True, open_high=True)
-        if self.train_size is not None:
-            self.check("train_size", 1, inf)
-        self.check("seed", 0, SEEDS - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +96,12 @@ class TrainConfig(Section):
         What a paper publishes for a data set holds for `parquet:DIR` where DIR has its name, as
         in `parquet:data/tiny-imagenet`.
         """
-        from kd.data import default_augment
-
         config = config_class(method)
         recipe = config.recipe_for(backbone)
         values: dict[str, Any] = {
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
-            "kd": config.paper(backbone, Path(dataset.removeprefix("parquet:")).name),
+            "kd": config.paper(backbone, DatasetName.parse(dataset).published),
             "optimizer": recipe.optimizer,
             **changes,
         }
@@ -172,8 +133,6 @@ class TrainConfig(Section):
     @classmethod
     def _paper_of(cls, data: Mapping[str, Any]) -> dict[str, Any]:
         """The plain form of what the paper does in the cell that `data` names."""
-        from kd.data import default_augment
-
         method, backbone, dataset = (str(data[name]) for name in ("method", "backbone", "dataset"))
         whole = cls.paper(method, backbone, dataset, augment=AugmentConfig()).to_dict()
         given = data.get("augment")
