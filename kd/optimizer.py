@@ -1,8 +1,49 @@
-"""The course of the learning rate, as a function of training progress."""
+"""SGD's settings, and the course of its learning rate as a function of training progress."""
 
 import math
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
 
-from kd.config import OptimizerConfig
+from kd.errors import UserError
+from kd.section import Section
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig(Section):
+    """SGD with momentum, and the course of its learning rate.
+
+    `milestones` and `warmup` are fractions of the training (0.625 of 240 epochs is epoch 150).
+    """
+
+    _prefix = "optimizer."
+
+    lr: float = 0.05
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: tuple[float, ...] = (0.625, 0.875)
+    gamma: float = 0.1
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.check("lr", 0, inf, open_low=True)
+        self.check("gamma", 0, inf, open_low=True)
+        self.check("momentum", 0, 1)
+        self.check("warmup", 0, 1)
+        self.check("weight_decay", 0, inf)
+        if self.nesterov and not self.momentum:
+            raise UserError(
+                "nesterov is true, but momentum is 0; give a momentum above 0, or nesterov false."
+            )
+        if list(self.milestones) != sorted(self.milestones) or not all(
+            0 < m <= 1 for m in self.milestones
+        ):
+            raise UserError(
+                f"milestones are {list(self.milestones)}; they must be rising fractions of the "
+                "training, for example [0.625, 0.875]."
+            )
 
 
 def learning_rate(config: OptimizerConfig, progress: float, epochs: int) -> float:

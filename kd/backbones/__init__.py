@@ -6,6 +6,7 @@ A row names the family's file in this folder, the number of stages, and what the
 
 import importlib
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from kd.errors import unknown
@@ -38,9 +39,9 @@ BACKBONES: dict[str, BackboneSpec] = {
 }
 
 
-def backbone_names() -> tuple[str, ...]:
-    """Every registered backbone, in alphabetical order."""
-    return tuple(sorted(BACKBONES))
+def backbone_names(pattern: str = "*") -> tuple[str, ...]:
+    """Every registered backbone that the shell pattern matches, such as `resnet*`, in order."""
+    return tuple(name for name in sorted(BACKBONES) if fnmatchcase(name, pattern))
 
 
 def backbone_spec(name: str) -> BackboneSpec:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from kd.config import AugmentConfig
+from kd.data.config import AugmentConfig
 from kd.errors import UserError
 
 

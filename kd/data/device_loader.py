@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kd.config import AugmentConfig
-from kd.data import Images
 from kd.data.augment import Draws, crop, cutout, flip
+from kd.data.batch import Batch
+from kd.data.config import AugmentConfig
+from kd.data.images import Images
 from kd.errors import UserError
-from kd.methods.base import Batch
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of every channel, of pixels in 0 … 1."""

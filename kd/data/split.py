@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kd.config import SplitConfig
-from kd.data import Images
+from kd.data.config import SplitConfig
+from kd.data.images import Images
 from kd.errors import UserError
 
 

@@ -1,27 +1,18 @@
 """What every method is: a student, and a loss on a batch."""
 
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from kd.backbones.staged import StagedBackbone
+from kd.data.batch import Batch
 from kd.errors import UserError
 from kd.methods import MethodConfig
 from kd.parts.history import SoftLabelHistory
 
-
-class Batch(NamedTuple):
-    """One step's worth of the training set.
-
-    images: (B, C, H, W) float, augmented and normalised. labels: (B,) int64.
-    indices: (B,) int64, each image's place in the training split, 0 … N-1.
-    """
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
+__all__ = ["Batch", "Loss", "Method", "Task"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,40 @@
-"""What the workers of a data-parallel run do together, by torch.distributed."""
+"""Where a run takes place, and what its workers do together, by torch.distributed."""
+
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+
+from kd.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run takes place: its device, and its rank among `world` data-parallel workers."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def local(cls, device: str | None = None) -> Self:
+        """This process; the GPU if there is one and nothing else was asked for.
+
+        It is one of several workers where torch.distributed is initialised, and else alone.
+        """
+        name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            chosen = torch.device(name)
+            torch.zeros(1, device=chosen).item()
+        except (RuntimeError, AssertionError, ImportError):
+            raise UserError(f"There is no device {name!r} here; use --device cpu.") from None
+        if not dist.is_initialized():
+            return cls(device=chosen)
+        return cls(device=chosen, rank=dist.get_rank(), world=dist.get_world_size())
 
 
 def data_parallel(method: nn.Module) -> nn.Module:

@@ -3,29 +3,29 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
 from kd.data import Images
+from kd.data.batch import Batch
 from kd.data.device_loader import DeviceLoader, mixed_seed, statistics
 from kd.errors import UserError
 from kd.methods import build_method
-from kd.methods.base import Batch, Loss, Task
+from kd.methods.base import Loss, Task
 from kd.metrics import ValidationMetrics
-from kd.optimizer import learning_rate
-from kd.training.parallel import average_statistics, data_parallel, mean_over_workers
+from kd.training.parallel import Place, average_statistics, data_parallel, mean_over_workers
+from kd.training.step import Step
+
+__all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
 Metrics = dict[str, float]
 State = dict[str, Any]
 Report = Callable[[Metrics, Callable[[], State]], None]
 """Told after every epoch: what was measured, and a function that gives the whole state."""
-
 
 EVAL_BATCH = 512
 
@@ -36,31 +36,6 @@ class DivergedError(Exception):
     def __init__(self, epoch: int) -> None:
         super().__init__(f"the loss was not finite in epoch {epoch}")
         self.epoch = epoch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a run takes place: its device, and its rank among `world` data-parallel workers."""
-
-    device: torch.device
-    rank: int = 0
-    world: int = 1
-
-    @classmethod
-    def local(cls, device: str | None = None) -> "Place":
-        """This process; the GPU if there is one and nothing else was asked for.
-
-        It is one of several workers where torch.distributed is initialised, and else alone.
-        """
-        name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            chosen = torch.device(name)
-            torch.zeros(1, device=chosen).item()
-        except (RuntimeError, AssertionError, ImportError):
-            raise UserError(f"There is no device {name!r} here; use --device cpu.") from None
-        if not dist.is_initialized():
-            return cls(device=chosen)
-        return cls(device=chosen, rank=dist.get_rank(), world=dist.get_world_size())
 
 
 class Trainer:
@@ -105,17 +80,8 @@ class Trainer:
         on_gpu = place.device.type == "cuda"
         layout = torch.channels_last if on_gpu else torch.contiguous_format
         self.method.to(place.device).to(memory_format=layout)
-        self.precision = _precision(config, place.device)
         self.model = data_parallel(self.method) if place.world > 1 else self.method
-        self.optimizer = torch.optim.SGD(
-            [p for p in self.method.parameters() if p.requires_grad],
-            lr=config.optimizer.lr,
-            momentum=config.optimizer.momentum,
-            nesterov=config.optimizer.nesterov,
-            weight_decay=config.optimizer.weight_decay,
-            # One call for all parameters: on small networks the step is mostly calls.
-            fused=True,
-        )
+        self._step = Step(self.model, config, place.device)
         normalise = statistics(train)
         self.loader = DeviceLoader(
             train,
@@ -139,6 +105,16 @@ class Trainer:
     def student(self) -> StagedBackbone:
         """The network that is being trained, bare."""
         return self.method.student
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """What updates the weights; its state is part of `state()`."""
+        return self._step.optimizer
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the network computes in."""
+        return self._step.precision
 
     def fit(self, report: Report | None = None) -> Metrics:
         """Train the epochs that are left; returns the last epoch's metrics.
@@ -192,15 +168,7 @@ class Trainer:
 
         `weight` is how much the batch counts among those of other workers.
         """
-        rate = learning_rate(self.config.optimizer, progress, self.config.epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with self._autocast():
-            loss: Loss = self.model(batch, int(progress))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return loss
+        return self._step(batch, progress, weight)
 
     @torch.no_grad()
     def validate(self) -> Metrics:
@@ -208,7 +176,7 @@ class Trainer:
         self.model.eval()
         scores = ValidationMetrics()
         for batch in self.val_loader.evaluate(EVAL_BATCH):
-            with self._autocast():
+            with self._step.autocast():
                 logits = self.student(batch.images)
             scores.update(logits, batch.labels)
         return scores.compute()
@@ -237,20 +205,6 @@ class Trainer:
         self.history = list(state["history"])
         self.epoch = int(state["epoch"])
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.place.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.precision is torch.bfloat16,
-        )
-
 
 def _without_file(config: State) -> State:
     return {**config, "teacher": {**config["teacher"], "weights": None}}
-
-
-def _precision(config: TrainConfig, device: torch.device) -> torch.dtype:
-    if config.precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if config.precision == "bfloat16" else torch.float32

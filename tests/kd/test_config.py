@@ -111,6 +111,13 @@ def test_a_number_that_is_not_finite_is_refused_wherever_it_comes_from(build):
         build()
 
 
+def test_a_pattern_chooses_methods_in_order():
+    assert method_names("*kd") == ("drkd", "dtskd", "kd", "lsskd", "pskd")
+    assert method_names("d*") == ("drkd", "dtskd")
+    assert method_names("KD") == ()
+    assert set(method_names()) == {"ce", *method_names("*kd")}
+
+
 # -- what a file leaves out ----------------------------------------------------------------------
 
 

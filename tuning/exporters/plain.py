@@ -5,7 +5,7 @@ import pprint
 import shlex
 from typing import Any
 
-from kd.config import TrainConfig
+from kd.config import Section, TrainConfig
 from kd.errors import UserError
 
 
@@ -35,8 +35,8 @@ def python_text(config: TrainConfig) -> str:
     """A Python module that builds the same `TrainConfig` under the name `config`."""
     sections = sorted(
         type(value).__name__
-        for value in vars(config).values()
-        if type(value).__module__ == "kd.config"
+        for name, value in vars(config).items()
+        if isinstance(value, Section) and name != "kd"
     )
     return (
         f"from kd.config import {', '.join([*sections, 'TrainConfig'])}\n"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kd.config import AugmentConfig
-from kd.data import Dataset, Images
+from kd.data.config import AugmentConfig
+from kd.data.images import Dataset, Images
 from kd.data.split import stratified_choice
 
 TEST_SIZE = 500

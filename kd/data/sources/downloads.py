@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kd.config import AugmentConfig
-from kd.data import Dataset, Images
+from kd.data.config import AugmentConfig
+from kd.data.images import Dataset, Images
+from kd.data.names import DOWNLOADED
 from kd.errors import UserError
 
-CLASSES = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
-"""Names here to names in `torchvision.datasets`."""
 TIMEOUT = 10.0  # seconds without an answer
 
 
@@ -42,7 +41,7 @@ class Download:
 
         try:
             with connection_timeout(TIMEOUT):
-                found = getattr(datasets, CLASSES[self.name])(self.root, train, download=True)
+                found = getattr(datasets, DOWNLOADED[self.name])(self.root, train, download=True)
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
             reason = getattr(getattr(error, "reason", error), "strerror", None)
             raise UserError(

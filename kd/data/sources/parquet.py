@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kd.config import AugmentConfig
-from kd.data import Dataset, Images
+from kd.data.config import AugmentConfig
+from kd.data.images import Dataset, Images
+from kd.data.names import PARQUET, DatasetName
 from kd.errors import UserError
 
 COLUMNS = {
@@ -59,8 +60,9 @@ class ParquetFolder:
 
     def open(self) -> Dataset:
         """Decode the training set."""
+        name = str(DatasetName(PARQUET, self.folder))
         train = read_images(self.folder / "train.parquet")
-        return Dataset(f"parquet:{self.folder}", train, partial(read_images, self._test))
+        return Dataset(name, train, partial(read_images, self._test))
 
     def augment(self) -> AugmentConfig:
         """Crop after padding by an eighth, as CIFAR's 4 of 32 pixels, and flip."""

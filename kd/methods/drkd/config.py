@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from kd.methods.config import MethodConfig, Recipe
+from kd.optimizer import OptimizerConfig
 
 # α and τ from table I; m from the authors' code, where it belongs to the backbone. Any other
 # backbone takes the row of the two compact networks.
@@ -38,10 +39,12 @@ class Config(MethodConfig):
     recipe: ClassVar[Recipe] = Recipe(
         epochs=200,
         batch_size=128,
-        lr=0.1,
-        milestones=(60 / 200, 120 / 200, 160 / 200),
-        gamma=0.2,
-        warmup=1 / 200,
+        optimizer=OptimizerConfig(
+            lr=0.1,
+            milestones=(60 / 200, 120 / 200, 160 / 200),
+            gamma=0.2,
+            warmup=1 / 200,
+        ),
     )
     teacher: ClassVar[Literal["none", "self", "network"]] = "self"
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from kd.backbones import backbone_spec
 from kd.errors import UserError
 from kd.methods.config import MethodConfig, Recipe
+from kd.optimizer import OptimizerConfig
 
 # Section 4.1 for ResNet-18, table 11 for the others.
 PUBLISHED_ALPHA = {"resnet18": 0.2, "vgg16": 0.6, "resnext18": 0.8}
@@ -32,7 +33,9 @@ class Config(MethodConfig):
     """
 
     recipe: ClassVar[Recipe] = Recipe(
-        epochs=300, batch_size=128, lr=0.1, nesterov=True, milestones=(150 / 300, 225 / 300)
+        epochs=300,
+        batch_size=128,
+        optimizer=OptimizerConfig(lr=0.1, nesterov=True, milestones=(150 / 300, 225 / 300)),
     )
 
     alpha: float = 0.2

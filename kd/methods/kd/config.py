@@ -28,4 +28,6 @@ class Config(MethodConfig):
     def recipe_for(cls, backbone: str) -> Recipe:
         """The recipe of Tian et al. 2020 (CRD), whose compact networks have a smaller rate."""
         compact = backbone.startswith(("mobilenet", "shufflenet"))
-        return replace(cls.recipe, lr=0.01) if compact else cls.recipe
+        if not compact:
+            return cls.recipe
+        return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))

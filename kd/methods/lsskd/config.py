@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from kd.methods.config import MethodConfig, Recipe
+from kd.optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class Config(MethodConfig):
             the deepest head's.
     """
 
-    recipe: ClassVar[Recipe] = Recipe(milestones=(150 / 240, 210 / 240))
+    recipe: ClassVar[Recipe] = Recipe(optimizer=OptimizerConfig(milestones=(150 / 240, 210 / 240)))
 
     alpha: float = 0.8
     alpha_schedule: Literal["linear", "constant"] = "linear"

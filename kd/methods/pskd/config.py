@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kd.methods.config import MethodConfig, Recipe
+from kd.optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,9 @@ class Config(MethodConfig):
     """
 
     recipe: ClassVar[Recipe] = Recipe(
-        epochs=300, batch_size=128, lr=0.1, nesterov=True, milestones=(150 / 300, 225 / 300)
+        epochs=300,
+        batch_size=128,
+        optimizer=OptimizerConfig(lr=0.1, nesterov=True, milestones=(150 / 300, 225 / 300)),
     )
 
     alpha: float = 0.8

@@ -1,0 +1,45 @@
+"""What may be chosen about the images: their augmentation, and how val is cut from them."""
+
+from dataclasses import dataclass
+from math import inf
+
+from kd.section import SEEDS, Section
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig(Section):
+    """What happens to a training image: random crop after padding, horizontal flip, cutout.
+
+    `crop_padding` and `cutout` are in pixels, `flip` is a probability.
+    """
+
+    _prefix = "augment."
+
+    crop_padding: int = 4
+    flip: float = 0.5
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        self.check("flip", 0, 1)
+        self.check("crop_padding", 0, inf)
+        self.check("cutout", 0, inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig(Section):
+    """How val is cut from the training set: stratified, and the same for the same seed.
+
+    `train_size` keeps that many of the remaining images (few-shot); None keeps all.
+    """
+
+    _prefix = "split."
+
+    val_fraction: float = 0.1
+    train_size: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.check("val_fraction", 0, 1, open_low=True, open_high=True)
+        if self.train_size is not None:
+            self.check("train_size", 1, inf)
+        self.check("seed", 0, SEEDS - 1)

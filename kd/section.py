@@ -1,0 +1,123 @@
+"""What a part of a configuration file is: a frozen dataclass, read and checked with a sentence."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from math import inf
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from kd.errors import UserError, unknown
+
+SEEDS = 2**63
+"""How many there are: TOML, Parquet and torch hold every whole number from 0 up to this one."""
+
+
+class Section:
+    """A part of a configuration file; unknown keys are refused.
+
+    A subclass is a dataclass that raises `UserError` from `__post_init__` for a value that
+    makes no sense. Its `_prefix` is what stands before the names of its fields, such as `kd.`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    _prefix: ClassVar[str] = ""
+
+    def check(
+        self, name: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+    ) -> None:
+        """Raise `UserError` unless field `name` is finite and in [low, high].
+
+        `open_low` and `open_high` leave out the end itself; an infinite end is no bound.
+        """
+        value = getattr(self, name)
+        above = low < value if open_low else low <= value
+        below = value < high if open_high else value <= high
+        if above and below and abs(value) != inf:
+            return
+        bounds = [f"{'above' if open_low else 'at least'} {low}"] if low > -inf else []
+        if high < inf:
+            bounds.append(f"{'below' if open_high else 'at most'} {high}")
+        elif isinstance(value, float):
+            bounds.append("finite")
+        raise UserError(f"{self._prefix}{name} is {value}; it must be {' and '.join(bounds)}.")
+
+
+# -- from values to a section -------------------------------------------------------------------
+
+T = TypeVar("T")
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def parse(cls: type[T], data: Any, where: str, within: str = "") -> T:
+    """Check `data` against the dataclass `cls`; UserError names `where` and the field."""
+    try:
+        if cls not in _ADAPTERS:
+            _ADAPTERS[cls] = TypeAdapter(cls)
+        checked: Any = _ADAPTERS[cls].validate_python(data)
+    except ValidationError as failure:
+        raise _refusal(cls, failure.errors()[0], where, within) from None
+    read = dict(flatten(asdict(checked)))
+    for name, value in flatten(data):
+        # To pydantic true is as good as 1.
+        if isinstance(value, bool) and not isinstance(read.get(name), bool):
+            typed = str(value).lower()
+            raise UserError(f"{where}: {within}{name} is {typed}, but it must be a number.")
+    result: T = checked
+    return result
+
+
+def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
+    """The sentence for the first of pydantic's errors."""
+    name = within + ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return UserError(f"{where} has no {name!r}; add a line `{name}: …`.")
+    if error["type"] == "unexpected_keyword_argument":
+        owner: Any = cls
+        for part in error["loc"][:-1]:
+            owner = next(f.default_factory for f in fields(owner) if f.name == part)
+        known = [f.name for f in fields(owner)]
+        return UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
+    given = "empty" if error["input"] is None else repr(error["input"])
+    message = error["msg"][0].lower() + error["msg"][1:].rstrip(".")
+    return UserError(f"{where}: {name} is {given}, but {message}.")
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and plain values of nested mappings and lists: `kd.lambda_b.0`, 3.0."""
+    if isinstance(value, dict | list | tuple):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+# -- from a file to values ----------------------------------------------------------------------
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML or JSON file holds; UserError if it holds anything else."""
+    try:
+        data = read_yaml(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text file"
+        raise UserError(f"{path} cannot be read: {reason}; give the path of a YAML file.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        raise UserError(f"{path} is not valid YAML{line}; mend it or export it again.") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold names and values, one `name: value` a line.")
+    return data
+
+
+def read_yaml(text: str) -> Any:
+    """The value that `text` stands for; yaml.YAMLError for whatever is wrong with it."""
+    try:
+        return yaml.safe_load(text)
+    except (AttributeError, LookupError, RecursionError, ValueError) as error:
+        # PyYAML lets through what building a value raises: `2020-13-45`, `!!int x`, `[[[[…`.
+        raise yaml.YAMLError(str(error)) from None

@@ -1,0 +1,70 @@
+"""The one update of the weights that a training repeats."""
+
+import torch
+from torch import nn
+
+from kd.config import Precision, TrainConfig
+from kd.data.batch import Batch
+from kd.methods.base import Loss
+from kd.optimizer import OptimizerConfig, learning_rate
+
+
+class Step:
+    """Forward, backward and SGD on one batch, operation by operation.
+
+    Another way to make the same update takes the same arguments and offers the same names.
+
+    Args:
+        model: takes a batch and the epoch, and gives its `Loss`; all its parameters that need a
+            gradient are trained.
+        config: the optimizer, the precision and the number of epochs.
+        device: where the parameters lie.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig, device: torch.device) -> None:
+        self.model = model
+        self.config = config
+        self.device = device
+        self.precision = dtype_for(config.precision, device)
+        self.optimizer = sgd(model, config.optimizer)
+
+    def __call__(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
+        """Update the weights on one batch, `progress` epochs after the start of the training.
+
+        `weight` is how much the batch counts among those of other workers.
+        """
+        rate = learning_rate(self.config.optimizer, progress, self.config.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with self.autocast():
+            loss: Loss = self.model(batch, int(progress))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the network computes in `precision`."""
+        half = self.precision is torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
+
+
+def sgd(model: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
+    """The optimizer of all parameters of `model` that need a gradient."""
+    return torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        # One call for all parameters: on small networks the step is mostly calls.
+        fused=True,
+    )
+
+
+def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type that `precision` stands for: `auto` is bfloat16 on a GPU that has it."""
+    if precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32

@@ -1,0 +1,45 @@
+"""What the name of a data set means, however a folder is spelled."""
+
+from pathlib import Path
+
+import pytest
+
+from kd.data import DatasetName
+from kd.data.names import DOWNLOADED, dataset_names
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "published", "portable"),
+    [
+        ("digits", None, "digits", "digits"),
+        ("cifar100", None, "cifar100", "cifar100"),
+        ("parquet:data/tiny-imagenet", "data/tiny-imagenet", "tiny-imagenet", None),
+        ("parquet:/data/tiny-imagenet/", "/data/tiny-imagenet", "tiny-imagenet", None),
+        ("parquet:./tiny-imagenet/.", "tiny-imagenet", "tiny-imagenet", None),
+        ("parquet:data/x/../tiny-imagenet", "data/x/../tiny-imagenet", "tiny-imagenet", None),
+        ("parquet:~/tiny-imagenet", "/home/me/tiny-imagenet", "tiny-imagenet", None),
+        ("parquet:~nobody-of-this-name/x", "~nobody-of-this-name/x", "x", None),
+        ("parquet:a:b", "a:b", "a:b", None),
+        ("parquet:Größe 🐈", "Größe 🐈", "Größe 🐈", None),
+        ("parquet:..", "..", "..", None),
+        # -- none of ours, and left as it is
+        ("parquet:", None, "parquet:", "parquet:"),
+        ("parquet", None, "parquet", "parquet"),
+        ("folder:a/b", None, "folder:a/b", "folder:a/b"),
+        ("", None, "", ""),
+    ],
+)
+def test_a_name_is_taken_apart(text, folder, published, portable, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    name = DatasetName.parse(text)
+    assert name.folder == (Path(folder) if folder else None)
+    assert name.kind == ("parquet" if folder else text)
+    assert name.published == published
+    assert name.portable == (portable if portable is not None else f"parquet:{published}")
+    assert str(name) == (f"parquet:{folder}" if folder else text)
+    assert DatasetName.parse(str(name)) == name
+
+
+def test_every_known_name_is_listed():
+    assert dataset_names() == ("cifar10", "cifar100", "digits", "fashion-mnist", "parquet:DIR")
+    assert set(DOWNLOADED) < set(dataset_names())
