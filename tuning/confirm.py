@@ -19,7 +19,7 @@ from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.records.findings import FILE, Findings, mean_deviation
-from tuning.records.result import SweepResult
+from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import GpusPerTrial, SweepSettings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Flags:
 
 def confirm(flags: Flags) -> int:
     """Run the command line."""
-    from tuning.report import load_result, write_page
+    from tuning.report import write_page
 
     for name in ("top", "seeds"):
         if getattr(flags, name) < 1:
@@ -126,9 +126,9 @@ def _train_and_test(
         study = opened.enter_context(open_study(path, "confirm", create=not path.exists()))
         searcher = ListSearcher(study, [config for _, config in plan], observers=observers)
         live = LiveTables()
-        about = Sweep.of(
-            replace(settings, trials=len(plan), scheduler="none"),
-            {"seed": Choice(tuple(config.seed for _, config in plan))},
+        about = Sweep(
+            settings=replace(settings, trials=len(plan), scheduler="none"),
+            searched={"seed": Choice(tuple(config.seed for _, config in plan))},
         )
         observers.append(live.add(about, searcher.records.values()))
         work = Work(train, val, files, read_teacher(settings.folder, chosen[0]))

@@ -11,9 +11,7 @@ from kd.cli import run
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
-from tuning.records.protocol import protocol
-from tuning.records.result import Sweep, SweepResult
-from tuning.records.settings import SEARCH, STUDY, SweepSettings
+from tuning.records.result import SweepResult, load_result
 from tuning.reports.summary import REPORT, print_summary
 
 ROOM = "make room there, and type: python -m tuning.report NAME"
@@ -59,24 +57,6 @@ def report(flags: Flags) -> int:
         print(table(results, "markdown"))
         print(f"\n{path}")
     return 0
-
-
-def load_result(storage: Path, name: str) -> SweepResult:
-    """The sweep `name` and its trials, as its folder holds them; UserError if there is none."""
-    from tuning.study.journal import load_study, read_trials
-
-    settings = SweepSettings.load(storage, name)
-    study = load_study(settings.folder / STUDY, SEARCH)
-    facts = study.user_attrs
-    sweep = Sweep.of(
-        settings,
-        settings.space().domains,
-        slots=int(facts.get("slots", 1)),
-        val_size=int(facts.get("val_size", 0)),
-        protocol=facts.get("protocol") or protocol(settings.base),
-        environment=facts.get("environment", {}),
-    )
-    return SweepResult(sweep, read_trials(study))
 
 
 def write_report(result: SweepResult) -> list[Path]:

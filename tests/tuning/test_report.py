@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from rich.console import Console
-from synthetic import START, sweep_result, sweep_settings
+from synthetic import START, sweep_result
 
 from kd.errors import UserError
 from tuning.records.findings import Findings
-from tuning.records.result import SweepResult, duration, text, value_at
-from tuning.report import STUDY, load_result, main, tables, write_report
+from tuning.records.result import SweepResult, duration, load_result, text, value_at
+from tuning.records.settings import STUDY
+from tuning.report import main, tables, write_report
 from tuning.reports.comparison import check_comparable, table
 from tuning.reports.importance import importance
 from tuning.reports.page import render
@@ -271,9 +272,8 @@ def test_page_lists_every_trial_with_its_reason(tmp_path: Path) -> None:
 def keep(result: SweepResult, seed: int = 0) -> None:
     """Leave the folder of a sweep behind, as a search with this training seed does."""
     sweep = result.sweep
-    settings = sweep_settings(sweep.folder, sweep.trials, sweep.epochs)
-    settings = dataclasses.replace(settings, base=dataclasses.replace(settings.base, seed=seed))
-    settings.save()
+    base = dataclasses.replace(sweep.settings.base, seed=seed)
+    dataclasses.replace(sweep.settings, base=base).save()
     states = {"completed": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
     with open_study(sweep.folder / STUDY, "search", create=True) as study:
         study.set_user_attr("val_size", sweep.val_size)
@@ -422,7 +422,10 @@ def on_backbone(result: SweepResult, backbone: str, scores: dict[int, float]) ->
         TrialRecord(number=n, config=result.trials[0].config, state="completed", curve={9: score})
         for n, score in scores.items()
     ]
-    return SweepResult(dataclasses.replace(result.sweep, backbone=backbone), trials)
+    settings = result.sweep.settings
+    base = dataclasses.replace(settings.base, backbone=backbone)
+    settings = dataclasses.replace(settings, base=base)
+    return SweepResult(dataclasses.replace(result.sweep, settings=settings), trials)
 
 
 def test_tables_have_the_form_of_the_papers(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from kd.export import torchvision_keys
 from tuning.records.findings import Findings, mean_deviation
 from tuning.records.result import SweepResult
 from tuning.reports import summary
+from tuning.study.trials import REFERENCE
 
 _USE = {
     "safetensors": """\
@@ -127,7 +128,8 @@ def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
     if findings is None or TrainConfig.from_dict(findings.config) != config:
         return ["The test set was not opened."]
     rows = ["| trained again | val accuracy | test accuracy |", "|---|---|---|"]
-    for number, name in ((findings.winner, "this configuration"), (0, "the paper's default")):
+    names = {findings.winner: "this configuration", REFERENCE: "the paper's default"}
+    for number, name in names.items():
         val, test = findings.val_acc[number], findings.test_acc(number)
         rows.append(f"| {name} | {mean_deviation(val)} | {mean_deviation(test)} |")
     return ["\n".join(rows), "Mean and standard deviation over n seeds, the same for both."]

@@ -181,13 +181,13 @@ def importances(result: SweepResult, found: Importance) -> Figure:
 def tip(trial: TrialRecord) -> str:
     """A trial in a line, for a mark's title."""
     score = f"{trial.score:.2f} %" if trial.score is not None else "no score"
-    name = "the paper's default" if trial.number == 0 else f"trial {trial.number}"
+    name = "the paper's default" if trial.is_default else f"trial {trial.number}"
     return f"{name}: {score} at epoch {trial.epoch}, {trial.state}"
 
 
 def style_of(result: SweepResult, trial: TrialRecord) -> str:
     """The class that draws a trial."""
-    if trial.number == 0:
+    if trial.is_default:
         return "paper"
     if trial is result.best:
         return "best"

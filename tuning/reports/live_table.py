@@ -200,7 +200,7 @@ class LiveTable:
         rows = []
         for trial in picked:
             best = trial is result.best
-            paper = "" if trial.number else "paper's"
+            paper = "paper's" if trial.is_default else ""
             mark, style = ("best", "bold green") if best else (paper, "cyan" if paper else "")
             rows.append((mark, style, trial))
         room = max(self.console.height - 10 - len(rows), 1)
@@ -276,7 +276,7 @@ _STYLES: dict[State, str] = {
 
 
 def _name(trial: TrialRecord) -> str:
-    return f"trial {trial.number}" + (" (the paper's default)" if trial.number == 0 else "")
+    return f"trial {trial.number}" + (" (the paper's default)" if trial.is_default else "")
 
 
 def _value(trial: TrialRecord, name: str) -> str:

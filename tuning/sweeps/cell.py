@@ -92,7 +92,7 @@ class Cell:
         observers: list[Observer] = []
         searcher = ListSearcher(study, [recipe], observers=observers)
         about = replace(self.settings, base=recipe, trials=1, scheduler="none")
-        observers.append(live.add(Sweep.of(about, {}), searcher.records.values()))
+        observers.append(live.add(Sweep(settings=about, searched={}), searcher.records.values()))
         self._teaching = searcher
         return Lane(
             searcher,
@@ -149,9 +149,9 @@ class Cell:
         return Lane(self._searcher, scheduler, work)
 
     def _about(self) -> Sweep:
-        return Sweep.of(
-            self.settings,
-            self.space.domains,
+        return Sweep(
+            settings=self.settings,
+            searched=self.space.domains,
             slots=self._slots,
             val_size=len(self.val),
             protocol=self._protocol,
