@@ -6,7 +6,8 @@ from typing import Literal
 
 from kd.errors import UserError
 from tuning.records.result import SweepResult
-from tuning.reports.charts import Axis, Chart
+from tuning.reports.axis import Axis
+from tuning.reports.charts import Chart
 from tuning.reports.figures import Figure
 from tuning.reports.page import environment
 from tuning.study.trials import TrialRecord

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from search_spaces import Choice, Range
 from tuning.records.result import SweepResult, short, value_at
-from tuning.reports.charts import Axis, Chart, bars, parallel
+from tuning.reports.axis import Axis
+from tuning.reports.charts import Chart, bars, parallel
 from tuning.reports.importance import Importance
 from tuning.reports.picture import limits
 from tuning.study.trials import TrialRecord
