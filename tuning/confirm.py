@@ -49,7 +49,7 @@ class Flags:
 
 def confirm(flags: Flags) -> int:
     """Run the command line."""
-    from tuning.report import write_page
+    from tuning.reports.files import write_page
 
     for name in ("top", "seeds"):
         if getattr(flags, name) < 1:

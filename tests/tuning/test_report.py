@@ -15,14 +15,16 @@ from synthetic import START, sweep_result
 
 from kd.errors import UserError
 from tuning.records.findings import Findings
-from tuning.records.result import SweepResult, duration, load_result, text, value_at
+from tuning.records.result import SweepResult, load_result, value_at
 from tuning.records.settings import STUDY
-from tuning.report import main, tables, write_report
+from tuning.report import main
 from tuning.reports.comparison import check_comparable, table
+from tuning.reports.files import tables, write_report
 from tuning.reports.importance import importance
 from tuning.reports.page import render
 from tuning.reports.picture import draw, limits
 from tuning.reports.summary import print_summary
+from tuning.reports.wording import duration, text
 from tuning.study.journal import open_study
 from tuning.study.trials import TrialRecord
 

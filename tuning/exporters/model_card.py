@@ -9,7 +9,7 @@ from kd.config import TrainConfig
 from kd.export import torchvision_keys
 from tuning.records.findings import Findings, mean_deviation
 from tuning.records.result import SweepResult
-from tuning.reports import summary
+from tuning.reports.sentences import caveats, cost, headline
 from tuning.study.trials import REFERENCE
 
 _USE = {
@@ -121,7 +121,7 @@ def _score(description: Mapping[str, Any], result: SweepResult | None) -> str:
         size = result.sweep.val_size
         measured += f" (n = 1; ± {error:.2f} points, the binomial standard error of {size} images)"
     lines = [f"{measured}. Val is cut from the training set."]
-    return " ".join(lines + (summary.caveats(result) if result else []))
+    return " ".join(lines + (caveats(result) if result else []))
 
 
 def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
@@ -141,8 +141,8 @@ def _found(result: SweepResult | None) -> str:
     sweep = result.sweep
     searched = ", ".join(f"`{name}`" for name in sweep.searched)
     return (
-        f"Tuned by the sweep `{sweep.name}` over {searched}. {summary.headline(result)} "
-        f"{summary.cost(result)} The configuration, which `python -m kd.train` runs:"
+        f"Tuned by the sweep `{sweep.name}` over {searched}. {headline(result)} "
+        f"{cost(result)} The configuration, which `python -m kd.train` runs:"
     )
 
 

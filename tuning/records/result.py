@@ -90,6 +90,11 @@ class SweepResult:
         return [trial for trial in self.trials if trial.state in states]
 
     @property
+    def ended(self) -> list[TrialRecord]:
+        """The trials that run no longer, in the order of their ends."""
+        return sorted(self.of("completed", "stopped", "failed"), key=lambda t: t.ended or 0.0)
+
+    @property
     def best(self) -> TrialRecord | None:
         """The completed trial of highest val accuracy."""
         return best_trial(list(self.trials))
@@ -100,12 +105,18 @@ class SweepResult:
         return next((trial for trial in self.trials if trial.is_default), None)
 
     @property
+    def default_score(self) -> float | None:
+        """Val accuracy in percent of the paper's default; None unless it completed."""
+        default = self.default
+        return default.score if default and default.state == "completed" else None
+
+    @property
     def gain(self) -> float | None:
         """Points of val accuracy that the best trial is above the default, if both completed."""
-        best, default = self.best, self.default
-        if not best or not default or default.state != "completed":
+        best, level = self.best, self.default_score
+        if best is None or best.score is None or level is None:
             return None
-        return (best.score or 0.0) - (default.score or 0.0)
+        return best.score - level
 
     def standard_error(self, accuracy: float) -> float | None:
         """Binomial standard error of a val accuracy, both in percent; None if n is not known."""
@@ -148,18 +159,15 @@ class SweepResult:
     def best_over_minutes(self) -> list[tuple[float, float]]:
         """(minutes since the first start, best completed val accuracy in percent), as it rose."""
         origin = min((trial.started for trial in self.trials if trial.started), default=0.0)
-        return _rising([((t.ended or 0.0) - origin) / 60 for t in self._ended()], self._ended())
+        return _rising([((t.ended or 0.0) - origin) / 60 for t in self.ended], self.ended)
 
     def best_over_epochs(self) -> list[tuple[float, float]]:
         """(epochs spent on ended trials, best completed val accuracy in percent), as it rose."""
         spent, total = [], 0
-        for trial in self._ended():
+        for trial in self.ended:
             total += trial.epoch
             spent.append(float(total))
-        return _rising(spent, self._ended())
-
-    def _ended(self) -> list[TrialRecord]:
-        return sorted(self.of("completed", "stopped", "failed"), key=lambda t: t.ended or 0.0)
+        return _rising(spent, self.ended)
 
 
 def _rising(at: list[float], trials: list[TrialRecord]) -> list[tuple[float, float]]:
@@ -190,9 +198,6 @@ def load_result(storage: Path, name: str) -> SweepResult:
     return SweepResult(sweep, read_trials(study))
 
 
-# -- how values are named and written ---------------------------------------------------------
-
-
 def value_at(config: dict[str, Any], name: str) -> Any:
     """What a nested configuration holds under a dotted name: `kd.lambda_b.0`; None if nothing."""
     value: Any = config
@@ -202,25 +207,3 @@ def value_at(config: dict[str, Any], name: str) -> Any:
         else:
             value = value.get(part) if isinstance(value, dict) else None
     return value
-
-
-def short(name: str) -> str:
-    """A dotted name without its section: `kd.lambda_b.0` is `lambda_b.0`."""
-    return name.partition(".")[2] or name
-
-
-def text(value: Any) -> str:
-    """A value as a person reads it: three significant digits."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "–" if value is None else str(value)
-
-
-def duration(seconds: float) -> str:
-    """`12 s`, `4 min 05 s`, `3 h 20 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -9,7 +9,7 @@ from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart
 from tuning.reports.figures import Figure
-from tuning.reports.page import environment
+from tuning.reports.templating import environment
 from tuning.study.trials import TrialRecord
 
 SERIES = 5

@@ -7,11 +7,12 @@ from statistics import median
 from markupsafe import Markup
 
 from search_spaces import Choice, Range
-from tuning.records.result import SweepResult, short, value_at
+from tuning.records.result import SweepResult, value_at
 from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart, bars, parallel
 from tuning.reports.importance import Importance
 from tuning.reports.picture import limits
+from tuning.reports.wording import short, tip
 from tuning.study.trials import TrialRecord
 
 
@@ -176,14 +177,7 @@ def importances(result: SweepResult, found: Importance) -> Figure:
     return Figure(bars(rows, name="Importance of each hyperparameter"), words)
 
 
-# -- how a trial is told ----------------------------------------------------------------------
-
-
-def tip(trial: TrialRecord) -> str:
-    """A trial in a line, for a mark's title."""
-    score = f"{trial.score:.2f} %" if trial.score is not None else "no score"
-    name = "the paper's default" if trial.is_default else f"trial {trial.number}"
-    return f"{name}: {score} at epoch {trial.epoch}, {trial.state}"
+# -- how a trial is drawn ---------------------------------------------------------------------
 
 
 def style_of(result: SweepResult, trial: TrialRecord) -> str:

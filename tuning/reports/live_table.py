@@ -11,7 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tuning.records.result import Sweep, SweepResult, duration, short, text, value_at
+from tuning.records.result import Sweep, SweepResult
+from tuning.reports.wording import clock, count, duration, numbered, percent, short, value_of
 from tuning.study.trials import State, TrialRecord
 
 TOP = 3
@@ -83,24 +84,21 @@ class LiveTable:
         begin = f"[{self._clock()}] {self._label}"
         self.note(f"{begin}{ended}/{self.sweep.trials}  {self._outcome(trial)}")
         if risen:
-            self.note(f"{begin}new best: {_name(trial)}, val acc {trial.score:.2f} %")
+            self.note(f"{begin}new best: {numbered(trial)}, val acc {trial.score:.2f} %")
 
     def _outcome(self, trial: TrialRecord) -> str:
         if trial.state == "failed":
-            return f"{_name(trial)} failed at epoch {trial.epoch}: {trial.reason or 'no reason'}"
-        values = ", ".join(f"{short(n)} {_value(trial, n)}" for n in self.sweep.searched)
-        score = f"{trial.score:.2f} %" if trial.score is not None else "–"
+            return f"{numbered(trial)} failed at epoch {trial.epoch}: {trial.reason or 'no reason'}"
+        values = ", ".join(f"{short(n)} {value_of(trial, n)}" for n in self.sweep.searched)
         return (
-            f"{_name(trial)} {trial.state} at epoch {trial.epoch}/{self.sweep.epochs}, "
-            f"val acc {score}" + (f" ({values})" if values else "")
+            f"{numbered(trial)} {trial.state} at epoch {trial.epoch}/{self.sweep.epochs}, "
+            f"val acc {percent(trial.score)}" + (f" ({values})" if values else "")
         )
 
     # -- the clock ----------------------------------------------------------------------------
 
     def _clock(self) -> str:
-        whole = int(time.monotonic() - self._began)
-        hours = f"{whole // 3600}:" if whole >= 3600 else ""
-        return f"{hours}{whole % 3600 // 60:0{2 if hours else 1}d}:{whole % 60:02d}"
+        return clock(time.monotonic() - self._began)
 
     def seconds_left(self) -> float | None:
         """An estimate of the seconds to the sweep's end; None before the first epoch.
@@ -137,7 +135,7 @@ class LiveTable:
         """Three lines: the cell, how far it is, and its best so far."""
         result = self._result()
         best = result.best
-        found = f"best {best.score:.2f} %, {_name(best)}" if best else "no trial completed yet"
+        found = f"best {best.score:.2f} %, {numbered(best)}" if best else "no trial completed yet"
         return Group("", self._head(result), self._bar(result), Text(found, style="green"))
 
     def show_in(self, live: Live) -> None:
@@ -155,13 +153,13 @@ class LiveTable:
             n = len(result.of(state))
             counts.append(f"{n} {state}  ", style=style if n else "dim")
         left = self.seconds_left()
-        clock = Text(self._clock(), no_wrap=True)
+        passed = Text(self._clock(), no_wrap=True)
         if left is not None:
-            clock.append(f"  about {duration(left)} left", style="dim")
+            passed.append(f"  about {duration(left)} left", style="dim")
         ended = len(result.of("completed", "stopped", "failed"))
         grid = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=self.sweep.trials, completed=ended, width=self.console.width // 4)
-        pieces: list[RenderableType] = [Text(f"{ended}/{self.sweep.trials} trials"), bar, clock]
+        pieces: list[RenderableType] = [Text(f"{ended}/{self.sweep.trials} trials"), bar, passed]
         grid.add_row(*(pieces if self.console.width >= 60 else pieces[::2]))
         return Group(grid, counts)
 
@@ -183,11 +181,11 @@ class LiveTable:
                 str(trial.number),
                 f"{trial.epoch}/{self.sweep.epochs}",
                 score,
-                *(_value(trial, name) for name in shown),
+                *(value_of(trial, name) for name in shown),
                 style=style,
             )
         hidden = len(self.sweep.searched) - len(shown)
-        more = Text(f"{hidden} more searched value{'s' * (hidden > 1)} not shown", style="dim")
+        more = Text(f"{count(hidden, 'more searched value')} not shown", style="dim")
         return Group(table, more) if hidden else table
 
     def _chosen(self, result: SweepResult) -> list[tuple[str, str, TrialRecord]]:
@@ -212,7 +210,7 @@ class LiveTable:
         room = self.console.width - 34
         shown: list[str] = []
         for name in self.sweep.searched:
-            widest = max((len(_value(t, name)) for t in self._result().trials), default=0)
+            widest = max((len(value_of(t, name)) for t in self._result().trials), default=0)
             width = max(len(short(name)), widest) + 2
             if width <= room:
                 room -= width
@@ -273,11 +271,3 @@ _STYLES: dict[State, str] = {
     "stopped": "yellow",
     "failed": "red",
 }
-
-
-def _name(trial: TrialRecord) -> str:
-    return f"trial {trial.number}" + (" (the paper's default)" if trial.is_default else "")
-
-
-def _value(trial: TrialRecord, name: str) -> str:
-    return text(value_at(trial.config, name))

@@ -15,7 +15,7 @@ from tuning.records.keeper import Keeper
 from tuning.records.protocol import cell_name, environment, protocol
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
-from tuning.report import write_report
+from tuning.reports.files import write_report
 from tuning.reports.live_page import LiveReport
 from tuning.reports.live_table import LiveTables
 from tuning.study.journal import open_study
