@@ -154,31 +154,6 @@ class SweepResult:
         """Seconds of all ended trials together, each times the GPUs that it held."""
         return sum(trial.seconds * trial.gpus for trial in self.trials)
 
-    # -- best so far --------------------------------------------------------------------------
-
-    def best_over_minutes(self) -> list[tuple[float, float]]:
-        """(minutes since the first start, best completed val accuracy in percent), as it rose."""
-        origin = min((trial.started for trial in self.trials if trial.started), default=0.0)
-        return _rising([((t.ended or 0.0) - origin) / 60 for t in self.ended], self.ended)
-
-    def best_over_epochs(self) -> list[tuple[float, float]]:
-        """(epochs spent on ended trials, best completed val accuracy in percent), as it rose."""
-        spent, total = [], 0
-        for trial in self.ended:
-            total += trial.epoch
-            spent.append(float(total))
-        return _rising(spent, self.ended)
-
-
-def _rising(at: list[float], trials: list[TrialRecord]) -> list[tuple[float, float]]:
-    steps: list[tuple[float, float]] = []
-    for place, trial in zip(at, trials, strict=True):
-        if trial.state != "completed" or trial.score is None:
-            continue
-        if not steps or trial.score > steps[-1][1]:
-            steps.append((place, trial.score))
-    return steps
-
 
 def load_result(storage: Path, name: str) -> SweepResult:
     """The sweep `name` and its trials, as its folder holds them; UserError if there is none."""

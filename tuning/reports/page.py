@@ -42,9 +42,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             rows=_comparison(result),
             curves=figures.curves(result),
             findings=None if live else Findings.load(result.sweep.folder),
-            progress=[figures.best_over_minutes(result), figures.best_over_epochs(result)]
-            if best
-            else [],
+            progress=figures.best_so_far(result),
             importance=figures.importances(result, weights) if weights else None,
             slices=[figures.slice_of(result, name) for name in ranked[:SLICES]] if best else [],
             pairs=[figures.pair_of(result, a, b) for a, b in combinations(ranked[:PAIRED], 2)]
