@@ -43,7 +43,7 @@ def _epochs(storage: Path) -> tuple[dict[str, list[tuple[float, float]]], int]:
     """(end, duration) in seconds of every epoch of every trial, from MLflow; and the slots."""
     from mlflow import MlflowClient
 
-    from tuning.report import load_result
+    from tuning.records.result import load_result
 
     client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)

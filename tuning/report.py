@@ -8,15 +8,14 @@ from typing import Annotated, Literal
 import tyro
 
 from kd.cli import run
-from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
-from tuning.records.protocol import protocol
-from tuning.records.result import Sweep, SweepResult
-from tuning.records.settings import SEARCH, STUDY, SweepSettings
-from tuning.reports.summary import REPORT, print_summary
+from tuning.records.result import load_result
+from tuning.reports import comparison, page
+from tuning.reports.files import write_report
+from tuning.reports.summary import print_summary
 
-ROOM = "make room there, and type: python -m tuning.report NAME"
+_REMEDY = "give another -o"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,114 +39,19 @@ def report(flags: Flags) -> int:
         raise UserError("Which sweep? Type its name: python -m tuning.report NAME.")
     results = [load_result(flags.storage, name) for name in dict.fromkeys(flags.sweeps)]
     if flags.table:
-        from tuning.reports.comparison import table
-
-        print(table(results, flags.table))
-    elif len(results) == 1 and flags.output:
-        from tuning.reports.page import render as render_report
-
-        _write(flags.output, render_report(results[0]), "give another -o")
+        print(comparison.table(results, flags.table))
+    elif len(results) > 1:
+        path = flags.output or flags.storage / "comparison.html"
+        replace_file(path, comparison.render(results).encode(), _REMEDY)
+        print(comparison.table(results, "markdown"))
+        print(f"\n{path}")
+    elif flags.output:
+        replace_file(flags.output, page.render(results[0]).encode(), _REMEDY)
         print(flags.output)
-    elif len(results) == 1:
+    else:
         write_report(results[0])
         print_summary(results[0])
-    else:
-        from tuning.reports.comparison import render, table
-
-        page, path = render(results), flags.output or flags.storage / "comparison.html"
-        _write(path, page, "give another -o")
-        print(table(results, "markdown"))
-        print(f"\n{path}")
     return 0
-
-
-def load_result(storage: Path, name: str) -> SweepResult:
-    """The sweep `name` and its trials, as its folder holds them; UserError if there is none."""
-    from tuning.study.journal import load_study, read_trials
-
-    settings = SweepSettings.load(storage, name)
-    study = load_study(settings.folder / STUDY, SEARCH)
-    facts = study.user_attrs
-    sweep = Sweep.of(
-        settings,
-        settings.space().domains,
-        slots=int(facts.get("slots", 1)),
-        val_size=int(facts.get("val_size", 0)),
-        protocol=facts.get("protocol") or protocol(settings.base),
-        environment=facts.get("environment", {}),
-    )
-    return SweepResult(sweep, read_trials(study))
-
-
-def write_report(result: SweepResult) -> list[Path]:
-    """Write report.html, curves.png, trials.parquet and curves.parquet into the sweep's folder."""
-    from tuning.reports.picture import draw
-
-    write_page(result)
-    trials, curves = tables(result)
-    rest = {"curves.png": draw(result), "trials.parquet": trials, "curves.parquet": curves}
-    for name, content in rest.items():
-        replace_file(result.sweep.folder / name, content, ROOM)
-    return [result.sweep.folder / name for name in (REPORT, *rest)]
-
-
-def tables(result: SweepResult) -> tuple[bytes, bytes]:
-    """trials.parquet (a row for each trial) and curves.parquet (for each trial and epoch).
-
-    Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
-    columns such as `metrics.val_acc`; times are seconds since the epoch, accuracies percent.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    trials = [
-        {
-            "trial": trial.number,
-            "state": trial.state,
-            "epoch": trial.epoch,
-            "val_acc": trial.score,
-            "started": trial.started,
-            "ended": trial.ended,
-            "reason": trial.reason,
-            **{f"metrics.{name}": value for name, value in trial.metrics.items()},
-            **TrainConfig.from_dict(trial.config).flat(),
-        }
-        for trial in result.trials
-    ]
-    columns = list(dict.fromkeys(name for row in trials for name in row))
-    whole = {name: [row.get(name) for row in trials] for name in columns}
-    points = [
-        (trial.number, epoch, accuracy)
-        for trial in result.trials
-        for epoch, accuracy in sorted(trial.curve.items())
-    ]
-    numbers, epochs, accuracies = zip(*points, strict=True) if points else ((), (), ())
-    curves = pa.table(
-        {
-            "trial": pa.array(numbers, pa.int64()),
-            "epoch": pa.array(epochs, pa.int64()),
-            "val_acc": pa.array(accuracies, pa.float64()),
-        }
-    )
-
-    def parquet(table: pa.Table) -> bytes:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
-        content: bytes = sink.getvalue().to_pybytes()
-        return content
-
-    return parquet(pa.table(whole)), parquet(curves)
-
-
-def write_page(result: SweepResult, *, live: bool = False) -> None:
-    """Write report.html alone; `live` as in `tuning.reports.page.render`."""
-    from tuning.reports.page import render
-
-    _write(result.sweep.folder / REPORT, render(result, live=live), ROOM)
-
-
-def _write(path: Path, page: str, remedy: str) -> None:
-    replace_file(path, page.encode(), remedy)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

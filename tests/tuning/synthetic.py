@@ -24,8 +24,13 @@ def sweep_result(
     settings = sweep_settings(folder, trials, epochs)
     settings = settings if stopping else replace(settings, scheduler="none")
     space = settings.space()
-    about = protocol(settings.base)
-    sweep = Sweep.of(settings, space.domains, slots=2, val_size=599, protocol=about)
+    sweep = Sweep(
+        settings=settings,
+        searched=space.domains,
+        slots=2,
+        val_size=599,
+        protocol=protocol(settings.base),
+    )
     draw, clock = random.Random(seed), [0.0, 0.0]
     records: list[TrialRecord] = []
     for number in range(trials):

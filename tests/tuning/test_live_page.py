@@ -48,7 +48,7 @@ def page(folder: Path) -> str:
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     result = sweep_result(tmp_path)
-    gone = replace(result.sweep, folder=tmp_path / "gone")
+    gone = replace(result.sweep, settings=replace(result.sweep.settings, name="gone"))
     observer = LiveReport(gone, pause=0.0)
     tell(observer, result)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import io
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,17 +12,22 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from rich.console import Console
-from synthetic import START, sweep_result, sweep_settings
+from synthetic import START, sweep_result
 
 from kd.errors import UserError
 from tuning.records.findings import Findings
-from tuning.records.result import SweepResult, duration, text, value_at
-from tuning.report import STUDY, load_result, main, tables, write_report
+from tuning.records.progress import curve_limits, over_epochs, over_minutes
+from tuning.records.result import SweepResult, load_result, value_at
+from tuning.records.settings import STUDY
+from tuning.report import main
 from tuning.reports.comparison import check_comparable, table
+from tuning.reports.figures import best_so_far
+from tuning.reports.files import tables, write_report
 from tuning.reports.importance import importance
 from tuning.reports.page import render
-from tuning.reports.picture import draw, limits
+from tuning.reports.picture import draw, figure_of
 from tuning.reports.summary import print_summary
+from tuning.reports.wording import duration, text
 from tuning.study.journal import open_study
 from tuning.study.trials import TrialRecord
 
@@ -97,8 +103,11 @@ def test_numbers_of_a_sweep(tmp_path: Path) -> None:
     assert result.epochs_saved == 6
     assert result.seconds == 240
     assert result.trial_seconds == 60 + 120 + 180 + 240
-    assert result.best_over_minutes() == [(1.0, 80.0), (2.0, 85.0)]
-    assert result.best_over_epochs() == [(9.0, 80.0), (18.0, 85.0)]
+    minutes, epochs = over_minutes(result), over_epochs(result)
+    assert minutes
+    assert epochs
+    assert minutes.steps == [(1.0, 80.0), (2.0, 85.0)]
+    assert epochs.steps == [(9.0, 80.0), (18.0, 85.0)]
     # sqrt(0.9 · 0.1 / 599) is 1.2257 %.
     assert result.standard_error(90.0) == pytest.approx(1.2257, abs=1e-4)
 
@@ -166,10 +175,65 @@ def test_picture_is_drawn(result: SweepResult) -> None:
 
 def test_one_bad_epoch_does_not_flatten_the_picture(tmp_path: Path) -> None:
     result = sweep_result(tmp_path / "s", trials=40)
-    low, high = limits(result)
+    low, high = curve_limits(result)
     result.trials[1].curve[2] = 1.0
-    assert limits(result)[0] > 40
+    assert curve_limits(result)[0] > 40
     assert low < 60 < 90 < high
+
+
+def best_so_far_of_the_page(result: SweepResult) -> tuple[list[list[float]], list[float]]:
+    """The course over minutes and the ends of its axis, in percent, by the chart's own ticks."""
+    chart = str(best_so_far(result)[0].chart)
+    ticks = re.findall(r'<text class="tick" x="40.0" y="([\d.]+)" [^>]*>([\d.]+)<', chart)
+    (low, first), (high, last) = (
+        (float(y) - 4, float(label)) for y, label in (ticks[0], ticks[-1])
+    )
+
+    def percent(pixel: float) -> float:
+        return first + (low - pixel) / (low - high) * (last - first)
+
+    line = re.search(r'<polyline class="best" points="([^"]+)"', chart)
+    level = re.search(r'<path class="paper" d="M46,([\d.]+)', chart)
+    frame = re.search(r'<path class="frame" d="M46,(\d+)V(\d+)', chart)
+    assert line
+    assert frame
+    course = [percent(float(corner.split(",")[1])) for corner in line[1].split()]
+    default = [percent(float(level[1]))] if level else []
+    return [course[::2], default], [percent(float(frame[2])), percent(float(frame[1]))]
+
+
+@pytest.mark.parametrize(
+    "scores", [(84.0, 60.0, 70.0, 86.0), (84.0, 60.0, 86.0), (84.0,), (70.0, 84.0, 90.0, 95.0)]
+)
+def test_page_and_picture_show_the_same_best_so_far(
+    tmp_path: Path, scores: tuple[float, ...]
+) -> None:
+    result = sweep_result(tmp_path / "s", trials=len(scores))
+    for trial, score in zip(result.trials, scores, strict=True):
+        trial.state, trial.curve = "completed", {9: score}
+        trial.started, trial.ended = START, START + 60 * (trial.number + 1)
+    so_far = over_minutes(result)
+    assert so_far
+    picture = figure_of(result).axes[1]
+    course, default = picture.get_lines()
+    assert list(course.get_xdata()) == [*(at for at, _ in so_far.steps), so_far.end]
+    assert picture.get_ylim() == so_far.limits
+    # A pixel of the page's chart is less than a hundredth of its axis.
+    (steps, level), ends = best_so_far_of_the_page(result)
+    near = (so_far.limits[1] - so_far.limits[0]) / 100
+    assert steps == pytest.approx(list(course.get_ydata())[:-1], abs=near)
+    assert level == pytest.approx([default.get_ydata()[0]], abs=near)
+    assert ends == pytest.approx(picture.get_ylim(), abs=near)
+
+
+def test_the_axis_of_the_best_so_far_starts_at_a_typical_trial(tmp_path: Path) -> None:
+    result = hand_made(tmp_path / "s")
+    for trial, score in zip(result.trials, (84.0, 60.0, 70.0, 86.0), strict=True):
+        trial.state, trial.curve = "completed", {9: score}
+    so_far = over_minutes(result)
+    assert so_far
+    # The median is 77, the best 86: 77 − 0.3 · 9 and 86 + 0.2 · 9.
+    assert so_far.limits == pytest.approx((74.3, 87.8))
 
 
 def test_parquet_holds_every_trial_and_epoch(result: SweepResult) -> None:
@@ -271,9 +335,8 @@ def test_page_lists_every_trial_with_its_reason(tmp_path: Path) -> None:
 def keep(result: SweepResult, seed: int = 0) -> None:
     """Leave the folder of a sweep behind, as a search with this training seed does."""
     sweep = result.sweep
-    settings = sweep_settings(sweep.folder, sweep.trials, sweep.epochs)
-    settings = dataclasses.replace(settings, base=dataclasses.replace(settings.base, seed=seed))
-    settings.save()
+    base = dataclasses.replace(sweep.settings.base, seed=seed)
+    dataclasses.replace(sweep.settings, base=base).save()
     states = {"completed": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
     with open_study(sweep.folder / STUDY, "search", create=True) as study:
         study.set_user_attr("val_size", sweep.val_size)
@@ -422,7 +485,10 @@ def on_backbone(result: SweepResult, backbone: str, scores: dict[int, float]) ->
         TrialRecord(number=n, config=result.trials[0].config, state="completed", curve={9: score})
         for n, score in scores.items()
     ]
-    return SweepResult(dataclasses.replace(result.sweep, backbone=backbone), trials)
+    settings = result.sweep.settings
+    base = dataclasses.replace(settings.base, backbone=backbone)
+    settings = dataclasses.replace(settings, base=base)
+    return SweepResult(dataclasses.replace(result.sweep, settings=settings), trials)
 
 
 def test_tables_have_the_form_of_the_papers(tmp_path: Path) -> None:

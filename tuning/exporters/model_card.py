@@ -9,7 +9,8 @@ from kd.config import TrainConfig
 from kd.export import torchvision_keys
 from tuning.records.findings import Findings, mean_deviation
 from tuning.records.result import SweepResult
-from tuning.reports import summary
+from tuning.reports.sentences import caveats, cost, headline
+from tuning.study.trials import REFERENCE
 
 _USE = {
     "safetensors": """\
@@ -120,14 +121,15 @@ def _score(description: Mapping[str, Any], result: SweepResult | None) -> str:
         size = result.sweep.val_size
         measured += f" (n = 1; ± {error:.2f} points, the binomial standard error of {size} images)"
     lines = [f"{measured}. Val is cut from the training set."]
-    return " ".join(lines + (summary.caveats(result) if result else []))
+    return " ".join(lines + (caveats(result) if result else []))
 
 
 def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
     if findings is None or TrainConfig.from_dict(findings.config) != config:
         return ["The test set was not opened."]
     rows = ["| trained again | val accuracy | test accuracy |", "|---|---|---|"]
-    for number, name in ((findings.winner, "this configuration"), (0, "the paper's default")):
+    names = {findings.winner: "this configuration", REFERENCE: "the paper's default"}
+    for number, name in names.items():
         val, test = findings.val_acc[number], findings.test_acc(number)
         rows.append(f"| {name} | {mean_deviation(val)} | {mean_deviation(test)} |")
     return ["\n".join(rows), "Mean and standard deviation over n seeds, the same for both."]
@@ -139,8 +141,8 @@ def _found(result: SweepResult | None) -> str:
     sweep = result.sweep
     searched = ", ".join(f"`{name}`" for name in sweep.searched)
     return (
-        f"Tuned by the sweep `{sweep.name}` over {searched}. {summary.headline(result)} "
-        f"{summary.cost(result)} The configuration, which `python -m kd.train` runs:"
+        f"Tuned by the sweep `{sweep.name}` over {searched}. {headline(result)} "
+        f"{cost(result)} The configuration, which `python -m kd.train` runs:"
     )
 
 

@@ -9,11 +9,11 @@ from kd.files import replace_file
 from tuning.records.findings import Findings
 from tuning.records.keeper import STUDENT
 from tuning.records.protocol import cell_name
+from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import BEST_CONFIG, FILE
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
-    from tuning.records.result import SweepResult
 
 SUFFIXES = {"safetensors": ".safetensors", "torch-export": ".pt2", "onnx": ".onnx"}
 """The formats, and how the name of a file ends by default."""
@@ -84,9 +84,7 @@ def _trained(folder: Path) -> list[TrainConfig]:
     return [TrainConfig.load(file) for file in files if file.is_file()]
 
 
-def _sweep(folder: Path) -> "SweepResult | None":
+def _sweep(folder: Path) -> SweepResult | None:
     if not (folder / FILE).is_file():
         return None
-    from tuning.report import load_result
-
     return load_result(folder.parent, folder.name)

@@ -10,13 +10,14 @@ from typing import Any, Self
 from kd.config import Section, parse, read_mapping
 from kd.errors import UserError
 from kd.files import replace_file
+from tuning.study.trials import REFERENCE
 
 FILE = "confirm.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings(Section):
-    """The paper's default (0) and a sweep's best trials, by number, trained on the same seeds.
+    """The paper's default and a sweep's best trials, by number, trained on the same seeds.
 
     `val_acc` is val accuracy in percent, one a seed. `test` holds the scores of `winner`, whose
     configuration is `config`, and of the default, one mapping a seed.
@@ -30,7 +31,7 @@ class Findings(Section):
     test: dict[int, list[dict[str, float]]]
 
     def __post_init__(self) -> None:
-        for number in (0, self.winner):
+        for number in (REFERENCE, self.winner):
             complete = (self.val_acc.get(number), self.test.get(number))
             if any(values is None or len(values) != len(self.seeds) for values in complete):
                 raise UserError(f"trial {number} has not a score for every seed.")
@@ -59,7 +60,7 @@ class Findings(Section):
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(name, val accuracy, test accuracy) of every trial, with deviation and n."""
-        names = {0: "paper's default", self.winner: f"trial {self.winner}, the winner"}
+        names = {REFERENCE: "paper's default", self.winner: f"trial {self.winner}, the winner"}
         return [
             (
                 names.get(number, f"trial {number}"),
@@ -71,7 +72,7 @@ class Findings(Section):
 
     def sentence(self) -> str:
         """The winner against the default on test."""
-        difference, p = paired(self.test_acc(self.winner), self.test_acc(0))
+        difference, p = paired(self.test_acc(self.winner), self.test_acc(REFERENCE))
         sure = "" if p is None else f", p = {p:.2g} (paired t-test)"
         n = len(self.seeds)
         seeds = f"{n} seed{'s' * (n > 1)}"

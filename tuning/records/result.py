@@ -4,73 +4,78 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from search_spaces import Domain
-from tuning.records.settings import SweepSettings
+from tuning.records.protocol import protocol
+from tuning.records.settings import SEARCH, STUDY, SweepSettings
 from tuning.study.stopping import rungs
 from tuning.study.trials import State, TrialRecord, best_trial
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """What a sweep was asked to do.
+    """A sweep's settings, and what came to be known of it when it began.
 
-    `trials` is how many are planned, `epochs` the longest a trial may run, `rungs` the epochs
-    at which one may be stopped, `slots` how many run at once, `searched` what may vary, by
-    dotted names, `val_size` the number of images behind a val accuracy (0 if not
-    known), `protocol` and `environment` what `tuning.records.protocol` says of the sweep: what its
-    scores may be compared under, the machine and the versions.
+    `searched` is what may vary, by dotted names; `slots` how many trials run at once;
+    `val_size` the number of images behind a val accuracy, 0 if not known; `protocol` what its
+    scores may be compared under; `environment` the machine and the versions.
     """
 
-    name: str
-    method: str
-    backbone: str
-    dataset: str
-    trials: int
-    epochs: int
-    rungs: tuple[int, ...]
-    slots: int
-    folder: Path
+    settings: SweepSettings
     searched: Mapping[str, Domain]
+    slots: int = 1
     val_size: int = 0
     protocol: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.settings.name
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's own folder."""
+        return self.settings.folder
+
+    @property
+    def method(self) -> str:
+        """What the student is trained with."""
+        return self.settings.base.method
+
+    @property
+    def backbone(self) -> str:
+        """The student."""
+        return self.settings.base.backbone
+
+    @property
+    def dataset(self) -> str:
+        """The images, as they were asked for."""
+        return self.settings.base.dataset
 
     @property
     def cell(self) -> str:
         """`method · backbone · data set`, for a headline."""
         return f"{self.method} · {self.backbone} · {self.dataset}"
 
-    @classmethod
-    def of(
-        cls,
-        settings: SweepSettings,
-        searched: Mapping[str, Domain],
-        *,
-        slots: int = 1,
-        val_size: int = 0,
-        protocol: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> Self:
-        """The description of the sweep that `settings` ask for."""
-        base = settings.base
-        stops = rungs(base.epochs, settings.grace_period, settings.reduction_factor)
-        return cls(
-            name=settings.name,
-            method=base.method,
-            backbone=base.backbone,
-            dataset=base.dataset,
-            trials=settings.trials,
-            epochs=base.epochs,
-            rungs=tuple(stops) if settings.scheduler == "asha" else (),
-            slots=slots,
-            folder=settings.folder,
-            searched=searched,
-            val_size=val_size,
-            protocol=protocol or {},
-            environment=environment or {},
-        )
+    @property
+    def trials(self) -> int:
+        """How many trials are planned."""
+        return self.settings.trials
+
+    @property
+    def epochs(self) -> int:
+        """The longest that a trial may run."""
+        return self.settings.base.epochs
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The 1-based epochs at which ASHA may stop a trial; none under another scheduler."""
+        asked = self.settings
+        if asked.scheduler != "asha":
+            return ()
+        return tuple(rungs(self.epochs, asked.grace_period, asked.reduction_factor))
 
 
 @dataclass(frozen=True)
@@ -85,22 +90,33 @@ class SweepResult:
         return [trial for trial in self.trials if trial.state in states]
 
     @property
+    def ended(self) -> list[TrialRecord]:
+        """The trials that run no longer, in the order of their ends."""
+        return sorted(self.of("completed", "stopped", "failed"), key=lambda t: t.ended or 0.0)
+
+    @property
     def best(self) -> TrialRecord | None:
         """The completed trial of highest val accuracy."""
         return best_trial(list(self.trials))
 
     @property
     def default(self) -> TrialRecord | None:
-        """The paper's default configuration: trial 0."""
-        return next((trial for trial in self.trials if trial.number == 0), None)
+        """The trial of the paper's default configuration."""
+        return next((trial for trial in self.trials if trial.is_default), None)
+
+    @property
+    def default_score(self) -> float | None:
+        """Val accuracy in percent of the paper's default; None unless it completed."""
+        default = self.default
+        return default.score if default and default.state == "completed" else None
 
     @property
     def gain(self) -> float | None:
         """Points of val accuracy that the best trial is above the default, if both completed."""
-        best, default = self.best, self.default
-        if not best or not default or default.state != "completed":
+        best, level = self.best, self.default_score
+        if best is None or best.score is None or level is None:
             return None
-        return (best.score or 0.0) - (default.score or 0.0)
+        return best.score - level
 
     def standard_error(self, accuracy: float) -> float | None:
         """Binomial standard error of a val accuracy, both in percent; None if n is not known."""
@@ -138,36 +154,23 @@ class SweepResult:
         """Seconds of all ended trials together, each times the GPUs that it held."""
         return sum(trial.seconds * trial.gpus for trial in self.trials)
 
-    # -- best so far --------------------------------------------------------------------------
 
-    def best_over_minutes(self) -> list[tuple[float, float]]:
-        """(minutes since the first start, best completed val accuracy in percent), as it rose."""
-        origin = min((trial.started for trial in self.trials if trial.started), default=0.0)
-        return _rising([((t.ended or 0.0) - origin) / 60 for t in self._ended()], self._ended())
+def load_result(storage: Path, name: str) -> SweepResult:
+    """The sweep `name` and its trials, as its folder holds them; UserError if there is none."""
+    from tuning.study.journal import load_study, read_trials
 
-    def best_over_epochs(self) -> list[tuple[float, float]]:
-        """(epochs spent on ended trials, best completed val accuracy in percent), as it rose."""
-        spent, total = [], 0
-        for trial in self._ended():
-            total += trial.epoch
-            spent.append(float(total))
-        return _rising(spent, self._ended())
-
-    def _ended(self) -> list[TrialRecord]:
-        return sorted(self.of("completed", "stopped", "failed"), key=lambda t: t.ended or 0.0)
-
-
-def _rising(at: list[float], trials: list[TrialRecord]) -> list[tuple[float, float]]:
-    steps: list[tuple[float, float]] = []
-    for place, trial in zip(at, trials, strict=True):
-        if trial.state != "completed" or trial.score is None:
-            continue
-        if not steps or trial.score > steps[-1][1]:
-            steps.append((place, trial.score))
-    return steps
-
-
-# -- how values are named and written ---------------------------------------------------------
+    settings = SweepSettings.load(storage, name)
+    study = load_study(settings.folder / STUDY, SEARCH)
+    facts = study.user_attrs
+    sweep = Sweep(
+        settings=settings,
+        searched=settings.space().domains,
+        slots=int(facts.get("slots", 1)),
+        val_size=int(facts.get("val_size", 0)),
+        protocol=facts.get("protocol") or protocol(settings.base),
+        environment=facts.get("environment", {}),
+    )
+    return SweepResult(sweep, read_trials(study))
 
 
 def value_at(config: dict[str, Any], name: str) -> Any:
@@ -179,25 +182,3 @@ def value_at(config: dict[str, Any], name: str) -> Any:
         else:
             value = value.get(part) if isinstance(value, dict) else None
     return value
-
-
-def short(name: str) -> str:
-    """A dotted name without its section: `kd.lambda_b.0` is `lambda_b.0`."""
-    return name.partition(".")[2] or name
-
-
-def text(value: Any) -> str:
-    """A value as a person reads it: three significant digits."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "–" if value is None else str(value)
-
-
-def duration(seconds: float) -> str:
-    """`12 s`, `4 min 05 s`, `3 h 20 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,71 +1,18 @@
-"""Charts as SVG text: drawn by us, so that a report is one file that needs no script or network.
+"""How a chart is drawn as SVG text, whatever it shows: marks over axes, bars, parallel axes.
 
-Colours come from the page's style sheet by class (`best`, `paper`, `other`, `stopped`, `failed`),
-so one chart serves light, dark and print. Every mark tells its numbers in a `<title>`.
+Drawn by us, so that a report is one file that needs no script or network. Colours come from the
+page's style sheet by class (`best`, `paper`, `other`, `stopped`, `failed`), so one chart serves
+light, dark and print. Every mark tells its numbers in a `<title>`.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from markupsafe import Markup
 
+from tuning.reports.axis import Axis
+
 Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A stretch of numbers, linear or logarithmic, or a list of categories."""
-
-    low: float = 0.0
-    high: float = 1.0
-    log: bool = False
-    categories: tuple[str, ...] = ()
-
-    @classmethod
-    def over(cls, values: Iterable[float], *, log: bool = False) -> Self:
-        """The axis that holds all the values, with a little room at both ends."""
-        seen = [float(value) for value in values]
-        low, high = min(seen, default=0.0), max(seen, default=1.0)
-        if log:
-            room = (high / low) ** 0.05 if high > low else 2.0
-            return cls(low / room, high * room, log=True)
-        room = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
-        return cls(low - room, high + room)
-
-    def place(self, value: Any) -> float:
-        """Where a value lies: 0 at the low end, 1 at the high end."""
-        if self.categories:
-            return (self.categories.index(str(value)) + 0.5) / len(self.categories)
-        if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (float(value) - self.low) / (self.high - self.low)
-
-    def ticks(self, count: int = 5) -> list[tuple[float, str]]:
-        """At most about `count` places with their labels, at round numbers."""
-        if self.categories:
-            return [(self.place(name), name) for name in self.categories]
-        if self.log:
-            values = self._log_ticks()
-        else:
-            rough = 0.8 * (self.high - self.low) / count
-            unit = 10.0 ** math.floor(math.log10(rough))
-            step = next(s * unit for s in (1, 2, 2.5, 5, 10) if s * unit >= rough)
-            first, last = math.ceil(self.low / step), math.floor(self.high / step)
-            values = [round(n * step, 12) for n in range(first, last + 1)]
-        return [(self.place(v), f"{v:g}") for v in values if self.low <= v <= self.high]
-
-    def _log_ticks(self) -> list[float]:
-        """Powers of ten, and as many numbers between them as it takes to have three."""
-        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        values: list[float] = []
-        for steps in ((1,), (1, 3), (1, 2, 5)):
-            values = [step * 10.0**decade for decade in decades for step in steps]
-            values = [value for value in values if self.low <= value <= self.high]
-            if len(values) >= 3:
-                break
-        return values
 
 
 class Chart:
@@ -150,10 +97,7 @@ class Chart:
 
     def svg(self) -> Markup:
         """The chart as an `<svg>` element."""
-        return Markup(
-            '<svg role="img" aria-label="{}" viewBox="0 0 {} {}" '
-            'xmlns="http://www.w3.org/2000/svg">{}</svg>'
-        ).format(self.name, self.width, self.height, Markup("").join(self._marks))
+        return _svg(self._marks, self.name, self.width, self.height)
 
     # -- the frame ----------------------------------------------------------------------------
 
@@ -196,10 +140,7 @@ def bars(rows: Sequence[tuple[str, float, float, float]], *, name: str, width: i
             f'<text class="tick" x="{end:.1f}" y="{top + 14}">{100 * value:.0f} %</text>'
         )
         marks.append(Markup(template).format(label))
-    return Markup(
-        '<svg role="img" aria-label="{}" viewBox="0 0 {} {}" '
-        'xmlns="http://www.w3.org/2000/svg">{}</svg>'
-    ).format(name, width, len(rows) * step + 4, Markup("").join(marks))
+    return _svg(marks, name, width, len(rows) * step + 4)
 
 
 def parallel(
@@ -232,7 +173,14 @@ def parallel(
         for place, words in axis.ticks(4):
             template = '<text class="tick halo" x="{}" y="{:.1f}">{}</text>'
             marks.append(Markup(template).format(x + 5, bottom - place * tall + 4, words))
-    return Markup(
-        '<svg role="img" aria-label="{}" viewBox="0 0 {} {}" style="min-width:{}px" '
+    return _svg(marks, name, width, bottom + 12, f' style="min-width:{width}px"')
+
+
+def _svg(
+    marks: Iterable[Markup], name: str, width: float, height: float, style: str = ""
+) -> Markup:
+    template = (
+        '<svg role="img" aria-label="{}" viewBox="0 0 {} {}"{} '
         'xmlns="http://www.w3.org/2000/svg">{}</svg>'
-    ).format(name, width, bottom + 12, width, Markup("").join(marks))
+    )
+    return Markup(template).format(name, width, height, Markup(style), Markup("").join(marks))

@@ -5,10 +5,13 @@ from itertools import pairwise
 from typing import Literal
 
 from kd.errors import UserError
+from tuning.records.progress import over_epochs
 from tuning.records.result import SweepResult
-from tuning.reports.charts import Axis, Chart
+from tuning.reports.axis import Axis
+from tuning.reports.charts import Chart
 from tuning.reports.figures import Figure
-from tuning.reports.page import environment
+from tuning.reports.templating import environment
+from tuning.reports.wording import percent
 from tuning.study.trials import TrialRecord
 
 SERIES = 5
@@ -51,8 +54,8 @@ def render(results: Sequence[SweepResult]) -> str:
 
 def course(results: Sequence[SweepResult]) -> Figure:
     """Best val accuracy so far of every sweep over the epochs that it spent."""
-    paths = [result.best_over_epochs() for result in results]
-    scores = [score for path in paths for _, score in path]
+    courses = [over_epochs(result) for result in results]
+    scores = [score for so_far in courses if so_far for _, score in so_far.steps]
     longest = max(result.epochs_spent for result in results)
     chart = Chart(
         Axis(0, max(longest, 1)),
@@ -61,10 +64,10 @@ def course(results: Sequence[SweepResult]) -> Figure:
         x_label="epochs spent",
         y_label="best val accuracy (%)",
     )
-    for i, (result, path) in enumerate(zip(results, paths, strict=True)):
-        if path:
-            best = f"{result.sweep.name}: {path[-1][1]:.2f} %"
-            chart.steps(path, float(result.epochs_spent), f"series{i % SERIES}", best)
+    for i, (result, so_far) in enumerate(zip(results, courses, strict=True)):
+        if so_far:
+            best = f"{result.sweep.name}: {percent(so_far.steps[-1][1])}"
+            chart.steps(so_far.steps, so_far.end, f"series{i % SERIES}", best)
     return Figure(chart.svg(), "The best completed trial so far, by epochs trained on all trials.")
 
 

@@ -1,16 +1,17 @@
-"""The charts of a sweep, each with the sentence under it."""
+"""Which charts the page shows of a sweep, from its numbers, and the sentence under each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
 
 from markupsafe import Markup
 
 from search_spaces import Choice, Range
-from tuning.records.result import SweepResult, short, value_at
-from tuning.reports.charts import Axis, Chart, bars, parallel
+from tuning.records.progress import BestSoFar, curve_limits, over_epochs, over_minutes
+from tuning.records.result import SweepResult, value_at
+from tuning.reports.axis import Axis
+from tuning.reports.charts import Chart, bars, parallel
 from tuning.reports.importance import Importance
-from tuning.reports.picture import limits
+from tuning.reports.wording import percent, short, tip
 from tuning.study.trials import TrialRecord
 
 
@@ -27,10 +28,9 @@ class Figure:
 
 def curves(result: SweepResult) -> Figure:
     """Validation curves of all trials."""
-    low, high = limits(result)
     chart = Chart(
         Axis(1 - 0.03 * result.sweep.epochs, result.sweep.epochs),
-        Axis(low, high),
+        Axis(*curve_limits(result)),
         name="Validation curves of all trials",
         x_label="epoch",
         y_label="val accuracy (%)",
@@ -54,41 +54,37 @@ def curves(result: SweepResult) -> Figure:
     )
 
 
-def best_over_minutes(result: SweepResult) -> Figure:
-    """The best val accuracy so far, against wall time; a trial must have completed."""
-    steps, end = result.best_over_minutes(), result.seconds / 60
-    chart = _rising(result, steps, end, "Best val accuracy so far, over time", "minutes")
-    return Figure(
-        chart,
-        "The best completed trial so far, by wall time. What lies below the axis is drawn at "
-        "its edge.",
-    )
+def best_so_far(result: SweepResult) -> list[Figure]:
+    """The best val accuracy so far over time and over epochs; none if no trial completed."""
+    minutes, epochs = over_minutes(result), over_epochs(result)
+    if minutes is None or epochs is None:
+        return []
+    return [
+        Figure(
+            _rising(minutes, "Best val accuracy so far, over time", "minutes"),
+            "The best completed trial so far, by wall time. What lies below the axis is drawn at "
+            "its edge.",
+        ),
+        Figure(
+            _rising(epochs, "Best val accuracy so far, over epochs", "epochs spent"),
+            "The same by epochs trained, which other machines can be compared by.",
+        ),
+    ]
 
 
-def best_over_epochs(result: SweepResult) -> Figure:
-    """The best val accuracy so far, against epochs spent; a trial must have completed."""
-    steps, end = result.best_over_epochs(), float(result.epochs_spent)
-    chart = _rising(result, steps, end, "Best val accuracy so far, over epochs", "epochs spent")
-    return Figure(chart, "The same by epochs trained, which other machines can be compared by.")
-
-
-def _rising(
-    result: SweepResult, steps: list[tuple[float, float]], end: float, name: str, x_label: str
-) -> Markup:
-    default = result.default
-    level = default.score if default and default.state == "completed" else None
-    # From a typical trial upwards: one bad first trial must not flatten the rest.
-    base = median(trial.score or 0.0 for trial in result.of("completed"))
-    base = base if level is None else min(base, level)
-    y = Axis.over([steps[-1][1] + 0.5, base - 0.5])
+def _rising(so_far: BestSoFar, name: str, x_label: str) -> Markup:
     chart = Chart(
-        Axis(0, max(end, 1e-9)), y, name=name, x_label=x_label, y_label="best val accuracy (%)"
+        Axis(0, max(so_far.end, 1e-9)),
+        Axis(*so_far.limits),
+        name=name,
+        x_label=x_label,
+        y_label="best val accuracy (%)",
     )
-    chart.steps(steps, end, "best", f"{steps[-1][1]:.2f} %")
-    for at, score in steps:
-        chart.dot(at, score, "best", f"{score:.2f} % after {at:.4g} {x_label}")
-    if level is not None:
-        chart.level(level, "paper", f"the paper's default, {level:.2f} %")
+    chart.steps(so_far.steps, so_far.end, "best", percent(so_far.steps[-1][1]))
+    for place, score in so_far.steps:
+        chart.dot(place, score, "best", f"{percent(score)} after {place:.4g} {x_label}")
+    if so_far.default is not None:
+        chart.level(so_far.default, "paper", f"the paper's default, {percent(so_far.default)}")
     return chart.svg()
 
 
@@ -175,19 +171,12 @@ def importances(result: SweepResult, found: Importance) -> Figure:
     return Figure(bars(rows, name="Importance of each hyperparameter"), words)
 
 
-# -- how a trial is told ----------------------------------------------------------------------
-
-
-def tip(trial: TrialRecord) -> str:
-    """A trial in a line, for a mark's title."""
-    score = f"{trial.score:.2f} %" if trial.score is not None else "no score"
-    name = "the paper's default" if trial.number == 0 else f"trial {trial.number}"
-    return f"{name}: {score} at epoch {trial.epoch}, {trial.state}"
+# -- how a trial is drawn ---------------------------------------------------------------------
 
 
 def style_of(result: SweepResult, trial: TrialRecord) -> str:
     """The class that draws a trial."""
-    if trial.number == 0:
+    if trial.is_default:
         return "paper"
     if trial is result.best:
         return "best"

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from kd.errors import UserError
 from tuning.records.result import Sweep, SweepResult
-from tuning.report import write_page
+from tuning.reports.files import write_page
 from tuning.study.trials import TrialRecord
 
 PAUSE = 10.0

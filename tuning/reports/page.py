@@ -4,14 +4,14 @@ from itertools import combinations
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tuning.records.findings import FILE as CONFIRMED
 from tuning.records.findings import Findings
-from tuning.records.result import SweepResult, duration, short, text, value_at
-from tuning.reports import figures, summary
+from tuning.records.result import SweepResult
+from tuning.reports import figures, sentences
 from tuning.reports.importance import importance
-from tuning.study.trials import TrialRecord
+from tuning.reports.templating import environment
+from tuning.reports.wording import duration, short, value_of
 
 SLICES = 8
 """At most so many hyperparameters get a chart of their own, the most important ones."""
@@ -35,16 +35,14 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             result=result,
             live=live,
             sweep=result.sweep,
-            headline=summary.headline(result),
-            caveats=summary.caveats(result),
-            cost=summary.cost(result),
-            commands=summary.next_steps(result),
+            headline=sentences.headline(result),
+            caveats=sentences.caveats(result),
+            cost=sentences.cost(result),
+            commands=sentences.next_steps(result),
             rows=_comparison(result),
             curves=figures.curves(result),
             findings=None if live else Findings.load(result.sweep.folder),
-            progress=[figures.best_over_minutes(result), figures.best_over_epochs(result)]
-            if best
-            else [],
+            progress=figures.best_so_far(result),
             importance=figures.importances(result, weights) if weights else None,
             slices=[figures.slice_of(result, name) for name in ranked[:SLICES]] if best else [],
             pairs=[figures.pair_of(result, a, b) for a, b in combinations(ranked[:PAIRED], 2)]
@@ -58,31 +56,13 @@ def render(result: SweepResult, *, live: bool = False) -> str:
     )
 
 
-def environment() -> Environment:
-    """Jinja with the project's templates and the words for values."""
-    found = Environment(
-        loader=PackageLoader("tuning.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters |= {"text": text, "short": short, "duration": duration}
-    found.globals |= {"value_at": value_at}
-    return found
-
-
 # -- tables -----------------------------------------------------------------------------------
 
 
 def _comparison(result: SweepResult) -> list[tuple[str, str, str]]:
     """(name, the paper's value, the best trial's value) of every searched hyperparameter."""
-
-    def value(trial: TrialRecord | None, name: str) -> str:
-        return text(value_at(trial.config, name)) if trial else "–"
-
     names = result.sweep.searched
-    return [(short(n), value(result.default, n), value(result.best, n)) for n in names]
+    return [(short(n), value_of(result.default, n), value_of(result.best, n)) for n in names]
 
 
 def _protocol(result: SweepResult) -> dict[str, Any]:

@@ -1,10 +1,15 @@
-"""The picture of a sweep: every trial's validation curve, and the best so far over time."""
+"""The PNG of a sweep, by matplotlib: every trial's curve, and the best so far over time."""
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tuning.records.progress import curve_limits, over_minutes
 from tuning.records.result import SweepResult
+from tuning.reports.wording import trial_name
 from tuning.study.trials import TrialRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which stays apart for colour-blind readers; grey recedes.
 BEST, DEFAULT, FAILED, OTHER = "#0072B2", "#D55E00", "#CC79A7", "#8A8F98"
@@ -13,6 +18,13 @@ INK, RULE = "#22262B", "#D9DCE1"
 
 def draw(result: SweepResult) -> bytes:
     """The picture of a sweep as PNG, 1600 × 700 pixels."""
+    picture = io.BytesIO()
+    figure_of(result).savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def figure_of(result: SweepResult) -> "Figure":
+    """The picture as matplotlib holds it: the curves to the left, the best so far to the right."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -25,32 +37,14 @@ def draw(result: SweepResult) -> bytes:
         axes.tick_params(colors=INK, labelsize=9, length=3, color=RULE)
         axes.grid(axis="y", color=RULE, linewidth=0.5, alpha=0.7)
         axes.set_axisbelow(True)
-    low, high = limits(result)
-    _curves(left, result, low, high)
+    _curves(left, result)
     _best_so_far(right, result)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    return figure
 
 
-def limits(result: SweepResult) -> tuple[float, float]:
-    """Val accuracies between which the curves are drawn, in percent.
-
-    What a reader compares lies at the top, so a few bad epochs fall off the lower edge, and a
-    failed trial's count only where there is nothing else.
-    """
-    shown = result.of("completed", "stopped", "running") or result.trials
-    values = sorted(value for trial in shown for value in trial.curve.values())
-    if not values:
-        return 0.0, 100.0
-    low, high = values[int(0.04 * len(values))], values[-1]
-    margin = max(0.06 * (high - low), 2.0)
-    return max(low - margin, 0.0), min(high + 1.5 * margin, 100.5)
-
-
-def _curves(axes: Any, result: SweepResult, low: float, high: float) -> None:
+def _curves(axes: Any, result: SweepResult) -> None:
     best, default = result.best, result.default
-    axes.set_ylim(low, high)
+    axes.set_ylim(*curve_limits(result))
     axes.set_xlim(0.8 if result.sweep.epochs > 1 else 0.5, result.sweep.epochs * 1.015 + 0.1)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch", color=INK)
@@ -65,11 +59,11 @@ def _curves(axes: Any, result: SweepResult, low: float, high: float) -> None:
     _ends(axes, failed, "X", FAILED, f"failed ({len(failed)})", size=26)
     weight = 2.4 if result.sweep.epochs <= 60 else 1.6
     if default and default.curve:
-        name = "best: the paper's default" if default is best else "the paper's default"
+        name = ("best: " if default is best else "") + trial_name(default)
         dashes = {"linestyle": (0, (4, 1.5)), "color": DEFAULT, "linewidth": weight}
         _line(axes, default, label=name + _score(default), **dashes)
     if best and best is not default:
-        name = f"best: trial {best.number}{_score(best)}"
+        name = f"best: {trial_name(best)}{_score(best)}"
         _line(axes, best, label=name, color=BEST, linewidth=weight)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", fontsize=8.5, framealpha=0.9, edgecolor="none")
@@ -113,30 +107,27 @@ def _best_so_far(axes: Any, result: SweepResult) -> None:
     axes.set_xlabel("minutes", color=INK)
     axes.set_ylabel("val accuracy (%)", color=INK)
     axes.set_title("best so far", loc="left", fontsize=10, color=INK, pad=16)
-    steps, default = result.best_over_minutes(), result.default
-    if not steps:
+    so_far = over_minutes(result)
+    if so_far is None:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.text(
             0.5, 0.5, "no trial completed", transform=axes.transAxes, ha="center", color=OTHER
         )
         return
-    origin = min(trial.started for trial in result.trials)
-    done = [(((t.ended or 0.0) - origin) / 60, t.score or 0.0) for t in result.of("completed")]
-    end = max(result.seconds / 60, steps[-1][0])
-    minutes, scores = [at for at, _ in steps] + [end], [score for _, score in steps]
-    axes.step(minutes, [*scores, scores[-1]], where="post", color=BEST, linewidth=2.4, zorder=3)
-    axes.scatter(minutes[:-1], scores, s=22, color=BEST, zorder=4)
-    axes.scatter(*zip(*done, strict=True), s=16, color=OTHER, alpha=0.7, linewidths=0, zorder=2)
-    base = sorted(score for _, score in done)[len(done) // 2]
-    if default and default.state == "completed" and default.score is not None:
-        base = min(base, default.score)
-        axes.axhline(default.score, color=DEFAULT, linewidth=1.6, linestyle=(0, (4, 1.5)), zorder=1)
-        _label(axes, "the paper's default", default.score, DEFAULT, below=True)
+    minutes, scores = (list(values) for values in zip(*so_far.steps, strict=True))
+    course = [*scores, scores[-1]]
+    axes.step([*minutes, so_far.end], course, where="post", color=BEST, linewidth=2.4, zorder=3)
+    axes.scatter(minutes, scores, s=22, color=BEST, zorder=4)
+    others = {"s": 16, "color": OTHER, "alpha": 0.7, "linewidths": 0, "zorder": 2}
+    axes.scatter(*zip(*so_far.points, strict=True), **others)
+    if so_far.default is not None:
+        dashes = {"linestyle": (0, (4, 1.5)), "color": DEFAULT, "linewidth": 1.6, "zorder": 1}
+        axes.axhline(so_far.default, **dashes)
+        _label(axes, "the paper's default", so_far.default, DEFAULT, below=True)
     _label(axes, f"{scores[-1]:.1f} %", scores[-1], BEST, below=False)
-    spread = max(scores[-1] - base, 2.0)
-    axes.set_ylim(base - 0.3 * spread, scores[-1] + 0.2 * spread)
-    axes.set_xlim(0, end * 1.03 or 1.0)
+    axes.set_ylim(*so_far.limits)
+    axes.set_xlim(0, so_far.end * 1.03 or 1.0)
 
 
 def _label(axes: Any, words: str, level: float, color: str, *, below: bool) -> None:

@@ -31,6 +31,11 @@ class TrialRecord:
     reason: str = ""
 
     @property
+    def is_default(self) -> bool:
+        """Whether it trains the paper's default configuration."""
+        return self.number == REFERENCE
+
+    @property
     def epoch(self) -> int:
         """The last epoch that was reported; 0 before the first."""
         return max(self.curve, default=0)

@@ -1,0 +1,33 @@
+"""How long a running sweep will go on."""
+
+from tuning.records.result import SweepResult
+
+
+def seconds_left(
+    result: SweepResult, *, brought: int, until_report: float, since_report: float
+) -> float | None:
+    """An estimate of the seconds to the sweep's end; None before this session's first epoch.
+
+    A trial not yet begun is expected to last as long as the ended ones did on average, a
+    running one as long as those of them that got further than it has.
+
+    Args:
+        result: the sweep so far.
+        brought: epochs trained in earlier sessions, which say nothing of this one's speed.
+        until_report: seconds from this session's beginning to the last report of a trial.
+        since_report: seconds since then.
+    """
+    spent = result.epochs_spent - brought
+    if spent <= 0:
+        return None
+    sweep = result.sweep
+    lengths = [t.epoch for t in result.of("completed", "stopped")] or [sweep.epochs]
+    running = []
+    for trial in result.of("running"):
+        longer = [n for n in lengths if n > trial.epoch] or [sweep.epochs]
+        running.append(sum(longer) / len(longer) - trial.epoch)
+    waiting = max(sweep.trials - len(result.trials), 0)
+    epochs = sum(running) + waiting * sum(lengths) / len(lengths)
+    slot_seconds = until_report * sweep.slots / spent
+    in_parallel = max(epochs / sweep.slots, max(running, default=0.0))
+    return max(in_parallel * slot_seconds - since_report, 0.0)

@@ -1,0 +1,60 @@
+"""The files of a sweep's report: the page, the picture, and its numbers as Parquet."""
+
+from pathlib import Path
+
+from kd.config import TrainConfig
+from kd.files import replace_file
+from tuning.records.result import SweepResult
+from tuning.reports.page import render
+from tuning.reports.picture import draw
+from tuning.storage.tables import to_parquet
+
+REPORT = "report.html"
+_REMEDY = "make room there, and type: python -m tuning.report NAME"
+
+
+def write_report(result: SweepResult) -> list[Path]:
+    """Write report.html, curves.png, trials.parquet and curves.parquet into the sweep's folder."""
+    write_page(result)
+    trials, curves = tables(result)
+    rest = {"curves.png": draw(result), "trials.parquet": trials, "curves.parquet": curves}
+    for name, content in rest.items():
+        replace_file(result.sweep.folder / name, content, _REMEDY)
+    return [result.sweep.folder / name for name in (REPORT, *rest)]
+
+
+def write_page(result: SweepResult, *, live: bool = False) -> None:
+    """Write report.html alone; `live` as in `tuning.reports.page.render`."""
+    page = render(result, live=live).encode()
+    replace_file(result.sweep.folder / REPORT, page, _REMEDY)
+
+
+def tables(result: SweepResult) -> tuple[bytes, bytes]:
+    """trials.parquet (a row for each trial) and curves.parquet (for each trial and epoch).
+
+    Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
+    columns such as `metrics.val_acc`; times are seconds since the epoch, accuracies percent.
+    """
+    import pyarrow as pa
+
+    trials = [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "epoch": trial.epoch,
+            "val_acc": trial.score,
+            "started": trial.started,
+            "ended": trial.ended,
+            "reason": trial.reason,
+            **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+            **TrainConfig.from_dict(trial.config).flat(),
+        }
+        for trial in result.trials
+    ]
+    curves = [
+        {"trial": trial.number, "epoch": epoch, "val_acc": accuracy}
+        for trial in result.trials
+        for epoch, accuracy in sorted(trial.curve.items())
+    ]
+    columns = {"trial": pa.int64(), "epoch": pa.int64(), "val_acc": pa.float64()}
+    return to_parquet(trials), to_parquet(curves, pa.schema(list(columns.items())))

@@ -1,0 +1,123 @@
+"""What the live table shows of a sweep at one moment, for a screen of some width and height."""
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tuning.records.result import Sweep, SweepResult
+from tuning.reports.wording import (
+    accuracy,
+    count,
+    duration,
+    numbered,
+    percent,
+    short,
+    value_of,
+)
+from tuning.study.trials import State, TrialRecord
+
+TOP = 3
+"""How many of the best finished trials the table shows."""
+
+_STYLES: dict[State, str] = {
+    "running": "",
+    "completed": "green",
+    "stopped": "yellow",
+    "failed": "red",
+}
+
+
+def title(sweep: Sweep, width: int) -> RenderableType:
+    """The cell and the sweep's name, in one line."""
+    line = Text.assemble((sweep.cell, "bold"), ("  " + sweep.name, "dim"))
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def progress(
+    result: SweepResult, width: int, *, passed: str, seconds_left: float | None
+) -> RenderableType:
+    """How far the sweep is and how many trials are in which state, in two lines.
+
+    `passed` is what the clock shows; `seconds_left` an estimate, None where there is none yet.
+    """
+    ended, planned = len(result.ended), result.sweep.trials
+    clock = Text(passed, no_wrap=True)
+    if seconds_left is not None:
+        clock.append(f"  about {duration(seconds_left)} left", style="dim")
+    bar = ProgressBar(total=planned, completed=ended, width=width // 4)
+    pieces: list[RenderableType] = [Text(f"{ended}/{planned} trials"), bar, clock]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(*(pieces if width >= 60 else pieces[::2]))
+    counts = Text()
+    for state, style in _STYLES.items():
+        n = len(result.of(state))
+        counts.append(f"{n} {state}  ", style=style if n else "dim")
+    return Group(grid, counts)
+
+
+def best_line(result: SweepResult) -> RenderableType:
+    """The best trial so far, in one line."""
+    best = result.best
+    found = f"best {percent(best.score)}, {numbered(best)}" if best else "no trial completed yet"
+    return Text(found, style="green")
+
+
+def trials(result: SweepResult, width: int, height: int) -> RenderableType:
+    """The best, the paper's default and the running trials, as many as the screen holds."""
+    if not result.trials:
+        return Text("The first trial is about to start.", style="dim")
+    names = _fitting(result, width)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("")
+    for heading in ("trial", "epoch", "val acc"):
+        table.add_column(heading, justify="right")
+    for name in names:
+        table.add_column(short(name), justify="right", no_wrap=True)
+    for mark, style, trial in _chosen(result, height):
+        table.add_row(
+            mark,
+            str(trial.number),
+            f"{trial.epoch}/{result.sweep.epochs}",
+            accuracy(trial.score),
+            *(value_of(trial, name) for name in names),
+            style=style,
+        )
+    hidden = len(result.sweep.searched) - len(names)
+    if not hidden:
+        return table
+    more = Text(f"{count(hidden, 'more searched value')} not shown", style="dim")
+    return Group(table, more)
+
+
+def _chosen(result: SweepResult, height: int) -> list[tuple[str, str, TrialRecord]]:
+    """(mark, style, trial) of every row."""
+    done = sorted(result.of("completed"), key=lambda t: (-(t.score or 0.0), t.number))
+    picked = done[:TOP]
+    default = result.default
+    if default and default.state != "running" and default not in picked:
+        picked.append(default)
+    rows = []
+    for trial in picked:
+        if trial is result.best:
+            rows.append(("best", "bold green", trial))
+        elif trial.is_default:
+            rows.append(("paper's", "cyan", trial))
+        else:
+            rows.append(("", "", trial))
+    room = max(height - 10 - len(rows), 1)
+    return rows + [("running", "", trial) for trial in result.of("running")[-room:]]
+
+
+def _fitting(result: SweepResult, width: int) -> list[str]:
+    """The searched hyperparameters whose columns fit beside the fixed ones."""
+    room = width - 34
+    names: list[str] = []
+    for name in result.sweep.searched:
+        widest = max((len(value_of(trial, name)) for trial in result.trials), default=0)
+        column = max(len(short(name)), widest) + 2
+        if column <= room:
+            room -= column
+            names.append(name)
+    return names
