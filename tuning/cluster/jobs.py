@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kd.data.names import DatasetName
 from kd.errors import UserError, unknown
 from tuning.cluster.parcel import pack, quoted, to_words
 from tuning.cluster.target import Head, find
@@ -137,13 +138,12 @@ class _Remote:
         teacher = flags.teacher
         if teacher is not None and teacher.endswith(".safetensors"):
             teacher = sent(Path(teacher))
-        datasets = tuple(
-            f"parquet:{sent(Path(name.removeprefix('parquet:')))}"
-            if name.startswith("parquet:")
-            else name
-            for name in flags.dataset
+        datasets = [DatasetName.parse(text) for text in flags.dataset]
+        there_too = tuple(
+            str(name if name.folder is None else replace(name, folder=Path(sent(name.folder))))
+            for name in datasets
         )
-        return replace(flags, space=space, teacher=teacher, dataset=datasets)
+        return replace(flags, space=space, teacher=teacher, dataset=there_too)
 
     # -- following ----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.config import TrainConfig
+from kd.data.names import DatasetName
 from kd.export import torchvision_keys
 from tuning.records.findings import Findings, mean_deviation
 from tuning.records.result import SweepResult
@@ -76,6 +77,7 @@ def model_card(
     None if it was not asked; `licence` is that of the data.
     """
     height, width = description["image_size"]
+    dataset = DatasetName.parse(config.dataset).portable
     facts = {
         "file": file.name,
         "backbone": config.backbone,
@@ -89,7 +91,7 @@ def model_card(
         names = _TORCHVISION if torchvision_keys(config.backbone) else _OURS
         use.insert(0, names.format(**facts))
     data = {
-        "data set": _dataset(config),
+        "data set": dataset,
         "licence of the data": licence or "unknown",
         "classes": ", ".join(description["class_names"]),
         "image size": f"{height} × {width}, channels: {facts['channels']}",
@@ -97,7 +99,7 @@ def model_card(
         "standard deviation of each channel": _numbers(description["std"]),
     }
     blocks = [
-        f"# {config.backbone}, trained with {config.method} on {_dataset(config)}",
+        f"# {config.backbone}, trained with {config.method} on {dataset}",
         "The student alone: what the method added for the training is not in the file.",
         "## Use",
         *use,
@@ -149,12 +151,7 @@ def _found(result: SweepResult | None) -> str:
 def _portable(config: TrainConfig) -> TrainConfig:
     """Without the paths of the machine that trained it."""
     teacher = replace(config.teacher, weights=None)
-    return replace(config, dataset=_dataset(config), teacher=teacher)
-
-
-def _dataset(config: TrainConfig) -> str:
-    kind, _, folder = config.dataset.partition(":")
-    return f"{kind}:{Path(folder).name}" if folder else kind
+    return replace(config, dataset=DatasetName.parse(config.dataset).portable, teacher=teacher)
 
 
 def _numbers(values: list[float]) -> str:

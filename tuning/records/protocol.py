@@ -1,9 +1,9 @@
 """Under which conditions a score was measured: what may be compared with what."""
 
 import hashlib
-from pathlib import Path
 
 from kd.config import TrainConfig
+from kd.data.names import DatasetName
 from kd.errors import UserError
 
 
@@ -29,11 +29,11 @@ def dataset_identity(dataset: str) -> str:
     be rewritten, `parquet-` and a digest of its files' names, sizes and footers: a Parquet
     footer holds the counts, sizes and statistics of all columns. UserError if there are none.
     """
-    kind, _, folder = dataset.partition(":")
-    if kind != "parquet":
+    folder = DatasetName.parse(dataset).folder
+    if folder is None:
         return dataset
     digest = hashlib.sha256()
-    files = sorted(Path(folder).expanduser().glob("*.parquet"))
+    files = sorted(folder.glob("*.parquet"))
     if not files:
         raise UserError(f"{folder} is not here, so its images cannot be told from others.")
     for path in files:
@@ -51,6 +51,6 @@ def cell_name(method: str, backbone: str, dataset: str) -> str:
     A folder counts by its last part: `parquet:../data/mini` gives `parquet-mini`. Folders of
     the same name share a cell and are told apart by the protocol's `dataset`.
     """
-    kind, _, folder = dataset.partition(":")
-    short = f"{kind}-{Path(folder).expanduser().resolve().name}" if folder else kind
+    name = DatasetName.parse(dataset)
+    short = f"{name.kind}-{name.folder.resolve().name}" if name.folder else name.kind
     return f"{method}.{backbone}." + "".join(c if c.isalnum() or c in "-_" else "-" for c in short)

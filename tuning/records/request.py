@@ -11,6 +11,7 @@ import tyro
 
 from kd.cli import repeated, shown
 from kd.config import TeacherConfig, read_mapping
+from kd.data.names import DatasetName
 from kd.errors import UserError
 from kd.methods import method_names
 from tuning.records.options import CHANGEABLE, Options
@@ -135,7 +136,7 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
     options = flags.options
     base = replace(cell.base, seed=options.seed, teacher=_teacher(flags.teacher))
-    about = f"{base.method}-{base.backbone}-{base.dataset.rstrip('/').split('/')[-1]}"
+    about = f"{base.method}-{base.backbone}-{DatasetName.parse(base.dataset).published}"
     about = re.sub(r"[^\w.-]", "-", about)
     name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
     if flags.name is not None:
