@@ -129,7 +129,7 @@ class _Remote:
                 raise UserError(
                     f"{path} cannot be sent to {self._head.where}; give --cluster FILE."
                 )
-            copy = f"{there}/{path.name}"
+            copy = f"{there}/{path.resolve().name}"
             slash = "/" if path.is_dir() else ""
             self._rsync("rsync-up", f"{path.absolute()}{slash}", f"{copy}{slash}")
             return copy
