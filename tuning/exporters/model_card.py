@@ -11,6 +11,7 @@ from kd.export import torchvision_keys
 from tuning.records.findings import Findings, mean_deviation
 from tuning.records.result import SweepResult
 from tuning.reports.sentences import caveats, cost, headline
+from tuning.reports.wording import percent
 from tuning.study.trials import REFERENCE
 
 _USE = {
@@ -117,7 +118,7 @@ def model_card(
 
 def _score(description: Mapping[str, Any], result: SweepResult | None) -> str:
     accuracy = description["val_acc"]
-    measured = f"{accuracy:.2f} % val accuracy of one run, epochs: {description['epochs']}"
+    measured = f"{percent(accuracy)} val accuracy of one run, epochs: {description['epochs']}"
     error = result.standard_error(accuracy) if result else None
     if result and error is not None:
         size = result.sweep.val_size

@@ -11,7 +11,7 @@ from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart
 from tuning.reports.figures import Figure
 from tuning.reports.templating import environment
-from tuning.reports.wording import percent
+from tuning.reports.wording import accuracy, percent
 from tuning.study.trials import TrialRecord
 
 SERIES = 5
@@ -111,7 +111,7 @@ def _entry(result: SweepResult | None, trial: TrialRecord | None, top: float, fo
     if result is None or not score:
         return "–" if form == "markdown" else "--"
     error = result.standard_error(score)
-    number = f"{score:.2f}"
+    number = accuracy(score)
     if form == "latex":
         number = rf"\mathbf{{{number}}}" if score == top else number
         return f"${number}" + (rf" \pm {error:.2f}$" if error is not None else "$")

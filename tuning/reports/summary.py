@@ -17,7 +17,7 @@ from tuning.reports.sentences import (
     next_steps_of_several,
     shown,
 )
-from tuning.reports.wording import percent, short, value_of
+from tuning.reports.wording import percent, short, trial_name, value_of
 from tuning.study.trials import TrialRecord
 
 
@@ -68,7 +68,7 @@ def _comparison(result: SweepResult) -> Table:
     if result.default:
         compared.append(("paper's default", result.default))
     if result.best and result.best is not result.default:
-        compared.append((f"best (trial {result.best.number})", result.best))
+        compared.append((f"best ({trial_name(result.best)})", result.best))
     for heading, _ in compared:
         table.add_column(heading, justify="right")
     for name in result.sweep.searched:
