@@ -15,8 +15,9 @@ from kd.data import dataset_names
 from kd.errors import UserError, unknown
 from kd.methods import config_class
 from tuning.records.protocol import cell_name
-from tuning.tracking.registry import Best, champion, read_all, winners
+from tuning.tracking.promoted import Best, champion, winners
 from tuning.tracking.store import Store
+from tuning.tracking.versions import read_all
 
 
 def find_best(
