@@ -207,7 +207,7 @@ def print_findings(findings: Findings) -> None:
 def _record(settings: SweepSettings, findings: Findings) -> None:
     from tuning.records.protocol import cell_name
     from tuning.tracking.registry import mark_confirmed
-    from tuning.tracking.runs import log_seeds
+    from tuning.tracking.seeds import log_seeds
     from tuning.tracking.store import Store
 
     store = Store.at(settings.storage, settings.tracking_uri)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.records.protocol import cell_name
+from tuning.tracking.experiment import Experiment
 from tuning.tracking.promoted import PROTOCOL, Best, champion, winners
-from tuning.tracking.store import Store, quoted
+from tuning.tracking.store import Store
 from tuning.tracking.versions import read_cell, refresh
 
 if TYPE_CHECKING:
@@ -102,13 +103,11 @@ def _register(client: "MlflowClient", cell: str) -> None:
 
 
 def _trial_run(client: "MlflowClient", store: Store, cell: str, trial_id: str) -> str:
-    chosen = f"tags.`kd.trial_id` = {quoted(trial_id)}"
-    experiment = client.get_experiment_by_name(cell)
-    runs = client.search_runs([experiment.experiment_id], chosen) if experiment else []
-    if not runs:
+    known = client.get_experiment_by_name(cell)
+    found = Experiment(client, known.experiment_id).find("kd.trial_id", trial_id) if known else None
+    if found is None:
         raise UserError(
             f"MLflow at {store.name} holds no run {trial_id}, so it was not promoted; go on with "
             f"--resume {trial_id.rpartition('/')[0]} when MLflow answers."
         )
-    run_id: str = runs[0].info.run_id
-    return run_id
+    return found
