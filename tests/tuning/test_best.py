@@ -10,9 +10,10 @@ from mlflow_store import empty_store
 from kd.config import SplitConfig, TrainConfig
 from kd.errors import UserError
 from tuning import best_config
-from tuning.best import Flags, find_best, show
+from tuning.best import Flags, show
 from tuning.records.protocol import cell_name, dataset_identity, protocol
 from tuning.study.trials import TrialRecord
+from tuning.tracking.lookup import find_best
 from tuning.tracking.promoted import Best, champion
 from tuning.tracking.registry import promote
 from tuning.tracking.runs import SweepRuns

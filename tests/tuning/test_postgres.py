@@ -13,7 +13,7 @@ from test_tracking import curve, end, epoch, run_of, tracker, trial
 
 from kd.errors import UserError
 from tuning import best_config
-from tuning.best import find_best
+from tuning.tracking.lookup import find_best
 from tuning.tracking.store import Store
 from tuning.ui import serving, sweep_page
 

@@ -11,9 +11,9 @@ from mlflow_store import empty_store, free_port, server
 
 from kd.config import TrainConfig
 from kd.errors import UserError
-from tuning.best import best_config
 from tuning.records.protocol import protocol
 from tuning.study.trials import TrialRecord
+from tuning.tracking.lookup import best_config
 from tuning.tracking.registry import promote
 from tuning.tracking.store import Store
 from tuning.tracking.tracker import Tracker
