@@ -9,7 +9,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     # Submodules that need neither Ray nor MLflow must not pay for the registry's import.
     if name == "best_config":
-        from tuning.best import best_config
+        from tuning.tracking.lookup import best_config
 
         return best_config
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

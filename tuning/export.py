@@ -11,10 +11,11 @@ from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
 from kd.files import replace_file
-from tuning.best import find_best, parquet, select
 from tuning.exporters import FORMATS, export
 from tuning.exporters.weights import SUFFIXES, write_weights
 from tuning.records.settings import BEST_CONFIG
+from tuning.storage.tables import to_parquet
+from tuning.tracking.lookup import find_best, rows, select
 from tuning.tracking.store import Store
 
 TABLE = "parquet"
@@ -86,8 +87,8 @@ def _write_table(flags: Flags) -> None:
     if flags.output is None:
         raise UserError("parquet is not for the terminal; give -o bests.parquet.")
     store = Store.at(flags.storage, flags.tracking_uri)
-    _, chosen = select(store, flags.method, flags.backbone, flags.dataset, flags.epochs)
-    replace_file(flags.output, parquet(chosen))
+    chosen, _ = select(store, flags.method, flags.backbone, flags.dataset, flags.epochs)
+    replace_file(flags.output, to_parquet(rows(chosen)))
     print(f"wrote {flags.output}", file=sys.stderr)
 
 

@@ -10,12 +10,15 @@ from mlflow_store import empty_store
 from kd.config import SplitConfig, TrainConfig
 from kd.errors import UserError
 from tuning import best_config
-from tuning.best import Flags, find_best, show
+from tuning.best import Flags, show
 from tuning.records.protocol import cell_name, dataset_identity, protocol
 from tuning.study.trials import TrialRecord
-from tuning.tracking.registry import Best, champion, promote, read_all
+from tuning.tracking.lookup import find_best
+from tuning.tracking.promoted import Best, champion
+from tuning.tracking.registry import promote
 from tuning.tracking.runs import SweepRuns
 from tuning.tracking.store import Store
+from tuning.tracking.versions import read_all
 
 CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=9)
 CELL = "lsskd.resnet8.digits"

@@ -13,9 +13,10 @@ from test_tracking import curve, end, epoch, run_of, tracker, trial
 
 from kd.errors import UserError
 from tuning import best_config
-from tuning.best import find_best
+from tuning.tracking.lookup import find_best
+from tuning.tracking.server import serving
 from tuning.tracking.store import Store
-from tuning.ui import serving, sweep_page
+from tuning.tracking.view import sweep_page
 
 pytest.importorskip(
     "psycopg", reason="psycopg is not installed; pip install -e '.[postgres]' brings it."

@@ -23,8 +23,8 @@ from kd.errors import UserError
 from tuning.study.trials import TrialRecord
 from tuning.tracking.runs import SweepRuns
 from tuning.tracking.store import Store
-from tuning.tracking.view import page_path, view
-from tuning.ui import Flags, show, sweep_page
+from tuning.tracking.view import page_path, sweep_page, view
+from tuning.ui import Flags, show
 
 SEARCHED = ("kd.alpha", "kd.alpha_schedule", "kd.temperature")
 

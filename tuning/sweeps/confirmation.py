@@ -30,7 +30,7 @@ from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.listed import open_list
 from tuning.sweeps.teacher import read_teacher
 from tuning.tracking.registry import mark_confirmed
-from tuning.tracking.runs import log_seeds
+from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
 
 STUDY = "confirm"

@@ -4,15 +4,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from kd.config import TrainConfig
 from tuning.study.trials import TrialRecord
-from tuning.tracking.store import Store, quoted
+from tuning.tracking.experiment import log_metrics, log_params, open_experiment
+from tuning.tracking.store import Store
 from tuning.tracking.view import page_path, view, view_tag
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 Outcome = Literal["finished", "interrupted", "failed"]
 
@@ -63,9 +61,9 @@ class SweepRuns:
         self._experiment = open_experiment(self._client, store, cell)
         tags = {f"kd.protocol.{name}": value for name, value in protocol.items()}
         self._tags = {"kd.sweep": sweep, "kd.cell": cell, **tags}
-        self._parent: str = self._find("kd.sweep_id", sweep) or self._begin(params)
+        self._parent = self._experiment.find("kd.sweep_id", sweep) or self._begin(params)
         shown = view(sweep, self._parent, searched)
-        self._client.set_experiment_tag(self._experiment, view_tag(self._parent), shown)
+        self._client.set_experiment_tag(self._experiment.id, view_tag(self._parent), shown)
         self._client.update_run(self._parent, status="RUNNING")
         self._runs: dict[int, _Run] = {}
         self._ended = {
@@ -74,7 +72,7 @@ class SweepRuns:
                 run.data.metrics.get("val_acc"),
                 {name: run.data.metrics.get(name, 0.0) for name in _COST},
             )
-            for run in self._children()
+            for run in self._experiment.children(self._parent)
             if "kd.outcome" in run.data.tags
         }
 
@@ -83,7 +81,7 @@ class SweepRuns:
         """The address of the sweep's trials on the store's server; empty if it has none."""
         if not self._store.served:
             return ""
-        return self._store.page + page_path(self._experiment, self._parent)
+        return self._store.page + page_path(self._experiment.id, self._parent)
 
     def start(self, trial: TrialRecord) -> None:
         """Open the trial's run, or open it again."""
@@ -96,7 +94,7 @@ class SweepRuns:
         run = self._run(trial)
         if epoch <= run.epoch:
             return
-        self._log(run.id, {**metrics, "epoch": epoch}, epoch, when)
+        log_metrics(self._client, run.id, {**metrics, "epoch": epoch}, epoch, when)
         run.epoch = epoch
 
     def end(self, trial: TrialRecord) -> None:
@@ -106,7 +104,7 @@ class SweepRuns:
         spent = (trial.epoch, trial.seconds, trial.seconds * trial.gpus)
         cost = dict(zip(_COST, spent, strict=True))
         self._ended[trial.number] = _Ended(trial.state, trial.score, cost)
-        self._log(run.id, cost, trial.epoch, ended)
+        log_metrics(self._client, run.id, cost, trial.epoch, ended)
         points = [{"epoch": e, "val_acc": value} for e, value in sorted(trial.curve.items())]
         self._client.log_dict(run.id, {"curve": points}, "curve.json")
         if trial.reason:
@@ -136,19 +134,19 @@ class SweepRuns:
 
     def close(self, outcome: Outcome) -> None:
         """End the sweep's run, and kill the trials' runs that are still open."""
-        for run in self._children("attributes.status = 'RUNNING'"):
+        for run in self._experiment.children(self._parent, "attributes.status = 'RUNNING'"):
             self._client.set_terminated(run.info.run_id, "KILLED")
         self._client.set_tag(self._parent, "kd.outcome", outcome)
         self._client.set_terminated(self._parent, _STATUS[outcome])
 
-    # -- finding and making runs --------------------------------------------------------------
+    # -- the runs and their totals ------------------------------------------------------------
 
     def _run(self, trial: TrialRecord) -> _Run:
         """The trial's run: known, found in the store, or made."""
         if trial.number in self._runs:
             return self._runs[trial.number]
         trial_id = f"{self._sweep}/{trial.number}"
-        found = self._find("kd.trial_id", trial_id)
+        found = self._experiment.find("kd.trial_id", trial_id)
         if found is None:
             tags = {
                 "kd.trial_id": trial_id,
@@ -157,49 +155,18 @@ class SweepRuns:
                 **self._tags,
             }
             started = round(1000 * (trial.started or time.time()))
-            run = self._client.create_run(self._experiment, start_time=started, tags=tags)
+            run = self._client.create_run(self._experiment.id, start_time=started, tags=tags)
             found = run.info.run_id
-        self._log_params(found, TrainConfig.from_dict(trial.config).flat())
+        log_params(self._client, found, TrainConfig.from_dict(trial.config).flat())
         self._client.log_dict(found, trial.config, "config.yaml")
         last = self._client.get_run(found).data.metrics.get("epoch", 0)
         return self._runs.setdefault(trial.number, _Run(found, round(last)))
 
     def _begin(self, params: Mapping[str, object]) -> str:
         tags = {"kd.sweep_id": self._sweep, "mlflow.runName": self._sweep, **self._tags}
-        made: str = self._client.create_run(self._experiment, tags=tags).info.run_id
-        self._log_params(made, params)
+        made: str = self._client.create_run(self._experiment.id, tags=tags).info.run_id
+        log_params(self._client, made, params)
         return made
-
-    def _find(self, tag: str, value: str) -> str | None:
-        chosen = f"tags.`{tag}` = {quoted(value)}"
-        found = self._client.search_runs([self._experiment], chosen, max_results=1)
-        return found[0].info.run_id if found else None
-
-    def _children(self, chosen: str = "") -> list[Any]:
-        own = f"tags.`mlflow.parentRunId` = {quoted(self._parent)}"
-        chosen = f"{own} and {chosen}" if chosen else own
-        runs: list[Any] = []
-        token = None
-        while True:
-            page = self._client.search_runs([self._experiment], chosen, page_token=token)
-            runs += page
-            if not (token := page.token):
-                return runs
-
-    # -- writing ------------------------------------------------------------------------------
-
-    def _log(self, run_id: str, metrics: Mapping[str, float], step: int, when: float) -> None:
-        from mlflow.entities import Metric
-
-        stamp = round(1000 * when)
-        points = [Metric(name, float(value), stamp, step) for name, value in metrics.items()]
-        self._client.log_batch(run_id, metrics=points)
-
-    def _log_params(self, run_id: str, params: Mapping[str, object]) -> None:
-        from mlflow.entities import Param
-
-        given = [Param(name, str(value)) for name, value in params.items() if value is not None]
-        self._client.log_batch(run_id, params=given)
 
     def _log_totals(self, when: float) -> None:
         ended = self._ended.values()
@@ -209,60 +176,4 @@ class SweepRuns:
         scores = [e.score for e in ended if e.outcome == "completed" and e.score is not None]
         if scores:
             totals["best.val_acc"] = max(scores)
-        self._log(self._parent, totals, len(ended), when)
-
-
-def open_experiment(client: "MlflowClient", store: Store, cell: str) -> str:
-    """The id of the cell's experiment, which is made, or restored, where it must be."""
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(cell)
-    if found is None:
-        folder = f"{store.artifacts}/{cell}" if store.artifacts else None
-        try:
-            made: str = client.create_experiment(cell, artifact_location=folder)
-        except MlflowException:
-            # Another sweep made it in the meantime.
-            found = client.get_experiment_by_name(cell)
-            if found is None:
-                raise
-        else:
-            return made
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
-def log_seeds(
-    store: Store, cell: str, sweep: str, found: Iterable[tuple[int, int, Mapping[str, float]]]
-) -> None:
-    """Write a run below its trial's for each (trial, seed, metrics) of a confirmed sweep.
-
-    A run that is there already is left as it is.
-
-    Raises:
-        UserError: the store cannot be used.
-    """
-    client = store.connect()
-    with store.answering():
-        experiment = open_experiment(client, store, cell)
-
-        def run_of(tag: str, value: str) -> str | None:
-            chosen = client.search_runs([experiment], f"tags.`{tag}` = {quoted(value)}")
-            return chosen[0].info.run_id if chosen else None
-
-        for trial, seed, metrics in found:
-            name = f"{sweep}/{trial}/{seed}"
-            parent = run_of("kd.trial_id", f"{sweep}/{trial}")
-            if parent is None or run_of("kd.seed_id", name) is not None:
-                continue
-            tags = {
-                "kd.seed_id": name,
-                "kd.confirms": sweep,
-                "mlflow.parentRunId": parent,
-                "mlflow.runName": f"trial {trial}, seed {seed}",
-            }
-            run_id = client.create_run(experiment, tags=tags).info.run_id
-            for metric, value in metrics.items():
-                client.log_metric(run_id, metric, value)
-            client.set_terminated(run_id)
+        log_metrics(self._client, self._parent, totals, len(ended), when)

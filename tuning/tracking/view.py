@@ -7,9 +7,13 @@ documents neither its JSON nor its address, so a test opens the page in a browse
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tuning.tracking.store import quoted
+from kd.errors import UserError, unknown
+from tuning.tracking.store import Store, quoted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _SECTION = "search"
 """The section of our own charts; MLflow puts those of all other metrics into its own."""
@@ -24,6 +28,23 @@ def page_path(experiment: str, key: str) -> str:
     """The page of the view, below the server's address."""
     choice = f"compareRunsMode=CHART&workflowType=machine_learning&viewStateShareKey={key}"
     return f"/#/experiments/{experiment}/runs?{choice}"
+
+
+def sweep_page(store: Store, client: "MlflowClient", sweep: str) -> str:
+    """The path of the sweep's view; UserError with the nearest name if MLflow has no such sweep."""
+    with store.answering():
+        found = _sweeps(client, f"= {quoted(sweep)}")
+        if found:
+            return page_path(found[0].info.experiment_id, found[0].info.run_id)
+        known = [run.data.tags["kd.sweep_id"] for run in _sweeps(client, "LIKE '%'")]
+    if not known:
+        raise UserError(f"There is no sweep in {store.name}; run one, or give --storage.")
+    raise unknown("sweep", sweep, known)
+
+
+def _sweeps(client: "MlflowClient", chosen: str) -> list[Any]:
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return list(client.search_runs(experiments, f"tags.`kd.sweep_id` {chosen}"))
 
 
 def view(sweep: str, parent: str, searched: Sequence[str]) -> str:
