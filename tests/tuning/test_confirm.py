@@ -16,8 +16,8 @@ from kd.data import open_dataset
 from kd.data.device_loader import statistics
 from kd.errors import UserError
 from kd.training.evaluate import test_scores as scores_on_test
-from tuning.confirm import candidates
 from tuning.records.findings import mean_deviation, paired
+from tuning.sweeps.confirmation import candidates
 
 
 def run(*command: str) -> str:
