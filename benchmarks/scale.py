@@ -53,9 +53,11 @@ def ours(trials: int, folder: Path) -> None:
         for epoch, value in enumerate(curve(assignment["config"]["kd"]), start=1):
             tune.report({"trial": assignment["trial"], "epoch": epoch, "val_acc": value})
 
-    tracker = _tracker(folder)
-    tracker.ready()
-    with open_study(folder / "study.log", "search", create=True) as study:
+    with (
+        _tracker(folder) as tracker,
+        open_study(folder / "study.log", "search", create=True) as study,
+    ):
+        tracker.ready()
         searcher = StudySearcher(study, SPACE, BASE, trials, observers=[tracker])
         scheduler = make_scheduler("asha", EPOCHS, GRACE, FACTOR)
         # Our tracker writes in the background: what is still to be written counts too.
@@ -151,9 +153,8 @@ def simulate(workers: int, trials: int) -> tuple[float, int]:
     from tuning.study.searcher import StudySearcher
     from tuning.study.trials import TrialRecord
 
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, _tracker(Path(name)) as tracker:
         folder = Path(name)
-        tracker = _tracker(folder)
         tracker.ready()
         with open_study(folder / "study.log", "search", create=True) as study:
             searcher = StudySearcher(study, SPACE, BASE, trials, observers=[tracker])

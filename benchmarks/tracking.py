@@ -7,6 +7,7 @@ Ray's MLflowLoggerCallback with the same metrics into a store of its own.
 import argparse
 import tempfile
 import time
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
@@ -37,10 +38,10 @@ def main() -> None:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     config = TrainConfig.paper("lsskd", "resnet8", "digits")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         store = Store.at(Path(folder) / "ours")
         runs = SweepRuns(store, CELL, "written", protocol={}, params={})
-        tracker = Tracker(store, CELL, "sent", protocol={}, params={})
+        tracker = opened.enter_context(Tracker(store, CELL, "sent", protocol={}, params={}))
         tracker.ready()
         theirs = MLflowLoggerCallback(
             tracking_uri=Store.at(Path(folder) / "theirs").uri, experiment_name="theirs"

@@ -1,14 +1,19 @@
 import json
 import math
+import os
+import signal
 import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow_store import empty_store, free_port, server
 
+import tuning.tracking.tracker
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.records.protocol import protocol
@@ -27,6 +32,8 @@ def tracker(store: Store, lines: list[str] | None = None, sweep: str = "sweep") 
     made = Tracker(
         store, CELL, sweep, protocol={"epochs": "3"}, params={"trials": 4}, notify=notify
     )
+    # The tests close it, or leave it as kill -9 does.
+    made.__enter__()
     made.ready()
     return made
 
@@ -231,6 +238,94 @@ def test_a_server_that_dies_misses_nothing(tmp_path: Path) -> None:
         best_config("lsskd", "resnet8", "digits", tracking_uri=address)
 
 
+def leave(observer: Tracker, error: BaseException | None) -> None:
+    """Leave the context of a tracker that nobody closed."""
+    with observer:
+        observer.on_start(trial(0))
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "outcome"),
+    [
+        (UserError("out of disk"), "FAILED", "failed"),
+        (KeyboardInterrupt(), "KILLED", "interrupted"),
+        (None, "FAILED", "failed"),
+    ],
+)
+def test_a_context_left_without_close_ends_the_sweep(
+    tmp_path: Path, error: BaseException | None, status: str, outcome: str
+) -> None:
+    store = empty_store(tmp_path)
+    observer = Tracker(store, CELL, "sweep", protocol={}, params={})
+    if error is None:
+        leave(observer, None)
+    else:
+        with pytest.raises(type(error)) as raised:
+            leave(observer, error)
+        assert raised.value is error
+    parent = run_of(store, "kd.sweep_id", "sweep")
+    assert (parent.info.status, parent.data.tags["kd.outcome"]) == (status, outcome)
+    assert run_of(store, "kd.trial_id", "sweep/0").info.status == "KILLED"
+
+
+def test_the_first_close_counts(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    with Tracker(store, CELL, "sweep", protocol={}, params={}) as observer:
+        observer.close("finished")
+        observer.close("interrupted")
+    observer.close("failed")
+    assert run_of(store, "kd.sweep_id", "sweep").info.status == "FINISHED"
+
+
+def test_a_tracker_that_was_not_entered_says_so(tmp_path: Path) -> None:
+    before = threading.active_count()
+    observer = Tracker(Store.at(tmp_path), CELL, "sweep", protocol={}, params={})
+    for use in (
+        observer.ready,
+        lambda: observer.on_start(trial(0)),
+        lambda: observer.attach([]),
+        lambda: observer.close("finished"),
+    ):
+        with pytest.raises(RuntimeError, match="with Tracker"):
+            use()
+    assert threading.active_count() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def locked(store: Store) -> Iterator[None]:
+    """Nobody else can write to the store, which makes its writers wait."""
+    assert store.file is not None
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as blocker:
+        blocker.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def test_what_ends_a_sweep_is_not_hidden_by_its_tracker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(line: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(tuning.tracking.tracker, "CLOSES_WITHIN", 0.5)
+    store = empty_store(tmp_path)
+    observer = Tracker(store, CELL, "sweep", protocol={}, params={}, notify=gone)
+    with pytest.raises(UserError, match="out of disk"), locked(store):
+        leave(observer, UserError("out of disk"))
+
+
+def test_a_second_ctrl_c_ends_the_waiting_and_hides_nothing(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    observer = Tracker(store, CELL, "sweep", protocol={}, params={})
+    interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(UserError, match="out of disk"), locked(store):
+        leave(observer, UserError("out of disk"))
+    interrupt.join()
+
+
 def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     nobody = Store.at(tmp_path, f"http://127.0.0.1:{free_port()}")
     damaged = Store.at(tmp_path / "damaged")
@@ -247,11 +342,11 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
         (newer, "another version of MLflow"),
         (nowhere, "Not a directory"),
     ):
-        observer = Tracker(store, CELL, "sweep", protocol={}, params={})
-        with pytest.raises(UserError, match=complaint) as error:
-            observer.ready()
-        assert "\n" not in str(error.value)
-        observer.close("failed")
+        with Tracker(store, CELL, "sweep", protocol={}, params={}) as observer:
+            with pytest.raises(UserError, match=complaint) as error:
+                observer.ready()
+            assert "\n" not in str(error.value)
+            observer.close("failed")
 
 
 def test_a_password_is_not_shown() -> None:

@@ -24,22 +24,19 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
     0: they ended; 1: a sweep had no trial that completed; 130: interrupted, can be resumed.
     """
     cells = _cells(sweeps)
-    outcome: Outcome = "failed"
-    try:
+    with ExitStack() as tracked:
+        for cell in cells:
+            tracked.enter_context(cell.tracker)
         with connected() as nodes, _termination_as_interrupt():
             whole = share_of(cells[0].settings, nodes)
             for cell in cells:
                 cell.tracker.ready()
+            outcome: Outcome = "finished"
             try:
                 _run(cells, nodes, whole)
-                outcome = "finished"
             except KeyboardInterrupt:
                 outcome = "interrupted"
-    finally:
-        if outcome == "failed":
-            for cell in cells:
-                cell.tracker.close(outcome)
-    results = [cell.finish(outcome) for cell in cells]
+        results = [cell.finish(outcome) for cell in cells]
     interrupted = outcome == "interrupted"
     if len(results) > 1:
         print_cells(results, interrupted=interrupted)

@@ -9,30 +9,38 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from tuning.study.trials import TrialRecord
 from tuning.tracking.runs import Outcome, SweepRuns
 from tuning.tracking.store import Store, first_line, is_transient
 
-_CLOSING = 30.0
+CLOSES_WITHIN = 30.0
+"""Seconds that the end of a sweep waits for a store that does not answer."""
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts at a server that does not answer."""
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr)
+    # Whoever read it may be gone.
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr)
 
 
 class Tracker:
     """An observer of a sweep's trials that writes them to MLflow, in order and in the background.
 
-    Built when the sweep starts: importing MLflow and opening the store (some seconds) then
-    happen beside whatever else must start. `ready` waits for it and raises what went wrong.
-    A server that dies later stops nothing: what it misses waits in memory and is written,
-    with its original times, when the server is back.
+    It works within its context: `with Tracker(…) as tracker:`. Entering starts the writer:
+    importing MLflow and opening the store (some seconds) then happen beside whatever else must
+    start, and `ready` waits for it and raises what went wrong. A server that dies later stops
+    nothing: what it misses waits in memory and is written, with its original times, when the
+    server is back. `close` ends the sweep with its outcome; a context that is left without it
+    ended the sweep as interrupted, by Ctrl-C, or as failed.
     """
 
     def __init__(
@@ -56,11 +64,35 @@ class Tracker:
         self._opened = threading.Event()
         self._abandoned = threading.Event()
         self._reports: queue.SimpleQueue[Callable[[SweepRuns], None] | None] = queue.SimpleQueue()
+        self._closed = False
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the writer, which opens the store in the background."""
         self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close what was not closed; nothing that goes wrong then hides an exception on its way."""
+        try:
+            self.close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        except BaseException:  # a second Ctrl-C ends the waiting
+            if error is None:
+                raise
 
     def ready(self) -> None:
-        """Wait until the store is open; UserError if it does not answer or cannot be used."""
+        """Wait until the store is open.
+
+        Raises:
+            UserError: the store does not answer, or cannot be used.
+            RuntimeError: the context was not entered, so nothing opens it.
+        """
+        self._check_entered()
         self._opened.wait()
         if self._failure is not None:
             raise self._failure
@@ -79,7 +111,7 @@ class Tracker:
 
     def on_start(self, trial: TrialRecord) -> None:
         """A trial was created, or is about to go on after a restart."""
-        self._reports.put(partial(SweepRuns.start, trial=_copy(trial)))
+        self._put(partial(SweepRuns.start, trial=_copy(trial)))
 
     def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
         """A trial reported the metrics of one 1-based epoch."""
@@ -91,35 +123,49 @@ class Tracker:
             metrics=metrics | {"best.val_acc": best},
             when=time.time(),
         )
-        self._reports.put(report)
+        self._put(report)
 
     def on_end(self, trial: TrialRecord) -> None:
         """A trial is completed, stopped or failed."""
-        self._reports.put(partial(SweepRuns.end, trial=_copy(trial)))
+        self._put(partial(SweepRuns.end, trial=_copy(trial)))
 
     def catch_up(self, trial: TrialRecord) -> None:
         """A resumed sweep brings an ended trial along; what MLflow misses of it is written."""
-        self._reports.put(partial(SweepRuns.catch_up, trial=_copy(trial)))
+        self._put(partial(SweepRuns.catch_up, trial=_copy(trial)))
 
     def attach(self, files: Sequence[Path]) -> None:
         """Keep files of the sweep, such as its report, with its run."""
-        self._reports.put(partial(SweepRuns.attach, files=files))
+        self._put(partial(SweepRuns.attach, files=files))
 
-    def close(self, outcome: Outcome, timeout: float = _CLOSING) -> None:
-        """End the sweep's run and whatever is still open below it.
+    def close(self, outcome: Outcome, timeout: float | None = None) -> None:
+        """End the sweep's run and whatever is still open below it; nothing the second time.
 
-        Waits at most `timeout` seconds; what could not be written by then is given up, and
-        one line says so.
+        Waits at most `timeout` seconds, `CLOSES_WITHIN` unless told; what could not be written
+        by then is given up, and one line says so.
         """
-        self._reports.put(partial(SweepRuns.close, outcome=outcome))
+        if self._closed:
+            return
+        self._put(partial(SweepRuns.close, outcome=outcome))
+        self._closed = True
         self._reports.put(None)
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        try:
+            self._thread.join(CLOSES_WITHIN if timeout is None else timeout)
+            missed = self.pending if self._thread.is_alive() else 0
+        finally:
             self._abandoned.set()
+        if missed:
             self._notify(
-                f"MLflow at {self._store.name} did not answer: {self._reports.qsize()} reports "
-                "were not written there; the sweep's own folder holds everything."
+                f"MLflow at {self._store.name} did not answer: {missed} reports were not "
+                "written there; the sweep's own folder holds everything."
             )
+
+    def _put(self, report: Callable[[SweepRuns], None]) -> None:
+        self._check_entered()
+        self._reports.put(report)
+
+    def _check_entered(self) -> None:
+        if self._thread.ident is None:
+            raise RuntimeError("A Tracker works within its context: with Tracker(…) as tracker.")
 
     # -- the background thread ----------------------------------------------------------------
 
