@@ -13,7 +13,7 @@ from kd.errors import UserError, unknown
 from kd.files import replace_file
 from tuning.exporters import FORMATS, export
 from tuning.exporters.weights import SUFFIXES, write_weights
-from tuning.records.settings import BEST_CONFIG
+from tuning.records.winner import sweep_config
 from tuning.storage.tables import to_parquet
 from tuning.tracking.lookup import find_best, rows, select
 from tuning.tracking.store import Store
@@ -112,22 +112,5 @@ def _chosen(flags: Flags) -> tuple[TrainConfig, Path]:
     return best.config, flags.storage / best.sweep
 
 
-def sweep_config(storage: Path, name: str) -> TrainConfig:
-    """The best configuration that the sweep `name` wrote into its folder.
-
-    Raises:
-        UserError: there is no such sweep, or it has no best configuration, or a damaged one.
-    """
-    path = storage / name / BEST_CONFIG
-    if not path.is_file():
-        known = [found.parent.name for found in storage.glob(f"*/{BEST_CONFIG}")]
-        if not known:
-            raise UserError(
-                f"No sweep under {storage} has a best configuration; run one, or give --storage."
-            )
-        raise unknown("sweep with a best configuration", name, known)
-    return TrainConfig.load(path)
-
-
 if __name__ == "__main__":
-    run(Flags, write, None)
+    run(Flags, write)

@@ -356,6 +356,25 @@ def test_the_command_line_ends_with_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in done.error
 
 
+def test_text_is_written_without_ray_and_torch(tmp_path: Path) -> None:
+    best = tmp_path / "best.yaml"
+    best.write_text(paper("ce").to_yaml())
+    (tmp_path / "monday").mkdir()
+    (tmp_path / "monday" / "best_config.yaml").write_text(paper("kd").to_yaml())
+    script = f"""
+import sys
+from pathlib import Path
+from tuning.export import Flags, write
+for target in {[t for t in FORMATS if t != "pskd"]}:
+    write(Flags(config=Path({str(best)!r}), to=target))
+    write(Flags(sweep="monday", storage=Path({str(tmp_path)!r}), to=target))
+heavy = {{"torch", "ray", "mlflow", "optuna"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("module", ["best", "export", "report", "ui"])
 def test_what_reads_a_sweep_starts_without_anything_heavy(module: str) -> None:
     heavy = {"torch", "ray", "mlflow", "optuna", "matplotlib", "sqlalchemy"}
