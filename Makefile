@@ -1,6 +1,8 @@
 # `make search` and `make test` do everything on a fresh machine: environment, install, run.
 PYTHON ?= python3
 BIN := .venv/bin
+# Without bytecode, every process of a sweep would compile Ray, MLflow and torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: search test test-cluster lint bench clean
 
