@@ -1,6 +1,8 @@
 # `make search` and `make test` do everything on a fresh machine: environment, install, run.
 PYTHON ?= python3
 BIN := .venv/bin
+# Without bytecode, every process of a sweep would compile Ray, MLflow and torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: search test test-cluster lint bench clean
 
@@ -8,7 +10,7 @@ search: .venv/installed
 	$(BIN)/python -m tuning.search lsskd
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Real clusters on this machine: needs root, and skips with a sentence where it cannot run.
 test-cluster: .venv/installed

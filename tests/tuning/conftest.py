@@ -1,5 +1,6 @@
 """Fixtures that several files of this folder share."""
 
 from browser import chromium
+from real_sweeps import cells, resumed
 
-__all__ = ["chromium"]
+__all__ = ["cells", "chromium", "resumed"]

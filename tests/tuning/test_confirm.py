@@ -28,29 +28,28 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_a_confirmed_sweep_has_paired_seeds_and_one_look_at_test(tmp_path):
-    kept = ["--storage", str(tmp_path)]
-    run("tuning.search", "pskd", "--trials", "4", "--epochs", "2", "--name", "s", *kept)
-    said = run("tuning.confirm", "s", "--seeds", "2", "--top", "2", *kept)
-    path = tmp_path / "s" / "confirm.json"
+def test_a_confirmed_sweep_has_paired_seeds_and_one_look_at_test(cells):
+    name, kept = cells.pskd, ["--storage", str(cells.storage)]
+    said = run("tuning.confirm", name, "--seeds", "2", "--top", "2", *kept)
+    path = cells.storage / name / "confirm.json"
     found = json.loads(path.read_text())
     assert found["seeds"] == [1, 2]
     assert {len(values) for values in found["val_acc"].values()} == {2}
     assert set(found["test"]) == {"0", str(found["winner"])}
     assert "n = 2" in said
-    assert not list((tmp_path / "s" / "students").glob("confirm-*"))
+    assert not list((cells.storage / name / "students").glob("confirm-*"))
 
     before = path.stat().st_mtime_ns
-    again = run("tuning.confirm", "s", "--seeds", "5", *kept)
+    again = run("tuning.confirm", name, "--seeds", "5", *kept)
     assert "was opened before" in again
     assert path.stat().st_mtime_ns == before
 
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{cells.storage / 'mlflow.db'}")
     experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = client.search_runs(experiments, "tags.`kd.confirms` = 's'")
+    runs = client.search_runs(experiments, f"tags.`kd.confirms` = '{name}'")
     assert len(runs) == 4
     by_seed = {r.data.tags["kd.seed_id"]: r.data.metrics["test_acc"] for r in runs}
-    assert by_seed["s/0/1"] == pytest.approx(found["test"]["0"][0]["test_acc"])
+    assert by_seed[f"{name}/0/1"] == pytest.approx(found["test"]["0"][0]["test_acc"])
     trials = {r.info.run_id for r in client.search_runs(experiments, "tags.`kd.trial_id` LIKE '%'")}
     assert all(r.data.tags["mlflow.parentRunId"] in trials for r in runs)
 

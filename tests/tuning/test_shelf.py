@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow_store import free_port
 from pyarrow import fs
-from test_sweep import finish, journal, start
+from real_sweeps import finish, journal, start, wait_for
 
 from kd.errors import UserError
 from kd.training import checkpoint
@@ -120,10 +120,7 @@ def test_a_sweep_keeps_nothing_of_its_trials_in_its_folder_and_resumes_from_the_
     flags = ("drkd", "--trials", "2", "--epochs", "8", "--set", "batch_size=4", "--name", "s")
     process = start(tmp_path, *flags, "--checkpoints", bucket, start_new_session=True)
     study = tmp_path / "s" / "study.log"
-    end = time.monotonic() + 200
-    while not (study.exists() and any((t.last_step or 0) >= 2 for t in journal(tmp_path, "s"))):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
+    wait_for(lambda: any((t.last_step or 0) >= 2 for t in journal(tmp_path, "s")), 200)
     process.kill()
     process.communicate()
     store, prefix = _object_store(bucket)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,47 +9,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow_store import empty_store, free_port, server
+from real_sweeps import finish, journal, start, wait_for
 from safetensors.torch import load_file
 
 from kd.backbones import build_backbone
 from kd.config import TrainConfig
-from kd.training.checkpoint import load
 from tuning.study.journal import load_study, read_trials
-
-COMMAND = [sys.executable, "-m", "tuning.search"]
-
-
-def start(storage: Path, *flags: str, **more) -> subprocess.Popen:
-    return subprocess.Popen(
-        [*COMMAND, *flags, "--storage", str(storage)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **more,
-    )
-
-
-def finish(process: subprocess.Popen, code: int = 0) -> str:
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == code, said
-    assert "Traceback" not in said, said
-    return said
-
-
-def journal(storage: Path, name: str) -> list[optuna.trial.FrozenTrial]:
-    return load_study(storage / name / "study.log", "search").get_trials()
-
-
-def wait_for(condition, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def retrain(config: Path, output: Path) -> list[dict[str, float]]:
@@ -115,72 +82,48 @@ def test_a_sweep_leaves_the_same_trials_in_the_study_in_mlflow_and_in_its_folder
         assert run.info.status == "FINISHED"
 
 
-def test_a_killed_sweep_is_resumed_without_repeating_or_losing_anything(tmp_path):
-    flags = ["lsskd", "--trials", "6", "--epochs", "6", "--grace-period", "2", "--name", "killed"]
-    process = start(tmp_path, *flags, start_new_session=True)
-
-    def in_the_middle() -> bool:
-        path = tmp_path / "killed" / "study.log"
-        if not path.exists() or not path.stat().st_size:
-            return False
-        trials = journal(tmp_path, "killed")
-        running = [t for t in trials if t.state.name == "RUNNING" and t.intermediate_values]
-        return bool(running) and any(t.state.is_finished() for t in trials)
-
-    wait_for(in_the_middle)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    before = journal(tmp_path, "killed")
+def test_a_killed_sweep_is_resumed_without_repeating_or_losing_anything(resumed):
+    before, after = resumed.before, journal(resumed.storage, resumed.name)
     finished = {t.number: t for t in before if t.state.is_finished()}
     assert finished
-    assert len(finished) < 6
+    assert len(finished) < resumed.trials
 
-    finish(start(tmp_path, "--resume", "killed"))
-    after = journal(tmp_path, "killed")
-    assert [t.number for t in after] == list(range(6))
+    assert [t.number for t in after] == list(range(resumed.trials))
     assert all(t.state.is_finished() for t in after)
     for number, trial in finished.items():
         assert after[number] == trial, "a finished trial is as it was"
     for old in before:
         new = after[old.number]
-        assert new.user_attrs["config"] == old.user_attrs["config"]
+        if "config" in old.user_attrs:  # The kill may have come between a trial and its config.
+            assert new.user_attrs["config"] == old.user_attrs["config"]
         values = old.intermediate_values
         assert {e: new.intermediate_values[e] for e in values} == values
     for trial in after:
         assert list(trial.intermediate_values) == list(range(1, trial.last_step + 1))
 
-    runs = [r for r in mlflow_runs(tmp_path) if "kd.trial_id" in r.data.tags]
+    runs = [r for r in mlflow_runs(resumed.storage) if "kd.trial_id" in r.data.tags]
     found = {r.data.tags["kd.trial_id"]: r for r in runs}
-    assert len(runs) == len(found) == 6, "no run twice"
+    assert len(runs) == len(found) == resumed.trials, "no run twice"
     for trial in after:
-        run = found[f"killed/{trial.number}"]
-        assert mlflow_curve(tmp_path, run, "val_acc") == trial.intermediate_values
+        run = found[f"{resumed.name}/{trial.number}"]
+        assert mlflow_curve(resumed.storage, run, "val_acc") == trial.intermediate_values
         assert run.info.status == "FINISHED"
 
 
-def test_a_running_trial_goes_on_from_its_own_checkpoint(tmp_path):
-    """One slow trial, killed after its fourth epoch: the epochs before are not trained again."""
-    flags = ["lsskd", "--trials", "1", "--epochs", "12", "--name", "one", "--set", "batch_size=4"]
-    process = start(tmp_path, *flags, start_new_session=True)
-    checkpoint = tmp_path / "one" / "checkpoints" / "trial-0000.pt"
-    study = tmp_path / "one" / "study.log"
-    wait_for(
-        lambda: (
-            study.exists()
-            and study.stat().st_size > 0
-            and any((t.last_step or 0) >= 4 for t in journal(tmp_path, "one"))
-        )
-    )
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    trained = [m["epoch_seconds"] for m in load(checkpoint)["history"]]
-    assert 4 <= len(trained) < 12
-    finish(start(tmp_path, "--resume", "one"))
-    (trial,) = journal(tmp_path, "one")
-    assert list(trial.intermediate_values) == list(range(1, 13))
-    (run,) = [r for r in mlflow_runs(tmp_path) if "kd.trial_id" in r.data.tags]
-    seconds = mlflow_curve(tmp_path, run, "epoch_seconds")
-    assert sorted(seconds) == list(range(1, 13))
+def test_a_running_trial_goes_on_from_its_own_checkpoint(resumed):
+    """The epochs before the kill are not trained again."""
+    number, trained = max(resumed.cut.items(), key=lambda cut: len(cut[1]))
+    assert 4 <= len(trained) < resumed.epochs
+    trial = journal(resumed.storage, resumed.name)[number]
+    ended = resumed.epochs if trial.state.name == "COMPLETE" else resumed.rung
+    assert list(trial.intermediate_values) == list(range(1, ended + 1))
+    (run,) = [
+        r
+        for r in mlflow_runs(resumed.storage)
+        if r.data.tags.get("kd.trial_id") == f"{resumed.name}/{number}"
+    ]
+    seconds = mlflow_curve(resumed.storage, run, "epoch_seconds")
+    assert sorted(seconds) == list(range(1, ended + 1))
     first = [seconds[epoch] for epoch in range(1, len(trained) + 1)]
     assert first == trained, "its early epochs are the first process's"
 
@@ -188,14 +131,7 @@ def test_a_running_trial_goes_on_from_its_own_checkpoint(tmp_path):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_ends_cleanly_and_says_how_to_go_on(stop, tmp_path):
     process = start(tmp_path, "lsskd", "--trials", "8", "--epochs", "6", "--name", "stopped")
-    study = tmp_path / "stopped" / "study.log"
-    wait_for(
-        lambda: (
-            study.exists()
-            and study.stat().st_size > 0
-            and any(t.intermediate_values for t in journal(tmp_path, "stopped"))
-        )
-    )
+    wait_for(lambda: any(t.intermediate_values for t in journal(tmp_path, "stopped")))
     process.send_signal(stop)
     said = finish(process, code=130)
     assert "--resume stopped" in said
@@ -210,14 +146,7 @@ def test_an_mlflow_server_that_is_down_for_twenty_seconds_gets_everything_later(
     with server(tmp_path, port) as address:
         process = start(tmp_path, "lsskd", "--trials", "6", "--epochs", "9", "--name", "served",
                         "--tracking-uri", address)  # fmt: skip
-        study = tmp_path / "served" / "study.log"
-        wait_for(
-            lambda: (
-                study.exists()
-                and study.stat().st_size > 0
-                and any((t.last_step or 0) >= 2 for t in journal(tmp_path, "served"))
-            )
-        )
+        wait_for(lambda: any((t.last_step or 0) >= 2 for t in journal(tmp_path, "served")))
     time.sleep(20)
     assert process.poll() is None, "the search goes on, or waits for what is to be delivered"
     with server(tmp_path, port):
@@ -261,14 +190,7 @@ def test_a_full_disk_ends_the_sweep_with_a_sentence_and_keeps_the_study(tmp_path
     try:
         process = start(disk, "ce", "--trials", "400", "--epochs", "3", "--name", "full",
                         "--grace-period", "1")  # fmt: skip
-        study = disk / "full" / "study.log"
-        wait_for(
-            lambda: (
-                study.exists()
-                and study.stat().st_size > 0
-                and any(t.state.name == "COMPLETE" for t in journal(disk, "full"))
-            )
-        )
+        wait_for(lambda: any(t.state.name == "COMPLETE" for t in journal(disk, "full")))
         with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
             while True:
                 filler.write(b"0" * 4096)
@@ -282,31 +204,30 @@ def test_a_full_disk_ends_the_sweep_with_a_sentence_and_keeps_the_study(tmp_path
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_the_teacher_is_trained_once_and_every_trial_learns_from_it(tmp_path):
-    flags = ["kd", "--trials", "3", "--epochs", "2", "--teacher", "resnet8", "--name", "taught"]
-    said = finish(start(tmp_path, *flags))
-    assert "teacher" in said
-    weights = tmp_path / "taught" / "teacher.safetensors"
+def test_the_teacher_is_trained_once_and_every_trial_learns_from_it(cells, tmp_path):
+    assert "teacher" in cells.said
+    folder = cells.storage / cells.kd
+    weights = folder / "teacher.safetensors"
     assert weights.exists()
-    assert "weights: teacher.safetensors" in (tmp_path / "taught" / "best_config.yaml").read_text()
-    for trial in journal(tmp_path, "taught"):
+    assert "weights: teacher.safetensors" in (folder / "best_config.yaml").read_text()
+    trials = journal(cells.storage, cells.kd)
+    for trial in trials:
         assert trial.user_attrs["config"]["teacher"]["weights"] == str(weights)
-    scores = [t.value for t in journal(tmp_path, "taught") if t.state.name == "COMPLETE"]
-    moved = shutil.move(tmp_path / "taught", tmp_path / "moved")
-    trained = retrain(Path(moved) / "best_config.yaml", tmp_path / "again")
+    scores = [t.value for t in trials if t.state.name == "COMPLETE"]
+    moved = folder.rename(cells.storage / "moved")
+    try:
+        trained = retrain(moved / "best_config.yaml", tmp_path / "again")
+    finally:
+        moved.rename(folder)
     assert trained[-1]["val_acc"] == max(scores), "the teacher goes where the folder goes"
 
 
-def test_several_cells_share_one_run_and_end_in_one_table(tmp_path):
-    said = finish(start(tmp_path, "ce", "pskd", "--trials", "3", "--epochs", "2", "--name", "both"))
-    cells = {
-        method: journal(tmp_path, f"both-{method}-resnet8-digits") for method in ("ce", "pskd")
-    }
-    for trials in cells.values():
+def test_several_cells_share_one_run_and_end_in_one_table(cells):
+    first, second = (journal(cells.storage, name) for name in (cells.kd, cells.pskd))
+    for trials in (first, second):
         assert [t.number for t in trials] == [0, 1, 2]
         assert all(t.state.is_finished() for t in trials)
-    first, second = cells.values()
     assert second[0].datetime_start < first[-1].datetime_complete, "neither waits for the other"
-    rows = [line for line in said.splitlines() if line.startswith(("ce ", "pskd "))]
+    rows = [line for line in cells.said.splitlines() if line.startswith(("kd ", "pskd "))]
     assert len(rows) == 2
-    assert len([r for r in mlflow_runs(tmp_path) if "kd.trial_id" in r.data.tags]) == 6
+    assert len([r for r in mlflow_runs(cells.storage) if "kd.trial_id" in r.data.tags]) == 6

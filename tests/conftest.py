@@ -1,0 +1,20 @@
+"""What `pytest -n 2 --dist loadgroup` has to know: who starts a Ray; one at a time is enough."""
+
+import pytest
+
+RAY = (
+    "tests/tuning/test_confirm.py",
+    "tests/tuning/test_faults.py",
+    "tests/tuning/test_packing.py",
+    "tests/tuning/test_shelf.py",
+    "tests/tuning/test_sweep.py",
+    "tests/tuning/test_workers.py",
+    "tests/tuning/test_searcher.py::test_a_real_sweep_under_ray_tune",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(RAY):
+            item.add_marker(pytest.mark.xdist_group("ray"))
