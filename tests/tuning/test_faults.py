@@ -16,6 +16,13 @@ CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=15, batch_size=4)
 NOWHERE = TeacherConfig(weights="nowhere.safetensors")
 
 
+@pytest.fixture(scope="module")
+def two_cores():
+    """A cluster of one machine. A search on it fails if it leaves anything to the next one."""
+    with cluster([2]) as made:
+        yield made
+
+
 def once_after(epoch, act):
     """An act for a `Spy`: it happens when the first trial has told of that epoch."""
     done = []
@@ -39,18 +46,6 @@ def check_that_nothing_was_lost(records, spy, epochs):
 
 @starts_a_cluster
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("workers", "process"), [(1, "ImplicitFunc"), (2, "RayTrainWorker")])
-def test_a_killed_process_goes_on_after_its_last_epoch(workers, process, tmp_path):
-    spy = Spy(act=once_after(3, lambda: kill(process)))
-    with cluster([2]) as made:
-        records = search(made, tmp_path, CE, 1, workers=workers, spy=spy)
-    told = [report["epoch"] for report in spy.reports]
-    assert len(told) > CE.epochs, "it told of its epochs again, so it did begin again"
-    check_that_nothing_was_lost(records, spy, CE.epochs)
-
-
-@starts_a_cluster
-@pytest.mark.timeout(900)
 def test_a_lost_machine_moves_its_trial_to_another(tmp_path):
     with cluster([0, 1]) as made:
 
@@ -66,13 +61,25 @@ def test_a_lost_machine_moves_its_trial_to_another(tmp_path):
 
 @starts_a_cluster
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(("workers", "process"), [(1, "ImplicitFunc"), (2, "RayTrainWorker")])
+def test_a_killed_process_goes_on_after_its_last_epoch(workers, process, two_cores, tmp_path):
+    spy = Spy(act=once_after(3, lambda: kill(process)))
+    records = search(two_cores, tmp_path, CE, 1, workers=workers, spy=spy)
+    told = [report["epoch"] for report in spy.reports]
+    assert len(told) > CE.epochs, "it told of its epochs again, so it did begin again"
+    check_that_nothing_was_lost(records, spy, CE.epochs)
+
+
+@starts_a_cluster
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_exception_fails_its_trial_with_a_sentence_and_the_next_one_begins(workers, tmp_path):
+def test_an_exception_fails_its_trial_with_a_sentence_and_the_next_one_begins(
+    workers, two_cores, tmp_path
+):
     lost = replace(
         TrainConfig.paper("kd", "resnet8", "digits", epochs=2, batch_size=30), teacher=NOWHERE
     )
-    with cluster([2]) as made:
-        records = search(made, tmp_path, lost, 3, workers=workers, spy=Spy())
+    records = search(two_cores, tmp_path, lost, 3, workers=workers, spy=Spy())
     assert sorted(records) == [0, 1, 2]
     for record in records.values():
         assert record.state == "failed"
