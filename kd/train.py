@@ -19,6 +19,7 @@ from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.data import check_dataset
 from kd.errors import UserError
+from kd.screen import losable
 
 if TYPE_CHECKING:
     from kd.training.trainer import Metrics, Trainer
@@ -170,4 +171,5 @@ def _progress(
 
 
 if __name__ == "__main__":
-    run(Flags, train)
+    with losable():
+        run(Flags, train)

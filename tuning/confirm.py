@@ -11,6 +11,7 @@ import tyro
 
 from kd.cli import run, shown
 from kd.errors import UserError
+from kd.screen import losable
 from tuning.records.findings import Findings
 from tuning.records.options import GpusPerTrial
 from tuning.records.result import load_result
@@ -49,7 +50,8 @@ def confirm(flags: Flags) -> int:
     given = {name: value for name, value in asked.items() if value is not None}
     settings = replace(SweepSettings.load(flags.storage, flags.sweep), **given)
 
-    from tuning.reports.files import write_page
+    from tuning.reports.files import attempted, write_page
+    from tuning.reports.sentences import report_again
     from tuning.sweeps.confirmation import candidates, confirm_sweep, record
 
     findings = confirm_sweep(settings, candidates(result, flags.top), flags.seeds)
@@ -57,7 +59,8 @@ def confirm(flags: Flags) -> int:
         print("Stopped; the same command goes on from there. The test set is still sealed.")
         return 130
     findings.save(result.sweep.folder)
-    write_page(result)
+    with attempted("The report does not show it yet", report_again(result.sweep)):
+        write_page(result)
     record(settings, findings)
     print_findings(findings)
     return 0
@@ -79,4 +82,5 @@ def print_findings(findings: Findings) -> None:
 
 
 if __name__ == "__main__":
-    run(Flags, confirm)
+    with losable():
+        run(Flags, confirm)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from kd.cli import run
 from kd.data import check_dataset
-from kd.errors import UserError
+from kd.screen import losable
 from tuning.cluster.jobs import run_on_cluster
 from tuning.engine.runtime import gpus_at_hand
 from tuning.records import request
@@ -13,6 +13,7 @@ from tuning.records.plan import print_plan
 from tuning.records.presets import choose
 from tuning.records.request import Flags
 from tuning.records.settings import SweepSettings
+from tuning.reports.sentences import resume
 
 
 def search(flags: Flags) -> int:
@@ -28,19 +29,21 @@ def search(flags: Flags) -> int:
         return 0
     for settings, _ in sweeps:
         settings.shelf.check()
-        settings.save()
-
-    if not flags.local and "RAY_ADDRESS" not in os.environ:
-        print("No cluster that was started from here is up, so this machine searches alone.")
-
-    from tuning.sweeps.run import run_sweeps
-
     try:
-        return run_sweeps(sweeps)
-    except UserError:
         for settings, _ in sweeps:
-            if not flags.resume:
-                settings.forget()
+            settings.save()
+        if not flags.local and "RAY_ADDRESS" not in os.environ:
+            print("No cluster that was started from here is up, so this machine searches alone.")
+
+        from tuning.sweeps.run import run_sweeps
+
+        return run_sweeps(sweeps)
+    except BaseException as error:
+        kept = [settings for settings, _ in sweeps if flags.resume or not settings.forget()]
+        if isinstance(error, KeyboardInterrupt):
+            print(
+                f"\nStopped; go on with: {resume(kept)}" if kept else "\nStopped before it began."
+            )
         raise
 
 
@@ -67,8 +70,9 @@ def _sweeps(flags: Flags) -> list[SweepSettings]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    run(Flags, search, argv)
+    """Run the command line; a sweep goes on where nobody reads what it prints."""
+    with losable():
+        run(Flags, search, argv)
 
 
 if __name__ == "__main__":

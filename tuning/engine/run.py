@@ -54,6 +54,8 @@ def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
     try:
         tuner.fit()
     finally:
+        for lane in lanes:
+            lane.searcher.pause()
         if searcher.error is not None:
             raise searcher.error
 

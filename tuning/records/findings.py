@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isclose
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Self
@@ -73,16 +74,23 @@ class Findings(Section):
     def sentence(self) -> str:
         """The winner against the default on test."""
         difference, p = paired(self.test_acc(self.winner), self.test_acc(REFERENCE))
-        sure = "" if p is None else f", p = {p:.2g} (paired t-test)"
         n = len(self.seeds)
         seeds = f"{n} seed{'s' * (n > 1)}"
+        if p is not None:
+            sure = f", p = {p:.2g} (paired t-test)"
+        else:
+            sure = ", the same on each, which no t-test can judge" if n > 1 else ""
         return f"On test, {difference:+.2f} points on the default over {seeds}{sure}."
 
 
 def paired(winner: Sequence[float], default: Sequence[float]) -> tuple[float, float | None]:
-    """Mean difference over the seeds, and p of a paired t-test; None for a single seed."""
-    difference = fmean(a - b for a, b in zip(winner, default, strict=True))
-    if len(winner) < 2:
+    """Mean difference over the seeds, and p of a paired t-test.
+
+    None for p where there is no deviation to test by: a single seed, or equal differences.
+    """
+    differences = [a - b for a, b in zip(winner, default, strict=True)]
+    difference = fmean(differences)
+    if isclose(min(differences), max(differences), abs_tol=1e-9):
         return difference, None
     from scipy.stats import ttest_rel
 

@@ -52,8 +52,8 @@ class Keeper:
         config = TrainConfig.from_dict(best.config)
         path = self._folder / BEST_CONFIG
         weights = config.teacher.weights
-        if weights is not None and Path(weights).parent == self._folder:
-            # Beside this file, wherever the folder goes.
+        if weights is not None and (self._folder / Path(weights).name).exists():
+            # Beside this file, wherever the folder goes; a trial may know it by an earlier name.
             config = replace(config, teacher=replace(config.teacher, weights=Path(weights).name))
         plain = json.dumps(config.to_dict(), indent=2) + "\n"
         remedy = "free some space"

@@ -1,6 +1,8 @@
 """How a sweep's val accuracy rose: the numbers that the page and the picture both draw."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import median
 
 from tuning.records.result import SweepResult
@@ -42,10 +44,23 @@ class BestSoFar:
 
 
 def over_minutes(result: SweepResult) -> BestSoFar | None:
-    """The best so far over minutes since the first start; None if no trial completed."""
-    origin = min((trial.started for trial in result.trials if trial.started), default=0.0)
-    places = [((trial.ended or 0.0) - origin) / 60 for trial in result.ended]
-    return _best_so_far(result, places, result.seconds / 60)
+    """The best so far over minutes of training; None if no trial completed.
+
+    The pauses of an interrupted sweep do not count.
+    """
+    spans = result.spans
+    starts = [start for start, _ in spans]
+    before = list(accumulate((stop - start for start, stop in spans), initial=0.0))
+
+    def passed(moment: float) -> float:
+        index = bisect_right(starts, moment) - 1
+        if index < 0:
+            return 0.0
+        start, stop = spans[index]
+        return before[index] + min(moment, stop) - start
+
+    places = [passed(trial.ended or 0.0) / 60 for trial in result.ended]
+    return _best_so_far(result, places, before[-1] / 60)
 
 
 def over_epochs(result: SweepResult) -> BestSoFar | None:

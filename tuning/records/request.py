@@ -121,15 +121,23 @@ def sweeps(flags: Flags, *, gpus: float) -> list[SweepSettings]:
 def _resumed(flags: Flags) -> list[SweepSettings]:
     """The sweeps to go on with, and what the flags change of them."""
     changes = {}
+    storage = flags.options.storage
     for name, value in flags.given():
         if name in CHANGEABLE:
             changes[name] = value
+        elif name == "epochs":
+            base = SweepSettings.load(storage, flags.resume[0]).base
+            raise UserError(
+                f"A resumed sweep keeps its own epochs ({base.epochs}), which its schedules and "
+                "rungs follow from; for others start a new sweep: python -m tuning.search "
+                f"{base.method} --backbone {base.backbone} --dataset {base.dataset} --epochs "
+                f"{value}."
+            )
         elif name not in ("resume", "dry_run", *HERE_ONLY):
             raise UserError(
                 f"A resumed sweep keeps its own {name.replace('_', '-')}; leave it away."
             )
     names = dict.fromkeys(flags.resume)
-    storage = flags.options.storage
     return [replace(SweepSettings.load(storage, name), **changes) for name in names]
 
 

@@ -10,7 +10,7 @@ from search_spaces import Domain
 from tuning.records.protocol import protocol
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
 from tuning.study.stopping import rungs
-from tuning.study.trials import State, TrialRecord, best_trial
+from tuning.study.trials import Span, State, TrialRecord, best_trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +119,14 @@ class SweepResult:
         return best.score - level
 
     def standard_error(self, accuracy: float) -> float | None:
-        """Binomial standard error of a val accuracy, both in percent; None if n is not known."""
-        if not self.sweep.val_size:
+        """Binomial standard error of a val accuracy, both in percent.
+
+        None if n is not known, and at 0 and 100 %, where the estimate is 0 and says nothing.
+        """
+        variance = accuracy / 100 * (1 - accuracy / 100)
+        if not self.sweep.val_size or not variance > 0:
             return None
-        p = accuracy / 100
-        return 100 * math.sqrt(p * (1 - p) / self.sweep.val_size)
+        return 100 * math.sqrt(variance / self.sweep.val_size)
 
     # -- cost ---------------------------------------------------------------------------------
 
@@ -138,20 +141,29 @@ class SweepResult:
         return sum(self.sweep.epochs - trial.epoch for trial in self.of("stopped"))
 
     @property
+    def spans(self) -> list[Span]:
+        """When any trial ran, in order; the pauses of an interrupted sweep lie between."""
+        merged: list[Span] = []
+        for start, stop in sorted(span for trial in self.trials for span in trial.active):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((start, max(start, stop)))
+        return merged
+
+    @property
     def seconds(self) -> float:
-        """From the first start to the last end, in seconds."""
-        ends = [trial.ended for trial in self.trials if trial.ended]
-        starts = [trial.started for trial in self.trials if trial.started]
-        return max(max(ends) - min(starts), 0.0) if ends and starts else 0.0
+        """How long the sweep trained, in seconds, without the pauses before a resumption."""
+        return sum(stop - start for start, stop in self.spans)
 
     @property
     def trial_seconds(self) -> float:
-        """Seconds of all ended trials together: slots times time, without idle slots."""
+        """Seconds of all trials together: slots times time, without idle slots."""
         return sum(trial.seconds for trial in self.trials)
 
     @property
     def gpu_seconds(self) -> float:
-        """Seconds of all ended trials together, each times the GPUs that it held."""
+        """Seconds of all trials together, each times the GPUs that it held."""
         return sum(trial.seconds * trial.gpus for trial in self.trials)
 
 

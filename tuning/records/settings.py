@@ -23,6 +23,8 @@ STUDY = "study.log"
 SEARCH = "search"
 BEST_CONFIG = "best_config.yaml"
 """The best configuration so far; the same as JSON stands beside it."""
+NAME = r"\w[\w.-]*"
+"""What a sweep may be called, as a regular expression."""
 SHOWN_STORAGE = "KD_SHOWN_STORAGE"
 """An environment variable: what they call the storage who read the output on another machine."""
 
@@ -46,7 +48,7 @@ class SweepSettings(Options, Section):
     ranges_file: str = "--space"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.-]*", self.name):
+        if not re.fullmatch(NAME, self.name):
             raise UserError(
                 f"--name is {self.name!r}; use letters, digits, and '-', '_' or '.' between them."
             )
@@ -113,15 +115,30 @@ class SweepSettings(Options, Section):
             ) from None
         replace_file(path, content, "give another --storage")
 
-    def forget(self) -> None:
-        """Delete the folder of a sweep that never began: it holds nothing but the settings."""
-        if not any(self.folder.glob("*.log")):
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def forget(self) -> bool:
+        """Delete the folder of a sweep whose first trial never began; whether it was one."""
+        if journals := list(self.folder.glob("*.log")):
+            from tuning.study.journal import has_trials
+
+            try:
+                if any(has_trials(path) for path in journals):
+                    return False
+            except (OSError, UserError):
+                return False
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return True
 
     @classmethod
     def load(cls, storage: Path, name: str) -> Self:
-        """Read the settings of the sweep `name`; UserError with the nearest name if none is."""
-        path = storage / name / FILE
+        """Read the settings of the sweep `name`; UserError with the nearest name if none is.
+
+        A folder may have been moved, renamed or copied: where it is found counts, and what it is
+        called there, so that all that lies in it is read and written there. MLflow, its registry
+        and an object store know a sweep by its name: a renamed or copied sweep that goes on gets
+        runs and checkpoints of its own, and leaves those of the old name as they are.
+        """
+        folder = storage / name
+        path = folder / FILE
         if not path.exists():
             if known := sweep_names(storage):
                 raise unknown("sweep", name, known)
@@ -131,8 +148,13 @@ class SweepSettings(Options, Section):
         if not isinstance(base, dict):
             raise UserError(f"{path} is damaged: it has no section base; start a new sweep.")
         base = TrainConfig.from_dict(base, f"{path}, section base")
-        # The folder may have been moved: where it is found counts, not where it was written.
-        return parse(cls, {**plain, "base": base, "storage": storage}, str(path))
+        if not re.fullmatch(NAME, folder.name):
+            raise UserError(
+                f"A sweep's folder is named {folder.name!r}; rename it: letters, digits, and '-', "
+                "'_' or '.' between them."
+            )
+        found = {"base": base, "storage": folder.parent, "name": folder.name}
+        return parse(cls, {**plain, **found}, str(path))
 
 
 def sweep_names(storage: Path) -> list[str]:

@@ -88,7 +88,7 @@ def table(results: Sequence[SweepResult], form: Literal["latex", "markdown"]) ->
         rows.append((f"{method}, paper's default", [(c, c.default if c else None) for c in cells]))
         rows.append((f"{method}, tuned", [(c, c.best if c else None) for c in cells]))
     columns = zip(*(scored for _, scored in rows), strict=True)
-    tops = [max((_final(trial) for _, trial in column), default=0.0) for column in columns]
+    tops = [max(map(_rank, (trial for _, trial in column))) for column in columns]
     lines = [
         [name, *(_entry(*scored, top, form) for scored, top in zip(cells, tops, strict=True))]
         for name, cells in rows
@@ -99,16 +99,22 @@ def table(results: Sequence[SweepResult], form: Literal["latex", "markdown"]) ->
 
 def _cell(results: Sequence[SweepResult], method: str, backbone: str) -> SweepResult | None:
     found = [r for r in results if (r.sweep.method, r.sweep.backbone) == (method, backbone)]
-    return max(found, key=lambda r: _final(r.best), default=None)
+    return max(found, key=lambda r: _rank(r.best), default=None)
 
 
-def _final(trial: TrialRecord | None) -> float:
-    return trial.score or 0.0 if trial and trial.state == "completed" else 0.0
+def _final(trial: TrialRecord | None) -> float | None:
+    return trial.score if trial and trial.state == "completed" else None
+
+
+def _rank(trial: TrialRecord | None) -> float:
+    """Below every accuracy for a trial that has none."""
+    score = _final(trial)
+    return -1.0 if score is None else score
 
 
 def _entry(result: SweepResult | None, trial: TrialRecord | None, top: float, form: str) -> str:
     score = _final(trial)
-    if result is None or not score:
+    if result is None or score is None:
         return "–" if form == "markdown" else "--"
     error = result.standard_error(score)
     number = accuracy(score)

@@ -62,8 +62,8 @@ def best_so_far(result: SweepResult) -> list[Figure]:
     return [
         Figure(
             _rising(minutes, "Best val accuracy so far, over time", "minutes"),
-            "The best completed trial so far, by wall time. What lies below the axis is drawn at "
-            "its edge.",
+            "The best completed trial so far, by wall time without pauses. What lies below the "
+            "axis is drawn at its edge.",
         ),
         Figure(
             _rising(epochs, "Best val accuracy so far, over epochs", "epochs spent"),

@@ -1,8 +1,11 @@
 """The files of a sweep's report: the page, the picture, and its numbers as Parquet."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kd.config import TrainConfig
+from kd.errors import UserError
 from kd.files import replace_file
 from tuning.records.result import SweepResult
 from tuning.reports.page import render
@@ -10,7 +13,22 @@ from tuning.reports.picture import draw
 from tuning.storage.tables import to_parquet
 
 REPORT = "report.html"
-_REMEDY = "make room there, and type: python -m tuning.report NAME"
+_REMEDY = "make room there"
+
+
+@contextmanager
+def attempted(failure: str, again: str = "", say: Callable[[str], None] = print) -> Iterator[None]:
+    """Let nothing that goes wrong within end the work that is shown.
+
+    It is said in one sentence: `failure`, why, and `again`, what to type to have it done.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever it is: the work is worth more than its picture
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        if not isinstance(error, UserError):
+            reason = f"{type(error).__name__}: {reason}"
+        say(f"{failure}: {reason}" + (f"; when that is mended, type: {again}" if again else "."))
 
 
 def write_report(result: SweepResult) -> list[Path]:
@@ -33,7 +51,8 @@ def tables(result: SweepResult) -> tuple[bytes, bytes]:
     """trials.parquet (a row for each trial) and curves.parquet (for each trial and epoch).
 
     Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
-    columns such as `metrics.val_acc`; times are seconds since the epoch, accuracies percent.
+    columns such as `metrics.val_acc`; `started` and `ended` are seconds since the epoch, `seconds`
+    is how long it ran, accuracies are percent.
     """
     import pyarrow as pa
 
@@ -45,6 +64,7 @@ def tables(result: SweepResult) -> tuple[bytes, bytes]:
             "val_acc": trial.score,
             "started": trial.started,
             "ended": trial.ended,
+            "seconds": trial.seconds,
             "reason": trial.reason,
             **{f"metrics.{name}": value for name, value in trial.metrics.items()},
             **TrainConfig.from_dict(trial.config).flat(),

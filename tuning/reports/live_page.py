@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 
-from kd.errors import UserError
 from tuning.records.result import Sweep, SweepResult
-from tuning.reports.files import write_page
+from tuning.reports.files import attempted, write_page
 from tuning.study.trials import TrialRecord
 
 PAUSE = 10.0
@@ -28,6 +26,7 @@ class LiveReport:
         self._pause = pause
         self._trials = {trial.number: trial for trial in trials}
         self._next = 0.0
+        self._said = False
 
     def on_start(self, trial: TrialRecord) -> None:
         """Take the trial into the report."""
@@ -48,8 +47,12 @@ class LiveReport:
         if began < self._next:
             return
         trials = [self._trials[number] for number in sorted(self._trials)]
-        # What keeps it from being written is said at the end, when the report itself is.
-        with suppress(UserError):
+        with attempted("The page of the running sweep is not written", say=self._say_once):
             write_page(SweepResult(self._sweep, trials), live=True)
         ended = time.monotonic()
         self._next = ended + max(self._pause, (ended - began) / SHARE)
+
+    def _say_once(self, sentence: str) -> None:
+        if not self._said:
+            print(f"{sentence} The report at the end does not depend on it.", flush=True)
+        self._said = True

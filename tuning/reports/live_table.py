@@ -1,16 +1,18 @@
 """The live table of the sweeps that run, or plain lines where there is no terminal."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.text import Text
 
 from tuning.records.result import Sweep, SweepResult
 from tuning.reports import live_rows
 from tuning.reports.estimate import seconds_left
+from tuning.reports.files import attempted
 from tuning.reports.wording import clock, numbered, percent, short, value_of
 from tuning.study.trials import TrialRecord
 
@@ -101,15 +103,18 @@ class LiveTable:
             since_report=time.monotonic() - self._last_report,
         )
 
-    def __rich__(self) -> RenderableType:
-        result = self._result()
-        rows = live_rows.trials(result, self.console.width, self.console.height)
-        return Group(*self._head(result), "", rows)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        return _drawn(self._whole, console, options)
 
     def brief(self) -> RenderableType:
         """A few lines: the cell, how far it is, and its best so far."""
         result = self._result()
         return Group(*self._head(result), live_rows.best_line(result))
+
+    def _whole(self) -> RenderableType:
+        result = self._result()
+        rows = live_rows.trials(result, self.console.width, self.console.height)
+        return Group(*self._head(result), "", rows)
 
     def _head(self, result: SweepResult) -> list[RenderableType]:
         width = self.console.width
@@ -153,8 +158,21 @@ class LiveTables:
     def __exit__(self, *error: object) -> None:
         self._opened.close()
 
-    def __rich__(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        return _drawn(self._briefs, console, options)
+
+    def _briefs(self) -> RenderableType:
         return Group(*(table.brief() for table in self._tables))
+
+
+def _drawn(
+    make: Callable[[], RenderableType], console: Console, options: ConsoleOptions
+) -> RenderResult:
+    """What `make` makes, or a sentence in its place: the error would end the sweep."""
+    instead: list[str] = []
+    with attempted("The table cannot be drawn", say=instead.append):
+        return list(console.render(make(), options))
+    return list(map(Text, instead))
 
 
 def _can_draw(console: Console) -> bool:

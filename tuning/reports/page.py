@@ -81,7 +81,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "at once": sweep.slots,
         "epochs trained": result.epochs_spent,
         "epochs saved by stopping": result.epochs_saved,
-        "time from start to end": duration(result.seconds),
+        "time, without pauses": duration(result.seconds),
         "time of all trials together": duration(result.trial_seconds),
         "GPU time": duration(result.gpu_seconds) if result.gpu_seconds else None,
         "val images": sweep.val_size or "not recorded",

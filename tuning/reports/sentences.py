@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuning.records.result import SweepResult
-from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE
+from tuning.records.result import Sweep, SweepResult
+from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE, SweepSettings
 from tuning.reports.wording import count, duration, percent
 from tuning.study.trials import TrialRecord
 
@@ -38,15 +38,18 @@ def caveats(result: SweepResult) -> list[str]:
     if best is None or best is result.default or result.gain is None or best.score is None:
         return []
     error = result.standard_error(best.score)
+    size = f"Val holds {count(result.sweep.val_size, 'image')}"
     sentences = []
     if error is not None:
-        size = f"Val holds {result.sweep.val_size} images: one standard error of an accuracy is "
         verdict = (
             "the gain is within it, so it may be chance."
             if result.gain <= error
             else f"the gain is {result.gain / error:.1f} times that."
         )
-        sentences.append(f"{size}{error:.2f} points; {verdict}")
+        one = f"one standard error of an accuracy is {error:.2f} points"
+        sentences.append(f"{size}: {one}; {verdict}")
+    elif result.sweep.val_size:
+        sentences.append(f"{size}: at {percent(best.score)} no standard error can be told.")
     sentences.append("The best was chosen on this same val set, which flatters it a little.")
     return sentences
 
@@ -65,10 +68,21 @@ def cost(result: SweepResult) -> str:
 # -- what to type next ------------------------------------------------------------------------
 
 
+def resume(sweeps: Sequence[SweepSettings]) -> str:
+    """The command that goes on with sweeps of one storage."""
+    names = " --resume ".join(settings.name for settings in sweeps)
+    return f"python -m tuning.search --resume {names}{_storage_flag(sweeps[0])}"
+
+
+def report_again(sweep: Sweep) -> str:
+    """The command that writes a sweep's report from its folder."""
+    return f"python -m tuning.report {sweep.name}{_storage_flag(sweep.settings)}"
+
+
 def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
     """Commands to type next."""
-    sweep, kept = result.sweep, _storage_flag(result)
-    steps = [f"python -m tuning.search --resume {sweep.name}{kept}"] if interrupted else []
+    sweep, kept = result.sweep, _storage_flag(result.sweep.settings)
+    steps = [resume([sweep.settings])] if interrupted else []
     if result.best is not None:
         steps += [
             f"python -m kd.train {shown(sweep.folder) / BEST_CONFIG}",
@@ -87,11 +101,10 @@ def next_steps_of_several(
     results: Sequence[SweepResult], *, interrupted: bool = False
 ) -> list[str]:
     """Commands to type next after sweeps that ran side by side, in one storage."""
-    names = [result.sweep.name for result in results]
-    kept = _storage_flag(results[0])
-    steps = [f"python -m tuning.report {' '.join(names)}{kept}"]
-    if interrupted:
-        steps.insert(0, f"python -m tuning.search --resume {' --resume '.join(names)}{kept}")
+    sweeps = [result.sweep.settings for result in results]
+    kept = _storage_flag(sweeps[0])
+    steps = [resume(sweeps)] if interrupted else []
+    steps.append(f"python -m tuning.report {' '.join(one.name for one in sweeps)}{kept}")
     return steps if _read_elsewhere() else [*steps, f"python -m tuning.best{kept}"]
 
 
@@ -108,6 +121,6 @@ def _read_elsewhere() -> bool:
     return SHOWN_STORAGE in os.environ
 
 
-def _storage_flag(result: SweepResult) -> str:
-    storage = shown(result.sweep.folder).parent
+def _storage_flag(settings: SweepSettings) -> str:
+    storage = shown(settings.folder).parent
     return "" if storage == DEFAULT_STORAGE else f" --storage {storage}"

@@ -76,6 +76,17 @@ def read_trials(study: optuna.Study) -> list[TrialRecord]:
     return [to_record(trial) for trial in trials if "config" in trial.user_attrs]
 
 
+def has_trials(path: Path) -> bool:
+    """Whether a trial of any study in the journal at `path` was given a configuration.
+
+    Raises UserError if the journal is damaged.
+    """
+    storage = _journal(path)
+    studies = [study._study_id for study in storage.get_all_studies()]
+    trials = [trial for study in studies for trial in storage.get_all_trials(study)]
+    return any("config" in trial.user_attrs for trial in trials)
+
+
 def to_record(trial: FrozenTrial) -> TrialRecord:
     """An Optuna trial that `StudySearcher` wrote, in the project's own form."""
     attributes = trial.user_attrs
@@ -87,6 +98,7 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         metrics=dict(attributes.get("metrics", {})),
         started=_seconds(trial.datetime_start) or 0.0,
         ended=_seconds(trial.datetime_complete),
+        spans=tuple((start, stop) for start, stop in attributes.get("spans", ())),
         gpus=attributes.get("gpus", 0.0),
         reason=attributes.get("reason", ""),
     )

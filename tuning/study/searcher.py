@@ -20,10 +20,11 @@ from optuna.trial import TrialState
 from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import Space
+from tuning.storage.patience import FULL
 from tuning.study.journal import STATES, read_trials
 from tuning.study.sampling import sampler, suggest
 from tuning.study.stopping import score
-from tuning.study.trials import Observer, State, TrialRecord
+from tuning.study.trials import Observer, Span, State, TrialRecord
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,8 @@ class StudySearcher:
             if record.gpus != self.gpus:
                 record.gpus = self.gpus
                 trial.set_user_attr("gpus", self.gpus)
+            now = time.time()
+            self._keep_spans(trial, (*record.spans, (now, now)))
         self._running[trial.number] = trial
         self._tell_observers("on_start", record)
         return record
@@ -118,12 +121,14 @@ class StudySearcher:
             return
         report = report or {}
         if report.get("starved"):
+            self._pause(trial)
             self._starved.append(trial)
             return
         self._record_epoch(trial, report)
         record = self.records[number]
         record.state, record.reason = _outcome(record, report, crashed)
         record.ended = time.time()
+        self._pause(trial)
         with suppress(UserError), self._storing():
             trial.set_user_attr("metrics", record.metrics)
             trial.set_user_attr("reason", record.reason)
@@ -134,6 +139,11 @@ class StudySearcher:
             done = record.state == "completed"
             self.study.tell(trial, record.score if done else None, OPTUNA_STATES[record.state])
         self._tell_observers("on_end", record)
+
+    def pause(self) -> None:
+        """Note until when the running trials ran: this session ends, whatever ends it."""
+        for trial in self._running.values():
+            self._pause(trial)
 
     def take_up_starved(self) -> bool:
         """Let `suggest` give out again the trials that ran out of memory; whether there are any."""
@@ -166,14 +176,25 @@ class StudySearcher:
             with suppress(UserError), self._storing():
                 trial.report(value, epoch)
             record.curve[epoch] = value
+            self._pause(trial)
         # What the study holds already an observer may have missed when the last process died.
         if epoch > self._told.get(record.number, 0):
             self._told[record.number] = epoch
             self._tell_observers("on_epoch", record, epoch, metrics)
 
+    def _pause(self, trial: optuna.Trial) -> None:
+        """Let the trial's last span end now, for the time being: a kill -9 comes unannounced."""
+        *earlier, (start, _) = self.records[trial.number].spans
+        with suppress(UserError), self._storing():
+            self._keep_spans(trial, (*earlier, (start, time.time())))
+
+    def _keep_spans(self, trial: optuna.Trial, spans: tuple[Span, ...]) -> None:
+        self.records[trial.number].spans = spans
+        trial.set_user_attr("spans", spans)
+
     @contextmanager
     def _storing(self) -> Iterator[None]:
-        """Turn a full disk into `error`, after which nothing more is written.
+        """Turn a disk that is full or gone into `error`, after which nothing more is written.
 
         A line behind one that was cut short would make the whole journal unreadable.
         """
@@ -182,9 +203,11 @@ class StudySearcher:
         try:
             yield
         except OSError as error:
+            full = error.errno in FULL
+            remedy = "free some space" if full else "put its folder back as it was"
             self.error = UserError(
-                f"The study cannot be written: {error.strerror or error}; free some space and "
-                "resume the sweep."
+                f"The study cannot be written: {error.strerror or error}; {remedy} and resume the "
+                "sweep."
             )
             raise self.error from None
 

@@ -7,6 +7,8 @@ REFERENCE = 0
 """The number of the trial that trains the paper's default configuration."""
 
 State = Literal["running", "completed", "stopped", "failed"]
+Span = tuple[float, float]
+"""A beginning and an end, in seconds since the epoch."""
 
 
 @dataclass(kw_only=True)
@@ -16,8 +18,9 @@ class TrialRecord:
     `number` is the trial's place in the sweep, from 0, and its identity across restarts.
     `config` is `TrainConfig.to_dict()`. `curve` maps a 1-based epoch to val accuracy in
     percent. `metrics` is everything that the last reported epoch measured. `started` and
-    `ended` are seconds since the epoch; `gpus` is how many GPUs it held, or which part of one;
-    `reason` says why a trial was stopped or failed.
+    `ended` are seconds since the epoch, as are `spans`: from when to when it ran, once for each
+    session of its sweep. `gpus` is how many GPUs it held, or which part of one; `reason` says why
+    a trial was stopped or failed.
     """
 
     number: int
@@ -27,6 +30,7 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     started: float = 0.0
     ended: float | None = None
+    spans: tuple[Span, ...] = ()
     gpus: float = 0.0
     reason: str = ""
 
@@ -46,9 +50,16 @@ class TrialRecord:
         return self.curve.get(self.epoch)
 
     @property
+    def active(self) -> tuple[Span, ...]:
+        """When it ran, up to its last report; from start to end where nothing more was kept."""
+        if self.spans or not (self.started and self.ended):
+            return self.spans
+        return ((self.started, self.ended),)
+
+    @property
     def seconds(self) -> float:
-        """From its start to its end; 0 while it runs."""
-        return max(self.ended - self.started, 0.0) if self.ended and self.started else 0.0
+        """How long it ran, in seconds; a pause before a resumption does not count."""
+        return sum(max(stop - start, 0.0) for start, stop in self.active)
 
 
 def best_trial(trials: "list[TrialRecord]") -> TrialRecord | None:

@@ -8,7 +8,6 @@ from typing import Self
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.data.split import train_val
-from kd.errors import UserError
 from search_spaces import Space
 from tuning.engine.lanes import Lane
 from tuning.engine.trial import Work
@@ -17,9 +16,10 @@ from tuning.records.keeper import Keeper
 from tuning.records.protocol import cell_name, protocol
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
-from tuning.reports.files import write_report
+from tuning.reports.files import attempted, write_report
 from tuning.reports.live_page import LiveReport
 from tuning.reports.live_table import LiveTables
+from tuning.reports.sentences import report_again, resume
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.searcher import StudySearcher
@@ -147,20 +147,18 @@ def finish(
 ) -> SweepResult:
     """Write the report, close what is open, and register the best of a finished sweep.
 
-    `search` is None where the sweep was interrupted before it began to search.
+    None of these is kept from being done by what goes wrong with another. `search` is None where
+    the sweep was interrupted before it began to search.
     """
     trials = search.trials() if search else []
     result = SweepResult(search.sweep if search else cell.about(), trials)
-    try:
+    name = cell.settings.name
+    with attempted(f"The report of {name} is not written", report_again(result.sweep), say):
         tracker.attach(write_report(result))
-    except UserError as error:
-        say(f"The report of {cell.settings.name} is not written: {error}")
-    tracker.close(outcome)
-    if result.best is not None and outcome == "finished":
-        try:
+    written = tracker.close(outcome)
+    if result.best is not None and outcome == "finished" and written:
+        with attempted(f"The best of {name} is not registered", resume([cell.settings]), say):
             _promote(cell, result, result.best)
-        except UserError as error:
-            say(f"The best configuration is in its folder, but not registered: {error}")
     return result
 
 

@@ -1,10 +1,8 @@
 """Sweeps, one or several side by side: from their settings to tuned configurations."""
 
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 from kd.data import Images, open_dataset
 from kd.errors import UserError
@@ -13,9 +11,12 @@ from tuning.engine.packing import share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.records.settings import SweepSettings
+from tuning.reports.files import attempted
 from tuning.reports.live_table import LiveTables
+from tuning.reports.sentences import report_again
 from tuning.reports.summary import print_cells, print_summary
 from tuning.sweeps.cell import Cell, Search, finish
+from tuning.sweeps.signals import as_interrupt, hangups_ignored
 from tuning.sweeps.teacher import teach
 from tuning.tracking.runs import Outcome
 
@@ -29,16 +30,19 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
     0: they ended; 1: a sweep had no trial that completed; 130: interrupted, can be resumed.
 
     Raises:
-        UserError: sweeps that cannot share a run, or what ended one before its first trial.
+        UserError: sweeps that cannot share a run, or what ended one.
+        KeyboardInterrupt: before the search began, or again while what it ended was closed.
     """
     settings = _agreed([settings for settings, _ in sweeps])
     folder, cells = settings.folder, _cells(sweeps)
     searches: list[Search | None] = [None] * len(cells)
     outcome: Outcome = "finished"
-    with ExitStack() as tracked:
+    with ExitStack() as held:
+        endings = held.enter_context(hangups_ignored())
         # MLflow takes seconds to open, beside Ray's.
-        trackers = [tracked.enter_context(cell.tracker()) for cell in cells]
-        with connected() as nodes, _termination_as_interrupt(), ExitStack() as opened:
+        trackers = [held.enter_context(cell.tracker()) for cell in cells]
+        with connected() as nodes, ExitStack() as opened:
+            held.enter_context(as_interrupt(endings))
             for tracker in trackers:
                 tracker.ready()
             try:
@@ -58,10 +62,11 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
             for cell, search, tracker in zip(cells, searches, trackers, strict=True)
         ]
     interrupted = outcome == "interrupted"
-    if len(results) > 1:
-        print_cells(results, interrupted=interrupted)
-    else:
-        print_summary(results[0], interrupted=interrupted, trials_page=trackers[0].page)
+    with attempted("The summary cannot be shown", report_again(results[0].sweep)):
+        if len(results) > 1:
+            print_cells(results, interrupted=interrupted)
+        else:
+            print_summary(results[0], interrupted=interrupted, trials_page=trackers[0].page)
     return 130 if interrupted else int(any(result.best is None for result in results))
 
 
@@ -89,20 +94,3 @@ def _cells(sweeps: Sequence[tuple[SweepSettings, Space]]) -> list[Cell]:
             loaded[source] = open_dataset(*source).train
         cells.append(Cell.of(settings, space, loaded[source]))
     return cells
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, which clusters and services send, end a sweep as Ctrl-C does.
-
-    Within `connected`: Ray's own handler, set when it starts, would abort the process.
-    """
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -55,6 +55,7 @@ class Tracker:
         notify: Callable[[str], None] = _to_stderr,
     ) -> None:
         self._store = store
+        self._sweep = sweep
         self._open = partial(
             SweepRuns, store, cell, sweep, protocol=protocol, params=params, searched=searched
         )
@@ -65,6 +66,8 @@ class Tracker:
         self._abandoned = threading.Event()
         self._reports: queue.SimpleQueue[Callable[[SweepRuns], None] | None] = queue.SimpleQueue()
         self._closed = False
+        self._missed = 0
+        self._refused = False
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -137,27 +140,29 @@ class Tracker:
         """Keep files of the sweep, such as its report, with its run."""
         self._put(partial(SweepRuns.attach, files=files))
 
-    def close(self, outcome: Outcome, timeout: float | None = None) -> None:
+    def close(self, outcome: Outcome, timeout: float | None = None) -> bool:
         """End the sweep's run and whatever is still open below it; nothing the second time.
 
         Waits at most `timeout` seconds, `CLOSES_WITHIN` unless told; what could not be written
-        by then is given up, and one line says so.
+        by then is given up, and one line says so. Returns whether nothing was given up.
         """
         if self._closed:
-            return
+            return not self._missed
         self._put(partial(SweepRuns.close, outcome=outcome))
         self._closed = True
         self._reports.put(None)
         try:
             self._thread.join(CLOSES_WITHIN if timeout is None else timeout)
-            missed = self.pending if self._thread.is_alive() else 0
+            self._missed = self.pending if self._thread.is_alive() else 0
         finally:
             self._abandoned.set()
-        if missed:
+        if self._missed:
             self._notify(
-                f"MLflow at {self._store.name} did not answer: {missed} reports were not "
-                "written there; the sweep's own folder holds everything."
+                f"MLflow at {self._store.name} did not answer: {self._missed} reports are not "
+                "written there, and nothing is registered; when it answers, --resume "
+                f"{self._sweep} writes them from the sweep's folder."
             )
+        return not self._missed
 
     def _put(self, report: Callable[[SweepRuns], None]) -> None:
         self._check_entered()
@@ -189,7 +194,12 @@ class Tracker:
                 report()
             except Exception as error:  # whatever MLflow raises must not end the sweep
                 if not is_transient(error):
-                    self._notify(f"MLflow refused a report: {first_line(error)}.")
+                    if not self._refused:
+                        self._notify(
+                            f"MLflow at {self._store.name} refuses what is reported "
+                            f"({first_line(error)}); the training goes on without it."
+                        )
+                    self._refused = True
                     return
             else:
                 if down:
