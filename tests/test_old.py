@@ -63,6 +63,9 @@ def test_its_sweeps_are_read(unpacked):
     assert (finished.sweep.method, finished.sweep.epochs, finished.sweep.val_size) == (
         "lsskd", 3, 778,
     )  # fmt: skip
+    for trial in finished.trials:
+        assert trial.seconds == trial.ended - trial.started > 0, "it knew of no pauses"
+    assert 0 < finished.seconds < finished.trial_seconds
     findings = Findings.load(unpacked / "finished")
     assert findings is not None
     assert (findings.winner, findings.seeds) == (1, (1, 2))

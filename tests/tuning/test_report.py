@@ -112,6 +112,27 @@ def test_numbers_of_a_sweep(tmp_path: Path) -> None:
     assert result.standard_error(90.0) == pytest.approx(1.2257, abs=1e-4)
 
 
+def test_a_pause_is_no_time_of_the_sweep(tmp_path: Path) -> None:
+    """Two trials side by side, interrupted after a minute, and resumed an hour later."""
+    result = sweep_result(tmp_path / "s", trials=2)
+    later = START + 3660
+    for trial, more in zip(result.trials, (60, 120), strict=True):
+        trial.state, trial.curve = "completed", {9: 80.0 + trial.number}
+        trial.started, trial.ended = START, later + more
+        trial.spans = ((START, START + 60), (later, later + more))
+        trial.gpus = 0.5
+    assert result.seconds == 60 + 120
+    assert result.trial_seconds == 120 + 180
+    assert result.gpu_seconds == 150
+    minutes = over_minutes(result)
+    assert minutes
+    assert minutes.steps == [(2.0, 80.0), (3.0, 81.0)]
+    assert minutes.end == 3.0
+    assert "18 epochs trained in 3 min 00 s" in said(result)
+    rows = pq.read_table(io.BytesIO(tables(result)[0])).to_pylist()
+    assert [row["seconds"] for row in rows] == [120, 180]
+
+
 def test_values_are_found_and_written_as_people_read_them() -> None:
     config = {"kd": {"lambda_b": [3.0, 1.0]}, "optimizer": {"lr": 0.012345}}
     assert value_at(config, "kd.lambda_b.0") == 3.0

@@ -226,6 +226,51 @@ def test_a_killed_sweep_goes_on(path):
     assert not any(line.endswith((" 0", " 1")) for line in observer.lines if "start" in line)
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_the_pause_before_a_resumption_is_not_the_trials_time(path, killed, monkeypatch):
+    clock = [1.8e9]
+    monkeypatch.setattr("tuning.study.searcher.time.time", lambda: clock[0])
+
+    def train(searcher, number, epochs):
+        for epoch in epochs:
+            clock[0] += 10
+            searcher.report(number, {"epoch": epoch, "val_acc": 50.0})
+
+    with searching(path, 1) as searcher:
+        train(searcher, begin(searcher), range(1, 4))
+        clock[0] += 4
+        if not killed:
+            searcher.pause()
+    first = 30 if killed else 34
+    assert read_trials(load_study(path, "trial"))[0].seconds == first
+    clock[0] += 3600
+    with searching(path, 1) as searcher:
+        number = begin(searcher)
+        train(searcher, number, range(4, EPOCHS))
+        clock[0] += 10
+        searcher.end(number, {"epoch": EPOCHS, "val_acc": 59.0})
+        live = searcher.records[number]
+    (stored,) = read_trials(load_study(path, "trial"))
+    assert stored.spans == live.spans
+    assert len(stored.spans) == 2
+    assert stored.seconds == live.seconds == first + 60
+
+
+def test_a_trial_that_starved_does_not_hold_what_it_waits_for(path, monkeypatch):
+    clock = [1.8e9]
+    monkeypatch.setattr("tuning.study.searcher.time.time", lambda: clock[0])
+    with searching(path, 1) as searcher:
+        number = begin(searcher)
+        clock[0] += 5
+        searcher.end(number, {"starved": True})
+        clock[0] += 1000
+        assert searcher.take_up_starved()
+        assert begin(searcher) == number
+        clock[0] += 20
+        searcher.end(number, {"epoch": EPOCHS, "val_acc": 59.0})
+    assert read_trials(load_study(path, "trial"))[0].seconds == 25
+
+
 def test_a_trial_that_was_killed_after_its_last_report_completes(path):
     with searching(path, 1) as searcher:
         report(searcher, begin(searcher), range(1, EPOCHS + 1))

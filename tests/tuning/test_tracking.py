@@ -1,8 +1,11 @@
 import json
 import math
 import os
+import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +26,7 @@ from tuning.tracking.registry import promote
 from tuning.tracking.store import Store
 from tuning.tracking.tracker import Tracker
 
+ROOT = Path(__file__).parent.parent.parent
 CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=3)
 CELL = "lsskd.resnet8.digits"
 
@@ -181,6 +185,74 @@ def test_what_a_killed_process_did_not_write_is_written_by_the_next(tmp_path: Pa
     assert (run.info.status, run.data.tags["kd.outcome"]) == ("FINISHED", "completed")
     assert run.data.metrics["train_loss"] == 0.5
     assert run_of(store, "kd.sweep_id", "sweep").data.metrics["trials.completed"] == 1.0
+
+
+def test_a_pause_costs_nothing(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    with Tracker(store, CELL, "sweep", protocol={}, params={}) as observer:
+        record = trial(0)
+        record.spans = ((1000.0, 1020.0), (5000.0, 5010.0))
+        record.gpus = 0.5
+        observer.on_start(record)
+        epoch(observer, record, 1, 50.0)
+        record.state, record.ended = "completed", 5010.0
+        observer.on_end(record)
+        observer.close("finished")
+    for run in (run_of(store, "kd.trial_id", "sweep/0"), run_of(store, "kd.sweep_id", "sweep")):
+        assert run.data.metrics["cost.seconds"] == 30
+        assert run.data.metrics["cost.gpu_seconds"] == 15
+
+
+FAULTS = {
+    "its folder is deleted": lambda folder: shutil.rmtree(folder),
+    "its database is deleted": lambda folder: (folder / "mlflow.db").unlink(),
+    "its database is damaged": lambda folder: (folder / "mlflow.db").write_bytes(b"none" * 9999),
+}
+TOLD = """
+import os, sys, time
+from pathlib import Path
+from test_tracking import FAULTS, CELL, epoch, end, trial, wait_for
+import tuning.tracking.tracker
+from tuning.tracking.store import Store
+from tuning.tracking.tracker import Tracker
+
+tuning.tracking.tracker.CLOSES_WITHIN = 1.0
+folder = Path(sys.argv[1])
+with Tracker(Store.at(folder), CELL, "sweep", protocol={}, params={}) as observer:
+    observer.ready()
+    record = trial(0)
+    observer.on_start(record)
+    epoch(observer, record, 1, 50.0)
+    wait_for(lambda: not observer.pending)
+    time.sleep(1)
+    FAULTS[sys.argv[2]](folder)
+    for at in (2, 3):
+        epoch(observer, record, at, 50.0 + at)
+    time.sleep(1)
+    end(observer, record, "completed")
+    observer.close("finished")
+"""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_breaks_in_mid_sweep_is_told_of_and_nothing_else(
+    tmp_path: Path, fault: str
+) -> None:
+    """In a process of its own: what MLflow logs would be on its screen."""
+    empty_store(tmp_path / "runs")
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD, str(tmp_path / "runs"), fault],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": f"{Path(__file__).parent}:{ROOT}"},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert 1 <= len(lines) <= 2, done.stderr
+    assert all(line.startswith("MLflow at ") for line in lines)
+    assert "the training goes on" in lines[0]
+    assert "holds everything" not in done.stderr
 
 
 def test_not_a_number_is_kept(tmp_path: Path) -> None:

@@ -84,7 +84,10 @@ def _shares(trials: list[TrialRecord], result: SweepResult, epoch: int) -> dict[
             optuna.create_trial(params=params, distributions=domains, value=trial.curve[epoch])
         )
     evaluator = FanovaImportanceEvaluator(n_trees=32, seed=0)
-    found = get_param_importances(study, evaluator=evaluator)
+    try:
+        found = get_param_importances(study, evaluator=evaluator)
+    except RuntimeError:  # val accuracies so alike that no tree finds any variance
+        return {}
     return {name: float(share) for name, share in found.items()}
 
 

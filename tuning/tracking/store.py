@@ -89,7 +89,8 @@ class Store:
         from mlflow import MlflowClient
 
         for logger in ("mlflow", "alembic"):
-            logging.getLogger(logger).setLevel(logging.ERROR)
+            # It logs, with tracebacks, what it raises; who asked tells it in a sentence.
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
 
         def ask() -> "MlflowClient":
             if self.file is None and not self.served:

@@ -1,0 +1,127 @@
+"""Statistics at their edges: 0 and 100 %, one val image, equal scores, equal seeds."""
+
+import io
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from synthetic import sweep_result
+
+from kd.config import TrainConfig
+from tuning.exporters.model_card import model_card
+from tuning.records.findings import Findings, paired
+from tuning.records.result import SweepResult
+from tuning.reports.comparison import table
+from tuning.reports.files import write_report
+from tuning.reports.importance import importance
+from tuning.reports.sentences import caveats
+from tuning.reports.summary import print_summary
+
+DESCRIPTION = {
+    "image_size": (8, 8),
+    "num_classes": 10,
+    "in_channels": 1,
+    "class_names": ["0"],
+    "mean": [0.5],
+    "std": [0.2],
+    "val_acc": 100.0,
+    "epochs": 9,
+}
+
+
+def scored(folder: Path, scores: list[float], val_size: int = 599) -> SweepResult:
+    """A sweep of completed trials, the paper's default first, with these val accuracies."""
+    folder.mkdir()
+    result = sweep_result(folder, trials=len(scores))
+    for trial, score in zip(result.trials, scores, strict=True):
+        trial.state, trial.reason = "completed", ""
+        trial.curve = dict.fromkeys(range(1, 10), score)
+        trial.metrics = {"val_acc": score}
+    return SweepResult(replace(result.sweep, val_size=val_size), result.trials)
+
+
+@pytest.mark.parametrize(
+    ("scores", "val_size"),
+    [
+        ([90.0, 100.0], 599),
+        ([0.0, 100.0], 1),
+        ([100.0] * 12, 599),
+        ([0.0] * 12, 599),
+        ([0.0, 0.0], 0),
+        ([99.99999999999999, 100.00000000000001], 599),
+        ([50.0] * 11 + [50.0 + 1e-13], 599),
+    ],
+)
+def test_every_edge_has_its_report(
+    tmp_path: Path, scores: list[float], val_size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = scored(tmp_path / "s", scores, val_size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        write_report(result)
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(result, console)
+    assert isinstance(console.file, io.StringIO)
+    assert result.best is not None
+    config = TrainConfig.from_dict(result.best.config)
+    card = model_card(Path("student.onnx"), "onnx", config, DESCRIPTION, result=result)
+    page = (result.sweep.folder / "report.html").read_text()
+    for said in (page, console.file.getvalue(), card):
+        assert "nan" not in said
+        assert "± 0.00" not in said
+
+
+def test_all_images_right_have_no_standard_error(tmp_path: Path) -> None:
+    result = scored(tmp_path / "s", [90.0, 100.0])
+    assert result.standard_error(100.0) is None
+    assert result.standard_error(0.0) is None
+    assert result.standard_error(math.nan) is None
+    assert caveats(result)[0] == (
+        "Val holds 599 images: at 100.00 % no standard error can be told."
+    )
+    one = scored(tmp_path / "t", [0.0, 100.0], val_size=1)
+    assert caveats(one)[0].startswith("Val holds 1 image: ")
+
+
+def test_a_score_of_zero_is_a_score_in_a_table(tmp_path: Path) -> None:
+    result = scored(tmp_path / "s", [0.0, 100.0])
+    assert table([result], "markdown").splitlines()[2:] == [
+        "| lsskd, paper's default | 0.00 |",
+        "| lsskd, tuned | **100.00** |",
+    ]
+    assert r"$\mathbf{100.00}$" in table([result], "latex")
+
+
+def test_equal_scores_have_no_importance_to_tell(tmp_path: Path) -> None:
+    found = importance(scored(tmp_path / "s", [100.0] * 12))
+    assert found is not None
+    assert {share.share for share in found.shares} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("winner", "sentence"),
+    [
+        ([80.0, 81.0], "+0.00 points on the default over 2 seeds, the same on each"),
+        ([80.1, 81.1], "+0.10 points on the default over 2 seeds, the same on each"),
+        ([80.1, 81.3], "p = 0.3 (paired t-test)"),
+    ],
+)
+def test_equal_differences_are_no_matter_of_a_test(winner: list[float], sentence: str) -> None:
+    default = [80.0, 81.0]
+    findings = Findings(
+        sweep="s",
+        winner=1,
+        seeds=(1, 2),
+        config={},
+        val_acc={0: default, 1: winner},
+        test={0: [{"test_acc": a} for a in default], 1: [{"test_acc": a} for a in winner]},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        said = findings.sentence()
+    assert sentence in said
+    assert "nan" not in said
+    assert paired(default, default) == (0.0, None)
