@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from synthetic import sweep_result
 
 from tuning.records.result import SweepResult
@@ -51,6 +52,19 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     gone = replace(result.sweep, settings=replace(result.sweep.settings, name="gone"))
     observer = LiveReport(gone, pause=0.0)
     tell(observer, result)
+
+
+def test_a_page_that_fails_is_told_of_once_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr("tuning.reports.files.render", fail)
+    result = sweep_result(tmp_path)
+    tell(LiveReport(result.sweep, pause=0.0), result)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "is not written: ZeroDivisionError: float division by zero." in line
 
 
 def test_a_finished_report_does_not_reload_and_tells_the_machine(tmp_path: Path) -> None:

@@ -175,6 +175,19 @@ def test_ctrl_c_leaves_a_whole_screen() -> None:
     assert b"Traceback" not in out
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_table_that_cannot_be_drawn_ends_nothing(tmp_path: Path, count: int) -> None:
+    console = Console(width=80, height=24, file=io.StringIO(), force_terminal=True)
+    live, tables = several(tmp_path, console, count)
+    result = sweep_result(tmp_path / "sweep0")
+    result.trials[0].curve = {1: "no number"}  # type: ignore[dict-item]
+    with live:
+        tables[0].on_start(result.trials[0])
+        tables[0].on_epoch(result.trials[0], 1, {})
+        result.trials[0].state = "completed"
+    assert any("The table cannot be drawn: ValueError" in line for line in screen(live))
+
+
 # -- several sweeps --------------------------------------------------------------------------
 
 

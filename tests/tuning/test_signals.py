@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -19,8 +18,7 @@ def test_they_interrupt_once_ray_has_started(number: signal.Signals) -> None:
     with hangups_ignored() as endings:
         os.kill(os.getpid(), signal.SIGHUP)
         with pytest.raises(KeyboardInterrupt), as_interrupt(endings):
-            os.kill(os.getpid(), number)
-            time.sleep(1)
+            signal.raise_signal(number)
     assert signal.getsignal(number) is before
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import tyro
@@ -130,7 +131,7 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
             raise UserError(
                 f"A resumed sweep keeps its own epochs ({base.epochs}), which its schedules and "
                 "rungs follow from; for others start a new sweep: python -m tuning.search "
-                f"{base.method} --backbone {base.backbone} --dataset {base.dataset} --epochs "
+                f"{base.method} --backbone {base.backbone} --dataset {quote(base.dataset)} --epochs "
                 f"{value}."
             )
         elif name not in ("resume", "dry_run", *HERE_ONLY):
