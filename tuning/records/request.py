@@ -131,8 +131,8 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
             raise UserError(
                 f"A resumed sweep keeps its own epochs ({base.epochs}), which its schedules and "
                 "rungs follow from; for others start a new sweep: python -m tuning.search "
-                f"{base.method} --backbone {base.backbone} --dataset {quote(base.dataset)} --epochs "
-                f"{value}."
+                f"{base.method} --backbone {base.backbone} --dataset {quote(base.dataset)} "
+                f"--epochs {value}."
             )
         elif name not in ("resume", "dry_run", *HERE_ONLY):
             raise UserError(

@@ -16,6 +16,7 @@ from kd.data import Dataset, Images, open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
 from search_spaces import Choice
+from tuning.engine.guard import guarded
 from tuning.engine.packing import share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
@@ -107,6 +108,7 @@ def _train(settings: SweepSettings, pairs: Sequence[Pair], work: Work) -> list[T
     with ExitStack() as opened:
         lane = open_list(settings, configs, work, opened, live, shown=shown)
         nodes = opened.enter_context(connected())
+        opened.enter_context(guarded("the same command goes on"))
         tried = {pair.number: pair.config for pair in pairs}.values()
         part = share_of(settings, nodes, [(config, work) for config in tried])
         with live:

@@ -7,13 +7,14 @@ from pathlib import Path
 from kd.data import Images, open_dataset
 from kd.errors import UserError
 from search_spaces import Space
+from tuning.engine.guard import guarded
 from tuning.engine.packing import share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.records.settings import SweepSettings
 from tuning.reports.files import attempted
 from tuning.reports.live_table import LiveTables
-from tuning.reports.sentences import report_again
+from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
 from tuning.sweeps.cell import Cell, Search, finish
 from tuning.sweeps.signals import as_interrupt, hangups_ignored
@@ -43,6 +44,8 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
         trackers = [held.enter_context(cell.tracker()) for cell in cells]
         with connected() as nodes, ExitStack() as opened:
             held.enter_context(as_interrupt(endings))
+            again = resume([cell.settings for cell in cells])
+            opened.enter_context(guarded(f"go on with: {again}"))
             for tracker in trackers:
                 tracker.ready()
             try:
