@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from kd.backbones import build_backbone
 from kd.config import TrainConfig
+from tuning import best_config
 from tuning.study.journal import load_study, read_trials
 
 
@@ -128,16 +129,69 @@ def test_a_running_trial_goes_on_from_its_own_checkpoint(resumed):
     assert first == trained, "its early epochs are the first process's"
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_ends_cleanly_and_says_how_to_go_on(stop, tmp_path):
-    process = start(tmp_path, "lsskd", "--trials", "8", "--epochs", "6", "--name", "stopped")
+IN_A_THREAD = """
+import sys, threading
+from tuning.search import main
+codes = []
+def sweep():
+    try:
+        main(sys.argv[1:])
+    except SystemExit as end:
+        codes.append(end.code)
+thread = threading.Thread(target=sweep)
+thread.start()
+thread.join()
+sys.exit(codes[0])
+"""
+
+
+def test_a_sweep_needs_no_reader_and_no_main_thread_and_its_copy_is_a_sweep_of_its_own(tmp_path):
+    kept = ["--storage", str(tmp_path)]
+    flags = ["ce", "--trials", "2", "--epochs", "2", "--name", "base", *kept]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", IN_A_THREAD, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert "preset" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=300) == 0
+    assert all(t.state.is_finished() for t in journal(tmp_path, "base"))
+    assert (tmp_path / "base" / "report.html").exists()
+    best = best_config("ce", "resnet8", "digits", storage=tmp_path)
+    assert best == TrainConfig.load(tmp_path / "base" / "best_config.yaml")
+
+    shutil.copytree(tmp_path / "base", tmp_path / "copy")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "base").rglob("*")}
+    said = finish(start(tmp_path, "--resume", "copy", "--trials", "3"))
+    assert "Best of 3 trials" in said or "No trial beat" in said
+    assert str(tmp_path / "copy" / "report.html") in said
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "base").rglob("*")} == before
+    assert [t.number for t in journal(tmp_path, "copy")] == [0, 1, 2]
+    trials = {
+        r.data.tags["kd.trial_id"] for r in mlflow_runs(tmp_path) if "kd.trial_id" in r.data.tags
+    }
+    assert trials == {"base/0", "base/1", "copy/0", "copy/1", "copy/2"}
+
+
+@pytest.mark.parametrize(
+    "stops", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT, signal.SIGINT]]
+)
+def test_an_interrupted_sweep_ends_cleanly_and_says_how_to_go_on(stops, tmp_path):
+    process = start(tmp_path, "lsskd", "--trials", "8", "--epochs", "6", "--name", "stopped",
+                    start_new_session=True)  # fmt: skip
     wait_for(lambda: any(t.intermediate_values for t in journal(tmp_path, "stopped")))
-    process.send_signal(stop)
+    for stop in stops:
+        # As a terminal does it: Ray's processes are told too.
+        os.killpg(process.pid, stop)
+        time.sleep(1)
     said = finish(process, code=130)
-    assert "--resume stopped" in said
-    statuses = {r.info.status for r in mlflow_runs(tmp_path)}
-    assert "RUNNING" not in statuses
-    assert "KILLED" in statuses
+    assert said.count("--resume stopped") == 1
+    if len(stops) == 1:
+        statuses = {r.info.status for r in mlflow_runs(tmp_path)}
+        assert "RUNNING" not in statuses
+        assert "KILLED" in statuses
 
 
 def test_an_mlflow_server_that_is_down_for_twenty_seconds_gets_everything_later(tmp_path):
