@@ -27,7 +27,7 @@ def guarded(again: str) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Ray knows no setting for what its thread prints of nodes and workers that died.
     worker.print_to_stdstream = _nothing
-    node = worker._global_node
+    node: Any = worker._global_node
     over = threading.Event()
 
     def watch() -> None:

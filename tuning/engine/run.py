@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kd.errors import UserError
 from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
 from tuning.engine.share import Share
 from tuning.engine.trial import Work, run_trial
@@ -19,7 +20,7 @@ def run_trials(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
 
     Raises:
         KeyboardInterrupt: the studies hold everything up to that moment.
-        UserError: a study could not be written.
+        UserError: a study could not be written, or Ray failed.
     """
     _run(lanes, share, folder)
     starved = [lane.searcher.take_up_starved() for lane in lanes]
@@ -29,6 +30,8 @@ def run_trials(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
 
 def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
     from ray import tune
+    from ray.exceptions import RayError
+    from ray.tune import TuneError
 
     for lane in lanes:
         lane.searcher.gpus = share.gpus
@@ -53,6 +56,10 @@ def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
     )
     try:
         tuner.fit()
+    except (OSError, RayError, TuneError) as error:
+        # A TuneError is a traceback in words, whose last line says what it was.
+        why = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+        raise UserError(f"Ray cannot go on ({why}); mend that and resume the sweep.") from error
     finally:
         for lane in lanes:
             lane.searcher.pause()

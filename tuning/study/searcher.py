@@ -212,7 +212,12 @@ class StudySearcher:
             raise self.error from None
 
     def _tell_observers(self, event: str, *details: Any) -> None:
-        """Tell every observer; one that fails is reported once, and the sweep goes on."""
+        """Tell every observer; one that fails is reported once, and the sweep goes on.
+
+        Nothing is told that the study could not be: it happens again once the sweep is resumed.
+        """
+        if self.error:
+            return
         for index, observer in enumerate(self.observers):
             try:
                 getattr(observer, event)(*details)
