@@ -28,6 +28,8 @@ from tuning.study.trials import Observer, Span, State, TrialRecord
 
 logger = logging.getLogger(__name__)
 
+NOTED_EVERY = 10.0
+"""Seconds between two notes of a running trial that it runs; each costs as much as a report."""
 Report = Mapping[str, Any]
 """What a trial tells after an epoch: "epoch" (1-based), "val_acc" (percent), any other numbers.
 
@@ -176,7 +178,8 @@ class StudySearcher:
             with suppress(UserError), self._storing():
                 trial.report(value, epoch)
             record.curve[epoch] = value
-            self._pause(trial)
+            if time.time() - record.spans[-1][1] >= NOTED_EVERY:
+                self._pause(trial)
         # What the study holds already an observer may have missed when the last process died.
         if epoch > self._told.get(record.number, 0):
             self._told[record.number] = epoch
