@@ -1,5 +1,7 @@
 """The networks that others learn from: a copy of the student, or one of the user's choice."""
 
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.data.device_loader import statistics
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from kd.training.checkpoint import load_weights, save_weights
 from kd.training.trainer import Metrics, Place, Trainer
 
@@ -26,15 +28,21 @@ def load_teacher(config: TrainConfig, train: Images) -> StagedBackbone | None:
     """The teacher from the file `teacher.weights`; None if the method needs none.
 
     Raises:
-        UserError: the file is missing or damaged, or its network does not fit the images or was
-            trained on others.
+        UserError: the file is missing or damaged, or its network does not fit the images, was
+            trained on others, or has weights that are no numbers.
     """
     if not config.needs_teacher:
         return None
     path = config.teacher.weights
     if path is None:
         raise UserError(f"{config.method} learns from a teacher; give teacher.weights: FILE.")
+    read_teacher(path)
     teacher, description = load_weights(path)
+    if not all(values.isfinite().all() for values in teacher.state_dict().values()):
+        raise UserError(
+            f"The teacher in {path} has weights that are not finite; give one whose training did "
+            "not diverge."
+        )
     own = (len(train.class_names), train.images.shape[1])
     its = (description["num_classes"], description["in_channels"])
     if own != its:
@@ -48,6 +56,18 @@ def load_teacher(config: TrainConfig, train: Images) -> StagedBackbone | None:
             f"{config.dataset}."
         )
     return teacher
+
+
+def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:
+    """What the file of a teacher holds; UserError where it cannot be read, naming `remedy`."""
+    try:
+        # Opening a pipe would wait for a writer.
+        reason = None if stat.S_ISREG(os.stat(path).st_mode) else "it is not a file"
+        if reason is None:
+            return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no file's name"
+    raise UserError(f"The teacher {brief(path)} cannot be read: {reason}; {remedy}.")
 
 
 def _differing(description: dict[str, Any], train: Images) -> str | None:

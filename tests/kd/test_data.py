@@ -218,7 +218,7 @@ def test_a_missing_or_damaged_file_is_found_by_the_quick_check(folder: Path, spl
 @pytest.mark.parametrize("name", ["parquet:~nobody-of-this-name/x", "parquet:no-such-folder"])
 def test_a_folder_that_is_not_there_is_one_sentence(name: str) -> None:
     for ask in (check_dataset, open_dataset):
-        with pytest.raises(UserError, match="is not a folder; give --dataset parquet:DIR one"):
+        with pytest.raises(UserError, match="is not a folder; give parquet:DIR one"):
             ask(name)
 
 

@@ -1,0 +1,86 @@
+"""What a training began with: whatever goes on with it later must find the same.
+
+A sweep and a run of kd.train keep it in their folder. One that is older than this file, or has
+no teacher yet, does not know all of it; what is not known is taken as it is found.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from kd.data.images import Images
+from kd.errors import UserError
+from kd.files import replace_file
+from kd.section import Section, parse, read_mapping
+
+FILE = "origin.json"
+_ROOT = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin(Section):
+    """The digests of the training images and of the teacher's file, and the versions at work.
+
+    `versions` holds torch's version, and as `kd` a digest of this package's own code.
+    """
+
+    images: str | None = None
+    teacher: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, images: Images, teacher: bytes | None = None) -> Self:
+        """What a training that began now would begin with."""
+        its = None if teacher is None else hashlib.blake2b(teacher, digest_size=16).hexdigest()
+        return cls(images=images.digest, teacher=its, versions=_versions())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What `folder` keeps, nothing if it keeps none; UserError if it is damaged."""
+        path = folder / FILE
+        return parse(cls, read_mapping(path), str(path)) if path.exists() else cls()
+
+    def check_same(self, now: Self, whose: str, remedy: str) -> None:
+        """Raise UserError where the images or the teacher are others `now`.
+
+        `whose` names the training, and `remedy` what to do if they cannot be put back.
+        """
+        for what in ("images", "teacher"):
+            then, found = getattr(self, what), getattr(now, what)
+            if then is not None and found is not None and then != found:
+                verb, them = ("are", "them") if what == "images" else ("is", "it")
+                raise UserError(
+                    f"The {what} {verb} not what {whose} began with; put {them} back, or {remedy}."
+                )
+
+    def changes(self, now: Self, whose: str) -> Sequence[str]:
+        """A sentence for every version that is another one `now`."""
+        others = [n for n, then in self.versions.items() if now.versions.get(n, then) != then]
+        return [
+            f"{whose} began with another version of {'this project' if name == 'kd' else name}, "
+            "so its earlier and later scores may differ a little."
+            for name in others
+        ]
+
+    def keep(self, folder: Path, now: Self) -> None:
+        """Write into `folder` what is known, and what was found `now` of the rest."""
+        whole = replace(
+            self,
+            images=self.images or now.images,
+            teacher=self.teacher or now.teacher,
+            versions=self.versions or now.versions,
+        )
+        if whole != self or not (folder / FILE).exists():
+            text = json.dumps(asdict(whole), indent=2) + "\n"
+            replace_file(folder / FILE, text.encode(), "make room there")
+
+
+def _versions() -> dict[str, str]:
+    code = hashlib.blake2b(digest_size=8)
+    for path in sorted(_ROOT.rglob("*.py")):
+        code.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
+    return {"kd": code.hexdigest(), "torch": version("torch")}
