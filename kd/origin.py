@@ -6,13 +6,11 @@ no teacher yet, does not know all of it; what is not known is taken as it is fou
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
-from kd.data.images import Images
 from kd.errors import UserError
 from kd.files import replace_file
 from kd.section import Section, parse, read_mapping
@@ -33,10 +31,10 @@ class Origin(Section):
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, images: Images, teacher: bytes | None = None) -> Self:
-        """What a training that began now would begin with."""
+    def of(cls, images: str, teacher: bytes | None = None) -> Self:
+        """What a training that began now would begin with: the images of that digest, a file."""
         its = None if teacher is None else hashlib.blake2b(teacher, digest_size=16).hexdigest()
-        return cls(images=images.digest, teacher=its, versions=_versions())
+        return cls(images=images, teacher=its, versions=_versions())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -44,27 +42,27 @@ class Origin(Section):
         path = folder / FILE
         return parse(cls, read_mapping(path), str(path)) if path.exists() else cls()
 
-    def check_same(self, now: Self, whose: str, remedy: str) -> None:
-        """Raise UserError where the images or the teacher are others `now`.
+    def require(self, now: Self, whose: str, remedy: str) -> None:
+        """Raise UserError where the images or the teacher are others `now`, or gone.
 
-        `whose` names the training, and `remedy` what to do if they cannot be put back.
+        Another version may be right, and is only said. `whose` names the training, and `remedy`
+        what to do if they cannot be put back.
         """
         for what in ("images", "teacher"):
-            then, found = getattr(self, what), getattr(now, what)
-            if then is not None and found is not None and then != found:
+            if getattr(self, what) not in (None, getattr(now, what)):
                 verb, them = ("are", "them") if what == "images" else ("is", "it")
                 raise UserError(
                     f"The {what} {verb} not what {whose} began with; put {them} back, or {remedy}."
                 )
+        names = ["this project" if n == "kd" else n for n in self.versions if self._differs(now, n)]
+        if names:
+            print(
+                f"{' and '.join(names)}: another version than {whose} began with, so its earlier "
+                "and later scores may differ a little."
+            )
 
-    def changes(self, now: Self, whose: str) -> Sequence[str]:
-        """A sentence for every version that is another one `now`."""
-        others = [n for n, then in self.versions.items() if now.versions.get(n, then) != then]
-        return [
-            f"{whose} began with another version of {'this project' if name == 'kd' else name}, "
-            "so its earlier and later scores may differ a little."
-            for name in others
-        ]
+    def _differs(self, now: Self, name: str) -> bool:
+        return now.versions.get(name) != self.versions[name]
 
     def keep(self, folder: Path, now: Self) -> None:
         """Write into `folder` what is known, and what was found `now` of the rest."""

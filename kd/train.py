@@ -144,9 +144,7 @@ def _check_folder(folder: Path, config: TrainConfig) -> None:
 def _begin(folder: Path, config: TrainConfig, images: "Images") -> None:
     """Make the run folder; UserError where the run in it began with other images or teacher."""
     known, now = Origin.load(folder), _origin(folder, config, images)
-    known.check_same(now, f"the run in {brief(folder)}", "give another --output")
-    for sentence in known.changes(now, f"The run in {brief(folder)}"):
-        print(sentence)
+    known.require(now, f"the run in {brief(folder)}", "give another --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(config.to_yaml())
@@ -160,7 +158,7 @@ def _origin(folder: Path, config: TrainConfig, images: "Images") -> Origin:
     """What the run in `folder` would begin with now."""
     weights = Path(config.teacher.weights or folder / TEACHER)
     there = config.needs_teacher and weights.is_file()
-    return Origin.of(images, weights.read_bytes() if there else None)
+    return Origin.of(images.digest, weights.read_bytes() if there else None)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
-from kd.data import Images
+from kd.data import DatasetInfo, Images
 from kd.data.device_loader import statistics
 from kd.errors import UserError, brief
 from kd.training.checkpoint import load_weights, save_weights
@@ -33,6 +33,24 @@ def load_teacher(config: TrainConfig, train: Images) -> StagedBackbone | None:
     """
     if not config.needs_teacher:
         return None
+    teacher, description = _load(config, len(train.class_names), train.images.shape[1])
+    if (other := _differing(description, train)) is not None:
+        raise UserError(
+            f"The teacher in {config.teacher.weights} was trained on images of {other}; give a "
+            f"teacher trained on {brief(config.dataset)}."
+        )
+    return teacher
+
+
+def check_teacher(config: TrainConfig, info: DatasetInfo) -> None:
+    """Raise UserError as `load_teacher` does, as far as it can be seen without the images."""
+    _load(config, len(info.counts), info.channels)
+
+
+def _load(
+    config: TrainConfig, num_classes: int, channels: int
+) -> tuple[StagedBackbone, dict[str, Any]]:
+    """The teacher and its description; UserError unless it fits so many classes and channels."""
     path = config.teacher.weights
     if path is None:
         raise UserError(f"{config.method} learns from a teacher; give teacher.weights: FILE.")
@@ -43,19 +61,13 @@ def load_teacher(config: TrainConfig, train: Images) -> StagedBackbone | None:
             f"The teacher in {path} has weights that are not finite; give one whose training did "
             "not diverge."
         )
-    own = (len(train.class_names), train.images.shape[1])
     its = (description["num_classes"], description["in_channels"])
-    if own != its:
+    if its != (num_classes, channels):
         raise UserError(
             f"The teacher in {path} has {its[0]} classes and {its[1]} image channels, the data "
-            f"{own[0]} and {own[1]}; give a teacher trained on {config.dataset}."
+            f"{num_classes} and {channels}; give a teacher trained on {brief(config.dataset)}."
         )
-    if (other := _differing(description, train)) is not None:
-        raise UserError(
-            f"The teacher in {path} was trained on images of {other}; give a teacher trained on "
-            f"{config.dataset}."
-        )
-    return teacher
+    return teacher, description
 
 
 def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:

@@ -16,7 +16,7 @@ from tuning.records.settings import SweepSettings
 from tuning.reports.live_table import LiveTables
 from tuning.reports.summary import print_cells, print_summary
 from tuning.sweeps.cell import Cell, Search, finish
-from tuning.sweeps.teacher import teach
+from tuning.sweeps.teacher import taught, teach
 from tuning.tracking.runs import Outcome
 
 _SHARED = ("cpus_per_trial", "gpus_per_trial", "workers_per_trial")
@@ -32,7 +32,9 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
         UserError: sweeps that cannot share a run, or what ended one before its first trial.
     """
     settings = _agreed([settings for settings, _ in sweeps])
-    folder, cells = settings.folder, _cells(sweeps)
+    folder, cells = settings.folder, [taught(cell) for cell in _cells(sweeps)]
+    for cell in cells:
+        cell.begin()
     searches: list[Search | None] = [None] * len(cells)
     outcome: Outcome = "finished"
     with ExitStack() as tracked:
