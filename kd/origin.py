@@ -40,7 +40,14 @@ class Origin(Section):
     def load(cls, folder: Path) -> Self:
         """What `folder` keeps, nothing if it keeps none; UserError if it is damaged."""
         path = folder / FILE
-        return parse(cls, read_mapping(path), str(path)) if path.exists() else cls()
+        if not path.exists():
+            return cls()
+        try:
+            return parse(cls, read_mapping(path), str(path))
+        except UserError:
+            raise UserError(
+                f"{path} is damaged; restore a copy of it, or delete it to go on unchecked."
+            ) from None
 
     def require(self, now: Self, whose: str, remedy: str) -> None:
         """Raise UserError where the images or the teacher are others `now`, or gone.
