@@ -5,6 +5,7 @@ written by one machine trains the same network on another.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
@@ -14,9 +15,9 @@ from typing import Any, Literal, Self
 import yaml
 
 from kd.backbones import backbone_spec
-from kd.data import DatasetName, default_augment
-from kd.data.config import AugmentConfig, SplitConfig
-from kd.errors import UserError
+from kd.data import DatasetInfo, DatasetName, default_augment
+from kd.data.config import AugmentConfig, SplitConfig, check_batches
+from kd.errors import UserError, brief
 from kd.methods import MethodConfig, config_class
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
@@ -143,12 +144,33 @@ class TrainConfig(Section):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a YAML or JSON file; a teacher that lies beside it is found wherever both are."""
-        config = cls.from_dict(read_mapping(path), str(path))
+        """Read a YAML or JSON file.
+
+        Its data set's folder has its whole path then, as of `DatasetName.placed`, and a teacher
+        that lies beside the file is found wherever both are.
+        """
+        data, beside = read_mapping(path), Path(path).absolute().parent
+        if isinstance(name := data.get("dataset"), str):
+            data["dataset"] = str(DatasetName.parse(name).placed(beside))
+        config = cls.from_dict(data, str(path))
         weights = config.teacher.weights
-        if weights is None or not (beside := Path(path).absolute().parent / weights).is_file():
+        if weights is None or not os.path.isfile(beside / weights):
             return config
-        return replace(config, teacher=replace(config.teacher, weights=str(beside)))
+        return replace(config, teacher=replace(config.teacher, weights=str(beside / weights)))
+
+    # -- the images ---------------------------------------------------------------------------
+
+    def check_images(self, info: DatasetInfo, workers: int = 1) -> None:
+        """Raise UserError for a training set that `workers` cannot train this run on."""
+        from kd.data.split import check_split
+
+        if sum(map(bool, info.counts.values())) < 2:
+            raise UserError(
+                f"{brief(self.dataset)} has images of one class alone, so there is nothing to "
+                "learn; give images of two classes or more."
+            )
+        config_class(self.method).check_images(info)
+        check_batches(check_split(info.counts, self.split), self.batch_size, workers)
 
     # -- the teacher --------------------------------------------------------------------------
 
@@ -177,6 +199,12 @@ class TrainConfig(Section):
         )
 
     # -- written ------------------------------------------------------------------------------
+
+    @property
+    def portable(self) -> Self:
+        """Without the paths of this machine: what the run is, wherever its files lie."""
+        dataset = DatasetName.parse(self.dataset).portable
+        return replace(self, dataset=dataset, teacher=replace(self.teacher, weights=None))
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order of the fields; the inverse of `from_dict`."""

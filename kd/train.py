@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Annotated
 from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.data import check_dataset
-from kd.errors import UserError
+from kd.errors import UserError, brief
+from kd.origin import Origin
 from kd.screen import losable
 
 if TYPE_CHECKING:
-    from kd.training.trainer import Metrics, Trainer
+    from kd.data import Images
+    from kd.training.trainer import Metrics, Place, Trainer
 
 import tyro
+
+CONFIG = "config.yaml"
+TEACHER = "teacher.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,34 +55,32 @@ def train(flags: Flags) -> None:
     config = TrainConfig.load(flags.config)
     if flags.epochs is not None:
         config = replace(config, epochs=flags.epochs)
-    check_dataset(config.dataset, flags.data_root)
+    remedy = f"put the images there, or change the line dataset: of {brief(flags.config)}"
+    config.check_images(check_dataset(config.dataset, flags.data_root, remedy))
     folder = flags.output or Path("runs/train") / flags.config.stem
-    _make_folder(folder, config)
+    _check_folder(folder, config)
 
     import torch
 
     from kd.data import open_dataset
     from kd.data.split import train_val
     from kd.training import checkpoint
-    from kd.training.teacher import describe, load_teacher, train_teacher
+    from kd.training.teacher import describe, load_teacher
     from kd.training.trainer import Place, Trainer
 
     torch.set_num_threads(max(1, flags.threads))
     place = Place.local(flags.device)
-    dataset = open_dataset(config.dataset, flags.data_root)
-    training, val = train_val(dataset.train, config.split)
+    images = open_dataset(config.dataset, flags.data_root, remedy).train
+    training, val = train_val(images, config.split)
+    if config.teacher.weights is not None:
+        load_teacher(config, training)
+    _begin(folder, config, images)
     print(
         f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} training "
         f"images, {len(val.labels)} val images, {config.epochs} epochs on {place.device}"
     )
-    running = config
-    if config.needs_teacher and config.teacher.weights is None:
-        weights, latest = folder / "teacher.safetensors", folder / "teacher.pt"
-        running = replace(config, teacher=replace(config.teacher, weights=str(weights)))
-        if not weights.exists():
-            fit = partial(_fit, title="teacher", latest=latest)
-            train_teacher(config, training, val, weights, place=place, fit=fit)
-        latest.unlink(missing_ok=True)
+    running = _taught(folder, config, training, val, place)
+    Origin.load(folder).keep(folder, _origin(folder, running, images))
     trainer = Trainer(running, training, val, place=place, teacher=load_teacher(running, training))
     metrics = _fit(trainer, config.method, folder / "checkpoint.pt")
     lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
@@ -85,6 +88,22 @@ def train(flags: Flags) -> None:
     student = folder / "student.safetensors"
     checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
     print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
+
+
+def _taught(
+    folder: Path, config: TrainConfig, training: "Images", val: "Images", place: "Place"
+) -> TrainConfig:
+    """`config` with the file of its teacher, which is trained first where none was given."""
+    from kd.training.teacher import train_teacher
+
+    if not config.needs_teacher or config.teacher.weights is not None:
+        return config
+    weights, latest = folder / TEACHER, folder / "teacher.pt"
+    if not weights.exists():
+        fit = partial(_fit, title="teacher", latest=latest)
+        train_teacher(config, training, val, weights, place=place, fit=fit)
+    latest.unlink(missing_ok=True)
+    return replace(config, teacher=replace(config.teacher, weights=str(weights)))
 
 
 def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
@@ -117,16 +136,30 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
             raise
 
 
-def _make_folder(folder: Path, config: TrainConfig) -> None:
-    written = folder / "config.yaml"
+def _check_folder(folder: Path, config: TrainConfig) -> None:
+    written = folder / CONFIG
     if written.exists() and TrainConfig.load(written) != config:
         raise UserError(f"{folder} holds a run of another configuration; give another --output.")
+
+
+def _begin(folder: Path, config: TrainConfig, images: "Images") -> None:
+    """Make the run folder; UserError where the run in it began with other images or teacher."""
+    known, now = Origin.load(folder), _origin(folder, config, images)
+    known.require(now, f"the run in {brief(folder)}", "give another --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written.write_text(config.to_yaml())
+        (folder / CONFIG).write_text(config.to_yaml())
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{folder} cannot be written: {reason}; give another --output.") from None
+    known.keep(folder, now)
+
+
+def _origin(folder: Path, config: TrainConfig, images: "Images") -> Origin:
+    """What the run in `folder` would begin with now."""
+    weights = Path(config.teacher.weights or folder / TEACHER)
+    there = config.needs_teacher and weights.is_file()
+    return Origin.of(images.digest, weights.read_bytes() if there else None)
 
 
 @contextmanager

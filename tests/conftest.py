@@ -3,6 +3,7 @@
 import pytest
 
 RAY = (
+    "tests/test_resumed.py",
     "tests/tuning/test_confirm.py",
     "tests/tuning/test_faults.py",
     "tests/tuning/test_packing.py",

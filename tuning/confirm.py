@@ -15,7 +15,7 @@ from kd.screen import losable
 from tuning.records.findings import Findings
 from tuning.records.options import GpusPerTrial
 from tuning.records.result import load_result
-from tuning.records.settings import SweepSettings
+from tuning.records.settings import PUT_BACK, SweepSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +49,13 @@ def confirm(flags: Flags) -> int:
     asked = {name: getattr(flags, name) for name in ("cpus_per_trial", "gpus_per_trial")}
     given = {name: value for name, value in asked.items() if value is not None}
     settings = replace(SweepSettings.load(flags.storage, flags.sweep), **given)
+    settings.check_images(PUT_BACK)
 
     from tuning.reports.files import attempted, write_page
     from tuning.reports.sentences import report_again
-    from tuning.sweeps.confirmation import candidates, confirm_sweep, record
+    from tuning.sweeps.confirmation import confirm_sweep, planned, record
 
-    findings = confirm_sweep(settings, candidates(result, flags.top), flags.seeds)
+    findings = confirm_sweep(result, settings, planned(result, flags.top, flags.seeds))
     if findings is None:
         print("Stopped; the same command goes on from there. The test set is still sealed.")
         return 130

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 
 from kd.cli import run
-from kd.data import check_dataset
 from kd.screen import losable
 from tuning.cluster.jobs import run_on_cluster
 from tuning.engine.runtime import gpus_at_hand
@@ -12,7 +11,7 @@ from tuning.records import request
 from tuning.records.plan import print_plan
 from tuning.records.presets import choose
 from tuning.records.request import Flags
-from tuning.records.settings import SweepSettings
+from tuning.records.settings import PUT_BACK, SweepSettings
 from tuning.reports.sentences import resume
 
 
@@ -22,7 +21,7 @@ def search(flags: Flags) -> int:
         return code
     sweeps = [(settings, settings.space()) for settings in _sweeps(flags)]
     for settings, _ in sweeps:
-        check_dataset(settings.base.dataset, settings.data_root)
+        settings.check_images(PUT_BACK if flags.resume else None)
     if flags.dry_run:
         for settings, space in sweeps:
             print_plan(settings, space)
@@ -31,7 +30,8 @@ def search(flags: Flags) -> int:
         settings.shelf.check()
     try:
         for settings, _ in sweeps:
-            settings.save()
+            if not flags.resume:
+                settings.save()
         if not flags.local and "RAY_ADDRESS" not in os.environ:
             print("No cluster that was started from here is up, so this machine searches alone.")
 
@@ -52,8 +52,7 @@ def _check(flags: Flags) -> None:
     if flags.resume:
         return
     for settings in request.sweeps(flags, gpus=1):
-        settings.space()
-        check_dataset(settings.base.dataset, settings.data_root)
+        settings.check_images()
 
 
 def _sweeps(flags: Flags) -> list[SweepSettings]:

@@ -4,12 +4,13 @@
 torchvision; `parquet:DIR` is a folder of anyone's own images.
 """
 
-from kd.data.images import Dataset, Images
+from kd.data.images import Dataset, DatasetInfo, Images
 from kd.data.names import DatasetName, dataset_names
 from kd.data.sources import check_dataset, default_augment, open_dataset
 
 __all__ = [
     "Dataset",
+    "DatasetInfo",
     "DatasetName",
     "Images",
     "check_dataset",

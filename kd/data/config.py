@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
+from kd.errors import UserError
 from kd.section import SEEDS, Section
 
 
@@ -43,3 +44,20 @@ class SplitConfig(Section):
         if self.train_size is not None:
             self.check("train_size", 1, inf)
         self.check("seed", 0, SEEDS - 1)
+
+
+def check_batches(count: int, batch_size: int, workers: int) -> None:
+    """Raise UserError for batches of `count` images that leave a worker fewer than two of them.
+
+    BatchNorm needs two.
+    """
+    if batch_size < 2 * workers:
+        raise UserError(
+            f"batch_size is {batch_size}; it must be at least {2 * workers}, "
+            "two images for every worker."
+        )
+    if count < 2 * workers:
+        raise UserError(
+            f"The training images are too few, {count}; give at least {2 * workers}, two for every "
+            "worker."
+        )

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from kd.data.augment import Draws, crop, cutout, flip
 from kd.data.batch import Batch
-from kd.data.config import AugmentConfig
+from kd.data.config import AugmentConfig, check_batches
 from kd.data.images import Images
-from kd.errors import UserError
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of every channel, of pixels in 0 … 1."""
@@ -113,16 +112,7 @@ def statistics(images: Images) -> Statistics:
 
 def _batches(count: int, batch_size: int, world: int) -> list[slice]:
     """The places in the epoch's order that all workers together take, step by step."""
-    if batch_size < 2 * world:
-        raise UserError(
-            f"batch_size is {batch_size}; it must be at least {2 * world}, "
-            "two images for every worker."
-        )
-    if count < 2 * world:
-        raise UserError(
-            f"The training images are too few, {count}; give at least {2 * world}, two for every "
-            "worker."
-        )
+    check_batches(count, batch_size, world)
     edges = [*range(0, count, batch_size), count]
     if len(edges) > 2 and edges[-1] - edges[-2] < 2 * world:
         del edges[-2]

@@ -1,7 +1,9 @@
 """Labelled images in memory, and the two sets of them that are a data set."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -23,9 +25,30 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def digest(self) -> str:
+        """What tells these images, labels and class names from all others; 0.2 s for CIFAR."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((self.images.shape, self.class_names)).encode())
+        digest.update(self.images.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
     def subset(self, indices: "NDArray[np.int64]") -> Self:
         """A copy of the images at `indices`, in that order."""
         return type(self)(self.images[indices], self.labels[indices], self.class_names)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a training set without decoding its images.
+
+    size: (H, W) in pixels. counts: how many images every class has, by its name.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True)

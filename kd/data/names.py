@@ -1,7 +1,7 @@
 """The names of data sets: what a configuration says, and what it means."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -25,10 +25,22 @@ class DatasetName:
     def parse(cls, text: str) -> Self:
         """Take a configuration's `dataset` apart."""
         kind, _, folder = text.partition(":")
-        if kind == PARQUET and folder:
+        if kind == PARQUET and folder and "\0" not in folder:
             # Path.expanduser raises for a `~` before a name that no user has.
             return cls(kind, Path(os.path.expanduser(folder)))
         return cls(text)
+
+    def placed(self, beside: Path | None = None) -> Self:
+        """The same images by a name that holds in every folder that a command is typed in.
+
+        A relative DIR means the one in the folder `beside`, if it is there, else the one in the
+        current folder.
+        """
+        if self.folder is None:
+            return self
+        if beside is not None and os.path.isdir(beside / self.folder):
+            return replace(self, folder=(beside / self.folder).absolute())
+        return replace(self, folder=self.folder.absolute())
 
     def __str__(self) -> str:
         """The name as a configuration has it."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
+from kd.data.images import DatasetInfo
 from kd.optimizer import OptimizerConfig
 from kd.section import Section
 
@@ -47,3 +48,7 @@ class MethodConfig(Section):
     def paper(cls, backbone: str, dataset: str) -> Self:
         """The paper's values for this backbone and data set."""
         return cls()
+
+    @classmethod
+    def check_images(cls, info: DatasetInfo) -> None:
+        """Raise UserError for images that the method cannot train on; most take any."""

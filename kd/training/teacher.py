@@ -1,5 +1,7 @@
 """The networks that others learn from: a copy of the student, or one of the user's choice."""
 
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,9 @@ import numpy as np
 
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
-from kd.data import Images
+from kd.data import DatasetInfo, Images
 from kd.data.device_loader import statistics
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from kd.training.checkpoint import load_weights, save_weights
 from kd.training.trainer import Metrics, Place, Trainer
 
@@ -26,28 +28,58 @@ def load_teacher(config: TrainConfig, train: Images) -> StagedBackbone | None:
     """The teacher from the file `teacher.weights`; None if the method needs none.
 
     Raises:
-        UserError: the file is missing or damaged, or its network does not fit the images or was
-            trained on others.
+        UserError: the file is missing or damaged, or its network does not fit the images, was
+            trained on others, or has weights that are no numbers.
     """
     if not config.needs_teacher:
         return None
+    teacher, description = _load(config, len(train.class_names), train.images.shape[1])
+    if (other := _differing(description, train)) is not None:
+        raise UserError(
+            f"The teacher in {config.teacher.weights} was trained on images of {other}; give a "
+            f"teacher trained on {brief(config.dataset)}."
+        )
+    return teacher
+
+
+def check_teacher(config: TrainConfig, info: DatasetInfo) -> None:
+    """Raise UserError as `load_teacher` does, as far as it can be seen without the images."""
+    _load(config, len(info.counts), info.channels)
+
+
+def _load(
+    config: TrainConfig, num_classes: int, channels: int
+) -> tuple[StagedBackbone, dict[str, Any]]:
+    """The teacher and its description; UserError unless it fits so many classes and channels."""
     path = config.teacher.weights
     if path is None:
         raise UserError(f"{config.method} learns from a teacher; give teacher.weights: FILE.")
+    read_teacher(path)
     teacher, description = load_weights(path)
-    own = (len(train.class_names), train.images.shape[1])
+    if not all(values.isfinite().all() for values in teacher.state_dict().values()):
+        raise UserError(
+            f"The teacher in {path} has weights that are not finite; give one whose training did "
+            "not diverge."
+        )
     its = (description["num_classes"], description["in_channels"])
-    if own != its:
+    if its != (num_classes, channels):
         raise UserError(
             f"The teacher in {path} has {its[0]} classes and {its[1]} image channels, the data "
-            f"{own[0]} and {own[1]}; give a teacher trained on {config.dataset}."
+            f"{num_classes} and {channels}; give a teacher trained on {brief(config.dataset)}."
         )
-    if (other := _differing(description, train)) is not None:
-        raise UserError(
-            f"The teacher in {path} was trained on images of {other}; give a teacher trained on "
-            f"{config.dataset}."
-        )
-    return teacher
+    return teacher, description
+
+
+def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:
+    """What the file of a teacher holds; UserError where it cannot be read, naming `remedy`."""
+    try:
+        # Opening a pipe would wait for a writer.
+        reason = None if stat.S_ISREG(os.stat(path).st_mode) else "it is not a file"
+        if reason is None:
+            return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no file's name"
+    raise UserError(f"The teacher {brief(path)} cannot be read: {reason}; {remedy}.")
 
 
 def _differing(description: dict[str, Any], train: Images) -> str | None:

@@ -10,7 +10,7 @@ import torch
 from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
-from kd.data import Images
+from kd.data import DatasetName, Images
 from kd.data.batch import Batch
 from kd.data.device_loader import DeviceLoader, mixed_seed, statistics
 from kd.errors import UserError
@@ -194,9 +194,10 @@ class Trainer:
     def load_state(self, state: State) -> None:
         """Go on from `state()` of a run with the same configuration.
 
-        The teacher's file may have been moved: the state holds the teacher itself.
+        The folder of the images and the teacher's file may have been moved: the state holds the
+        teacher itself.
         """
-        if _without_file(state["config"]) != _without_file(self.config.to_dict()):
+        if _without_paths(state["config"]) != _without_paths(self.config.to_dict()):
             raise UserError(
                 "The checkpoint belongs to another configuration; train in a new folder."
             )
@@ -206,5 +207,6 @@ class Trainer:
         self.epoch = int(state["epoch"])
 
 
-def _without_file(config: State) -> State:
-    return {**config, "teacher": {**config["teacher"], "weights": None}}
+def _without_paths(config: State) -> State:
+    dataset = DatasetName.parse(config["dataset"]).portable
+    return {**config, "dataset": dataset, "teacher": {**config["teacher"], "weights": None}}

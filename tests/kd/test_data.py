@@ -1,6 +1,8 @@
 import io
 import json
+import os
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.datasets import load_digits
 
 from kd.config import AugmentConfig, SplitConfig
 from kd.data import Images, check_dataset, dataset_names, default_augment, open_dataset
+from kd.data.sources.parquet import opened, read_labels, read_layout
 from kd.data.split import train_val
 from kd.errors import UserError
 
@@ -218,7 +221,7 @@ def test_a_missing_or_damaged_file_is_found_by_the_quick_check(folder: Path, spl
 @pytest.mark.parametrize("name", ["parquet:~nobody-of-this-name/x", "parquet:no-such-folder"])
 def test_a_folder_that_is_not_there_is_one_sentence(name: str) -> None:
     for ask in (check_dataset, open_dataset):
-        with pytest.raises(UserError, match="is not a folder; give --dataset parquet:DIR one"):
+        with pytest.raises(UserError, match="is not a folder; give parquet:DIR one"):
             ask(name)
 
 
@@ -329,6 +332,125 @@ def test_a_file_without_rows_is_found_by_the_quick_check(folder: Path) -> None:
     pq.write_table(table.slice(0, 0), folder / "train.parquet")
     with pytest.raises(UserError, match="has no rows"):
         check_dataset(f"parquet:{folder}")
+
+
+# -- strange files and names --------------------------------------------------------------------
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_circle_of_links(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (Path.mkdir, "is not a file; put a Parquet file there"),
+        (a_pipe, "is not a file; put a Parquet file there"),
+        (a_circle_of_links, r"cannot be read as Parquet \(Too many levels of symbolic links\)"),
+        (Path.touch, r"cannot be read as Parquet \(.*\); write or copy it again"),
+    ],
+)
+def test_what_is_no_file_is_one_sentence(
+    folder: Path, split: str, make: Callable[[Path], None], sentence: str
+) -> None:
+    path = folder / f"{split}.parquet"
+    path.unlink()
+    make(path)
+    with pytest.raises(UserError, match=rf"{split}\.parquet {sentence}"):
+        check_dataset(f"parquet:{folder}")
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_two_columns_of_one_name_are_refused(folder: Path, column: str) -> None:
+    table = pq.read_table(folder / "train.parquet")
+    pq.write_table(table.append_column(column, table[column]), folder / "train.parquet")
+    with pytest.raises(UserError, match=f"has 2 columns '{column}'; write it with one"):
+        check_dataset(f"parquet:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"shape": "[0, 5]"}, r"has shape \[0, 5\]"),
+        ({"shape": f"[{10**9}, {10**9}]"}, "more than the memory holds"),
+        ({"shape": str([8] * 5000)}, r"has shape .{1,130}, 10 classes"),
+        ({"class_names": json.dumps(["a", "b"] * 5)}, "gives the name 'a' to two classes"),
+        ({"class_names": json.dumps(["x" * 10**5] * 10)}, "gives the name .{1,130} to two classes"),
+        ({"encoding": "x" * 10**5}, "encoding .{1,130}; it needs"),
+    ],
+)
+def test_strange_metadata_is_one_short_sentence(
+    folder: Path, changes: dict[str, str], sentence: str
+) -> None:
+    table = pq.read_table(folder / "train.parquet")
+    metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    pq.write_table(table.replace_schema_metadata(metadata | changes), folder / "train.parquet")
+    with pytest.raises(UserError, match=sentence) as refused:
+        check_dataset(f"parquet:{folder}")
+    assert len(str(refused.value)) < 600
+
+
+def test_a_label_out_of_range_is_found_by_the_quick_check(folder: Path) -> None:
+    table = pq.read_table(folder / "train.parquet")
+    labels = [10, *table["label"].to_pylist()[1:]]
+    pq.write_table(table.set_column(1, "label", pa.array(labels)), folder / "train.parquet")
+    with pytest.raises(UserError, match="row 0: the label is 10; it must lie between"):
+        check_dataset(f"parquet:{folder}")
+
+
+def test_a_file_that_is_written_while_it_is_read_is_one_sentence(folder: Path) -> None:
+    path = folder / "train.parquet"
+    whole = path.read_bytes()
+
+    def read_while_it_is_cut() -> None:
+        with opened(path) as file:
+            path.write_bytes(whole[: len(whole) // 2])
+            file.read(columns=["image"])
+
+    with pytest.raises(UserError, match="was written while it was read; try again when"):
+        read_while_it_is_cut()
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(
+    folder: Path, digits: Images
+) -> None:
+    path = folder / "train.parquet"
+    with opened(path) as file:
+        write_parquet(folder / "new", digits.subset(np.arange(60, 90)))
+        (folder / "new").replace(path)
+        assert read_labels(path, file, read_layout(path, file)).tolist() == [
+            *digits.labels[:50].tolist()
+        ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 10_000,
+        "parquet:" + "x" * 10_000,
+        "parquet:no\nsuch\nfolder",
+        "no\nsuch\nname",
+        "parquet:\0",
+        "parquet:a\0b",
+        "parquet:~nobody-of-this-name/x",
+        "parquet:\ud800",
+    ],
+)
+def test_a_strange_name_is_one_short_sentence(name: str) -> None:
+    for ask in (check_dataset, open_dataset, default_augment):
+        with pytest.raises(UserError) as refused:
+            ask(name)
+        assert len(str(refused.value)) < 400
+        assert str(refused.value).isprintable()
+
+
+def test_a_download_folder_of_nobody_is_a_folder_of_that_name() -> None:
+    assert check_dataset("cifar10", "~nobody-of-this-name/x").channels == 3
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,22 @@ def test_a_name_is_taken_apart(text, folder, published, portable, monkeypatch):
     assert DatasetName.parse(str(name)) == name
 
 
+def test_a_folder_is_placed_beside_a_file_or_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    beside = tmp_path / "file's"
+    (beside / "both").mkdir(parents=True)
+    for text, expected in (
+        ("parquet:both", beside / "both"),
+        ("parquet:one", tmp_path / "one"),
+        ("parquet:../one", tmp_path / "../one"),
+        ("parquet:/one", Path("/one")),
+        ("parquet:" + "x" * 300, tmp_path / ("x" * 300)),
+    ):
+        assert DatasetName.parse(text).placed(beside).folder == expected
+    assert DatasetName.parse("parquet:both").placed().folder == tmp_path / "both"
+    assert str(DatasetName.parse("digits").placed(beside)) == "digits"
+
+
 def test_every_known_name_is_listed():
     assert dataset_names() == ("cifar10", "cifar100", "digits", "fashion-mnist", "parquet:DIR")
     assert set(DOWNLOADED) < set(dataset_names())

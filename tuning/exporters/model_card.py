@@ -1,7 +1,6 @@
 """The Markdown beside exported weights: what they are, how they were tuned, how to use them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +110,7 @@ def model_card(
         "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in data.items()),
         "## Training",
         _found(result),
-        f"```yaml\n{_portable(config).to_yaml()}```",
+        f"```yaml\n{config.portable.to_yaml()}```",
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -147,12 +146,6 @@ def _found(result: SweepResult | None) -> str:
         f"Tuned by the sweep `{sweep.name}` over {searched}. {headline(result)} "
         f"{cost(result)} The configuration, which `python -m kd.train` runs:"
     )
-
-
-def _portable(config: TrainConfig) -> TrainConfig:
-    """Without the paths of the machine that trained it."""
-    teacher = replace(config.teacher, weights=None)
-    return replace(config, dataset=DatasetName.parse(config.dataset).portable, teacher=teacher)
 
 
 def _numbers(values: list[float]) -> str:

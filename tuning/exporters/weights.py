@@ -65,7 +65,7 @@ def _student(config: TrainConfig, folder: Path) -> "tuple[StagedBackbone, dict[s
             f"There is no {path}, so no trained student; train it with python -m kd.train "
             "CONFIG, and export --config FOLDER/config.yaml."
         )
-    if config not in _trained(folder):
+    if config.portable not in [trained.portable for trained in _trained(folder)]:
         raise UserError(
             f"{path} was trained with another configuration; export the one that lies beside it."
         )

@@ -1,8 +1,9 @@
 """What a person asked `tuning.search` for, and the settings of the sweeps that it means."""
 
+import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -11,9 +12,9 @@ from typing import Annotated, Any
 import tyro
 
 from kd.cli import repeated, shown
-from kd.config import TeacherConfig, read_mapping
+from kd.config import SplitConfig, TeacherConfig, parse, read_mapping
 from kd.data.names import DatasetName
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from kd.methods import method_names
 from tuning.records.options import CHANGEABLE, Options
 from tuning.records.presets import Preset, Setting, choose, setting
@@ -46,7 +47,7 @@ class Flags:
     epochs: Annotated[int | None, shown("N")] = None
     """How many epochs a trial may train."""
     set: Annotated[Several, repeated("NAME=VALUE")] = ()
-    """Fix a hyperparameter instead of searching it."""
+    """Fix a hyperparameter instead of searching it, or how val is cut: split.val_fraction=0.2."""
     space: Annotated[Path | None, shown("FILE")] = None
     """A YAML file of ranges that replace the method's own."""
     grace_period: Annotated[int | None, shown("EPOCHS")] = None
@@ -114,7 +115,7 @@ def sweeps(flags: Flags, *, gpus: float) -> list[SweepSettings]:
         )
         for method in dict.fromkeys(flags.method)
         for backbone in dict.fromkeys(flags.backbone or (None,))
-        for dataset in dict.fromkeys(flags.dataset or (None,))
+        for dataset in dict.fromkeys(map(_placed, flags.dataset) if flags.dataset else (None,))
     ]
     return [_settings(flags, cell, alone=len(cells) == 1) for cell in cells]
 
@@ -144,9 +145,16 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
 
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
     options = flags.options
-    base = replace(cell.base, seed=options.seed, teacher=_teacher(flags.teacher))
+    fixed = dict(_assignment(text) for text in flags.set)
+    base = replace(
+        cell.base,
+        seed=options.seed,
+        teacher=_teacher(flags.teacher),
+        split=_split(cell.base.split, fixed),
+    )
     about = f"{base.method}-{base.backbone}-{DatasetName.parse(base.dataset).published}"
-    about = re.sub(r"[^\w.-]", "-", about)
+    # A file system has room for 255 bytes, and the time and more are to come.
+    about = re.sub(r"[^\w.-]", "-", about).encode()[:120].decode(errors="ignore")
     name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
     if flags.name is not None:
         name = flags.name if alone else f"{flags.name}-{about}"
@@ -160,7 +168,7 @@ def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
         base=base,
         trials=cell.trials,
         grace_period=grace,
-        fixed=dict(_assignment(text) for text in flags.set),
+        fixed=fixed,
         ranges=read_mapping(flags.space) if flags.space else {},
         ranges_file=str(flags.space or "--space"),
         **vars(options),
@@ -174,11 +182,26 @@ def _assignment(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _placed(dataset: str) -> str:
+    return str(DatasetName.parse(dataset).placed())
+
+
+def _split(split: SplitConfig, fixed: dict[str, str]) -> SplitConfig:
+    """`split` with what --set says of it, which is taken out of `fixed`."""
+    names = [name for name in fixed if name.startswith("split.")]
+    given = {name.removeprefix("split."): fixed.pop(name) for name in names}
+    return parse(SplitConfig, asdict(split) | given, "--set", within="split.")
+
+
 def _teacher(text: str | None) -> TeacherConfig:
     if text is None:
         return TeacherConfig()
     if text.endswith(".safetensors"):
-        if not Path(text).is_file():
-            raise UserError(f"There is no teacher file {text}; give a backbone or a .safetensors.")
-        return TeacherConfig(weights=str(Path(text).absolute()))
+        # Path.is_file raises for a name that is too long, Path.expanduser for `~nobody`.
+        path = os.path.expanduser(text)
+        if not os.path.isfile(path):
+            raise UserError(
+                f"There is no teacher file {brief(text)}; give a backbone or a .safetensors."
+            )
+        return TeacherConfig(weights=str(Path(path).absolute()))
     return TeacherConfig(backbone=text)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kd.data import DatasetName
 from search_spaces import Domain
 from tuning.records.protocol import protocol
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
@@ -51,8 +52,8 @@ class Sweep:
 
     @property
     def dataset(self) -> str:
-        """The images, as they were asked for."""
-        return self.settings.base.dataset
+        """The images; of a folder the last part of its name."""
+        return DatasetName.parse(self.settings.base.dataset).portable
 
     @property
     def cell(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import yaml
 
 from kd.config import Section, TrainConfig, parse, read_mapping
+from kd.data import check_dataset
 from kd.errors import UserError, unknown
 from kd.files import replace_file
 from search_spaces import Space, load_space
@@ -25,6 +26,8 @@ BEST_CONFIG = "best_config.yaml"
 """The best configuration so far; the same as JSON stands beside it."""
 NAME = r"\w[\w.-]*"
 """What a sweep may be called, as a regular expression."""
+PUT_BACK = "put the images back there, or start a new sweep"
+"""What to do where a sweep that began does not find its images."""
 SHOWN_STORAGE = "KD_SHOWN_STORAGE"
 """An environment variable: what they call the storage who read the output on another machine."""
 
@@ -98,6 +101,20 @@ class SweepSettings(Options, Section):
             ranges=self.ranges,
             where=self.ranges_file,
         )
+
+    def check_images(self, remedy: str | None = None) -> None:
+        """Raise UserError for images that are not there or that it cannot train on; reads none.
+
+        So for the file of a teacher that does not fit them. `remedy` is as for `check_dataset`.
+        """
+        info = check_dataset(self.base.dataset, self.data_root, remedy)
+        space = self.space()
+        default = space.apply(self.base, space.default_values(self.base))
+        default.check_images(info, self.workers_per_trial)
+        if self.base.needs_teacher and self.base.teacher.weights is not None:
+            from kd.training.teacher import check_teacher
+
+            check_teacher(self.base, info)
 
     def save(self) -> None:
         """Write the settings into the sweep's folder, which is made; not the same ones again."""

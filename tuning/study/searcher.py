@@ -250,7 +250,7 @@ class ListSearcher(StudySearcher):
         if any(record.config != asked.get(number) for number, record in self.records.items()):
             raise UserError(
                 "An earlier command began to train other configurations here; ask for the same "
-                "ones again, or delete its .log file to begin anew."
+                "ones again, or start a new sweep."
             )
 
     def _draw(self, trial: optuna.Trial) -> TrainConfig:

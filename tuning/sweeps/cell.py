@@ -8,6 +8,7 @@ from typing import Self
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.data.split import train_val
+from kd.origin import Origin
 from search_spaces import Space
 from tuning.engine.lanes import Lane
 from tuning.engine.trial import Work
@@ -36,12 +37,14 @@ class Cell:
     """What a sweep over one (method, backbone, data set) works with.
 
     `base` is the configuration that its trials start from: that of the settings, and where a
-    teacher was trained for it, with the teacher's file. `teacher` holds that file. `protocol` and
-    `environment` say what its scores may be compared under, and where they are measured.
+    teacher was trained for it, with the teacher's file. `teacher` holds that file. `images` is the
+    digest of all that `train` and `val` were cut from. `protocol` and `environment` say what its
+    scores may be compared under, and where they are measured.
     """
 
     settings: SweepSettings
     space: Space
+    images: str
     train: Images
     val: Images
     base: TrainConfig
@@ -54,7 +57,23 @@ class Cell:
         """The cell of a sweep whose teacher is still to come."""
         base = settings.base
         train, val = train_val(images, base.split)
-        return cls(settings, space, train, val, base, protocol(base), environment())
+        about = protocol(base), environment()
+        return cls(settings, space, images.digest, train, val, base, *about)
+
+    @property
+    def origin(self) -> Origin:
+        """What the sweep would begin with now."""
+        return Origin.of(self.images, self.teacher)
+
+    def begin(self) -> None:
+        """Keep in the sweep's folder its settings, and what it begins with.
+
+        UserError where the images or the teacher are not those that it began with.
+        """
+        folder, known = self.settings.folder, Origin.load(self.settings.folder)
+        known.require(self.origin, self.settings.name, "start a new sweep")
+        self.settings.save()
+        known.keep(folder, self.origin)
 
     @property
     def work(self) -> Work:

@@ -15,6 +15,7 @@ from kd.config import TrainConfig
 from kd.data import Dataset, Images, open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
+from kd.origin import Origin
 from search_spaces import Choice
 from tuning.engine.guard import guarded
 from tuning.engine.packing import share_of
@@ -24,17 +25,20 @@ from tuning.engine.trial import Work
 from tuning.records.findings import FILE, Findings, mean_deviation
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult
-from tuning.records.settings import SweepSettings
+from tuning.records.settings import PUT_BACK, SweepSettings
 from tuning.reports.live_table import LiveTables
 from tuning.storage.trial_files import TrialFiles
+from tuning.study.journal import load_study
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.listed import open_list
-from tuning.sweeps.teacher import read_teacher
+from tuning.sweeps.teacher import sound_teacher
 from tuning.tracking.registry import mark_confirmed
 from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
 
 STUDY = "confirm"
+PLAN = "plan"
+"""The attribute of its study that keeps what was asked for."""
 
 
 class Pair(NamedTuple):
@@ -60,25 +64,63 @@ def candidates(result: SweepResult, top: int) -> dict[int, TrainConfig]:
     return {t.number: TrainConfig.from_dict(t.config) for t in (result.default, *best)}
 
 
-def confirm_sweep(
-    settings: SweepSettings, chosen: Mapping[int, TrainConfig], count: int
-) -> Findings | None:
-    """Train the configurations `chosen` on `count` new seeds each, then open the test set.
+class Plan(NamedTuple):
+    """What was asked for, and the numbers of the trials that it meant when it was begun."""
+
+    top: int
+    seeds: int
+    trials: tuple[int, ...]
+
+
+def planned(result: SweepResult, top: int, seeds: int) -> Plan:
+    """The `top` best trials and the default, or those that a confirmation was begun with.
+
+    One that was begun keeps its trials, though a better one may have come since, and may be
+    given more seeds.
+
+    Raises:
+        UserError: another number of trials, or fewer seeds, than it was begun with; or no trial
+            but the default completed.
+    """
+    asked = Plan(top, seeds, tuple(candidates(result, top)))
+    path = result.sweep.folder / f"{STUDY}.log"
+    begun = load_study(path, STUDY).user_attrs if path.exists() and path.stat().st_size else {}
+    if PLAN not in begun:
+        return asked
+    plan = Plan(**begun[PLAN])
+    if top != plan.top or seeds < plan.seeds:
+        raise UserError(
+            f"Confirming {result.sweep.name} began with --top {plan.top} --seeds {plan.seeds}; "
+            "type these again, or more seeds."
+        )
+    if (trials := tuple(plan.trials)) != asked.trials:
+        print(f"The search went on since; confirming goes on with trials {list(trials)}.")
+    return asked._replace(trials=trials)
+
+
+def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> Findings | None:
+    """Train what the `plan` says on new seeds, then open the test set.
 
     None if it was interrupted before the test set was opened.
 
     Raises:
-        UserError: a configuration did not complete on every seed.
+        UserError: the images or the teacher are not the sweep's, or a configuration did not
+            complete on every seed.
     """
+    configs = {t.number: TrainConfig.from_dict(t.config) for t in result.trials}
+    chosen = {number: configs[number] for number in plan.trials}
     # New seeds: the search has seen what its own does to these configurations.
-    seeds = tuple(settings.base.seed + 1 + i for i in range(count))
+    seeds = tuple(settings.base.seed + 1 + i for i in range(plan.seeds))
     pairs = [Pair(n, replace(config, seed=s)) for s in seeds for n, config in chosen.items()]
-    dataset = open_dataset(settings.base.dataset, settings.data_root)
+    dataset = open_dataset(settings.base.dataset, settings.data_root, PUT_BACK)
     train, val = train_val(dataset.train, settings.base.split)
+    teacher = sound_teacher(settings.folder, chosen[REFERENCE], train)
+    now = Origin.of(dataset.train.digest, teacher)
+    Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
     files = TrialFiles(shelf=settings.shelf, study=STUDY)
-    work = Work(train, val, files, read_teacher(settings.folder, chosen[REFERENCE]))
+    work = Work(train, val, files, teacher)
     try:
-        records = _train(settings, pairs, work)
+        records = _train(settings, plan, pairs, work)
     except KeyboardInterrupt:
         return None
     val_acc = _val_accuracies(pairs, records)
@@ -100,13 +142,16 @@ def confirm_sweep(
     )
 
 
-def _train(settings: SweepSettings, pairs: Sequence[Pair], work: Work) -> list[TrialRecord]:
+def _train(
+    settings: SweepSettings, plan: Plan, pairs: Sequence[Pair], work: Work
+) -> list[TrialRecord]:
     """What became of every pair, in their order; goes on where it was interrupted."""
     configs = [pair.config for pair in pairs]
     live = LiveTables()
     shown = {"seed": Choice(tuple(config.seed for config in configs))}
     with ExitStack() as opened:
         lane = open_list(settings, configs, work, opened, live, shown=shown)
+        lane.searcher.study.set_user_attr(PLAN, plan._asdict())
         nodes = opened.enter_context(connected())
         opened.enter_context(guarded("the same command goes on"))
         tried = {pair.number: pair.config for pair in pairs}.values()

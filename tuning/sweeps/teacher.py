@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from kd.config import TrainConfig
+from kd.data import Images
 from kd.errors import UserError
+from kd.origin import Origin
 from tuning.engine.run import run_trials
 from tuning.engine.share import Share
 from tuning.reports.live_table import LiveTables
@@ -18,30 +20,30 @@ STUDY = "teacher"
 TEACHER = "teacher.safetensors"
 
 
-def read_teacher(folder: Path, config: TrainConfig) -> bytes | None:
+def sound_teacher(folder: Path, config: TrainConfig, train: Images) -> bytes | None:
     """The file of the teacher of a sweep in `folder`: its own one, or the one that it was given.
 
-    None for a method without a teacher; UserError where the file cannot be read.
+    None for a method without a teacher; UserError where the file cannot be read, or does not fit
+    the images.
     """
     if not config.needs_teacher:
         return None
+    from kd.training.teacher import load_teacher, read_teacher
+
     path = folder / TEACHER if (folder / TEACHER).exists() else Path(config.teacher.weights or "")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"The teacher {path} cannot be read: {error.strerror}; put it back, or start a new "
-            "sweep with another --teacher."
-        ) from None
+    remedy = "put it back, or start a new sweep with another --teacher"
+    content = read_teacher(path, remedy)
+    load_teacher(replace(config, teacher=replace(config.teacher, weights=str(path))), train)
+    return content
 
 
 def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
-    """The cells with their teachers; those that are missing are trained, all at once.
+    """The cells with their teachers; those that `taught` did not find are trained, all at once.
 
     Tune writes into `folder`. UserError where a teacher cannot be had.
     """
-    missing = [cell for cell in cells if _trains_one(cell) and not _is_there(cell)]
-    trained: dict[str, TrialRecord] = {}
+    missing = [cell for cell in cells if cell.base.needs_teacher and cell.teacher is None]
+    trained: dict[str, Cell] = {}
     if missing:
         live = LiveTables()
         with ExitStack() as opened:
@@ -59,15 +61,22 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
             with live:
                 run_trials(lanes, share, folder)
         for cell, lane in zip(missing, lanes, strict=True):
-            trained[cell.settings.name] = lane.searcher.records[0]
-            _is_there(cell)
+            trained[cell.settings.name] = _with_trained(cell, lane.searcher.records[0])
             lane.work.files.discard(0)
-    return [_taught(cell, trained.get(cell.settings.name)) for cell in cells]
+    return [trained.get(cell.settings.name, cell) for cell in cells]
 
 
-def _trains_one(cell: Cell) -> bool:
-    base = cell.settings.base
-    return base.needs_teacher and base.teacher.weights is None
+def taught(cell: Cell) -> Cell:
+    """The cell with its teacher, if that is there already; UserError if it is of no use."""
+    base, own = cell.settings.base, cell.settings.folder / TEACHER
+    if not base.needs_teacher:
+        return cell
+    if base.teacher.weights is None:
+        if not _is_there(cell):
+            return cell
+        base = replace(base, teacher=replace(base.teacher, weights=str(own)))
+    teacher = sound_teacher(cell.settings.folder, base, cell.train)
+    return replace(cell, base=base, teacher=teacher)
 
 
 def _is_there(cell: Cell) -> bool:
@@ -76,12 +85,13 @@ def _is_there(cell: Cell) -> bool:
     return path.exists() or cell.work_of(STUDY).files.take_student(0, path)
 
 
-def _taught(cell: Cell, trained: TrialRecord | None) -> Cell:
-    settings, base = cell.settings, cell.settings.base
-    if _trains_one(cell):
-        path = settings.folder / TEACHER
-        if not path.exists():
-            reason = trained.reason if trained else "it never began"
-            raise UserError(f"The teacher could not be trained: {reason}; try another --teacher.")
-        base = replace(base, teacher=replace(base.teacher, weights=str(path)))
-    return replace(cell, base=base, teacher=read_teacher(settings.folder, base))
+def _with_trained(cell: Cell, trained: TrialRecord) -> Cell:
+    cell = taught(cell)
+    if cell.teacher is None:
+        reason = trained.reason or "its file is gone"
+        raise UserError(
+            f"The teacher could not be trained: {reason}; start a new sweep with another --teacher."
+        )
+    folder = cell.settings.folder
+    Origin.load(folder).keep(folder, cell.origin)
+    return cell

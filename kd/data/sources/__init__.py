@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kd.data.config import AugmentConfig
-from kd.data.images import Dataset
+from kd.data.images import Dataset, DatasetInfo
 from kd.data.names import DOWNLOADED, DatasetName, dataset_names
 from kd.errors import unknown
 
@@ -13,8 +13,11 @@ from kd.errors import unknown
 class Source(Protocol):
     """One kind of data set; each is a file of this folder."""
 
-    def check(self) -> None:
-        """Raise UserError for what can be seen to be wrong without loading the images."""
+    def check(self) -> DatasetInfo:
+        """What is known of the training images without loading them; UserError for what is wrong.
+
+        The downloads answer as they are published, whatever lies in their folder.
+        """
 
     def open(self) -> Dataset:
         """Load the training set; UserError if it cannot be had."""
@@ -23,36 +26,40 @@ class Source(Protocol):
         """The augmentation that suits these images."""
 
 
-def check_dataset(name: str, root: str | Path | None = None) -> None:
-    """Raise UserError for an unknown name or a folder that is missing or damaged.
+def check_dataset(
+    name: str, root: str | Path | None = None, remedy: str | None = None
+) -> DatasetInfo:
+    """What is known of `name`; UserError for an unknown name, a missing or damaged folder.
 
     Quick: it neither downloads nor loads images, so it cannot tell whether a download would
-    succeed; `open_dataset` does.
+    succeed; `open_dataset` does. `remedy` says what to do where there are no images, in a
+    command where another name cannot be given.
     """
-    _source(name, root).check()
+    return _source(name, root, remedy).check()
 
 
-def open_dataset(name: str, root: str | Path | None = None) -> Dataset:
+def open_dataset(name: str, root: str | Path | None = None, remedy: str | None = None) -> Dataset:
     """Load the training set of `name`; UserError in one sentence if it cannot be had.
 
-    `root` is where downloads lie: by default $KD_DATA, else ~/.cache/kd.
+    `root` is where downloads lie: by default $KD_DATA, else ~/.cache/kd. `remedy` is as for
+    `check_dataset`.
     """
-    source = _source(name, root)
+    source = _source(name, root, remedy)
     source.check()
     return source.open()
 
 
 def default_augment(name: str) -> AugmentConfig:
     """The augmentation that the papers use for `name`, or what suits images of that size."""
-    return _source(name, None).augment()
+    return _source(name, None, None).augment()
 
 
-def _source(name: str, root: str | Path | None) -> Source:
+def _source(name: str, root: str | Path | None, remedy: str | None) -> Source:
     dataset = DatasetName.parse(name)
     if dataset.folder is not None:
         from kd.data.sources.parquet import ParquetFolder
 
-        return ParquetFolder(dataset.folder)
+        return ParquetFolder(dataset.folder, remedy or "give parquet:DIR one")
     if dataset.kind == "digits":
         from kd.data.sources.digits import Digits
 
@@ -60,6 +67,8 @@ def _source(name: str, root: str | Path | None) -> Source:
     if dataset.kind in DOWNLOADED:
         from kd.data.sources.downloads import Download
 
-        folder = Path(root or os.environ.get("KD_DATA", "~/.cache/kd")).expanduser()
-        return Download(dataset.kind, folder)
+        # Path.expanduser raises for a `~` before a name that no user has.
+        folder = Path(os.path.expanduser(root or os.environ.get("KD_DATA", "~/.cache/kd")))
+        otherwise = "type --dataset digits, or --dataset parquet:DIR for your own images"
+        return Download(dataset.kind, folder, remedy or otherwise)
     raise unknown("data set", name, dataset_names())

@@ -3,11 +3,13 @@
 import numpy as np
 
 from kd.data.config import AugmentConfig
-from kd.data.images import Dataset, Images
+from kd.data.images import Dataset, DatasetInfo, Images
 from kd.data.split import stratified_choice
 
 TEST_SIZE = 500
 TEST_SEED = 0
+COUNTS = (128, 131, 128, 132, 131, 131, 131, 129, 126, 130)
+"""Training images of every digit."""
 GREY_LEVELS = 16  # above 0
 
 
@@ -18,8 +20,9 @@ class Digits:
     ever, are the test set, and the other 1,297 the training set.
     """
 
-    def check(self) -> None:
-        """Nothing to check: scikit-learn is a dependency."""
+    def check(self) -> DatasetInfo:
+        """Nothing can be wrong: scikit-learn is a dependency."""
+        return DatasetInfo((8, 8), 1, dict(zip("0123456789", COUNTS, strict=True)))
 
     def open(self) -> Dataset:
         """Read the images from the installed scikit-learn."""

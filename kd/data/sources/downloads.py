@@ -1,5 +1,6 @@
 """The data sets that torchvision downloads, kept under one folder."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from kd.data.config import AugmentConfig
-from kd.data.images import Dataset, Images
+from kd.data.images import Dataset, DatasetInfo, Images
 from kd.data.names import DOWNLOADED
-from kd.errors import UserError
+from kd.errors import UserError, brief
 
 TIMEOUT = 10.0  # seconds without an answer
+INFO = {
+    "cifar10": DatasetInfo((32, 32), 3, dict.fromkeys(map(str, range(10)), 5000)),
+    "cifar100": DatasetInfo((32, 32), 3, dict.fromkeys(map(str, range(100)), 500)),
+    "fashion-mnist": DatasetInfo((28, 28), 1, dict.fromkeys(map(str, range(10)), 6000)),
+}
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,15 @@ class Download:
 
     name: str
     root: Path
+    remedy: str
 
-    def check(self) -> None:
-        """UserError if `root` is no folder."""
-        if self.root.exists() and not self.root.is_dir():
-            raise UserError(f"{self.root} is not a folder; set KD_DATA to one for downloads.")
+    def check(self) -> DatasetInfo:
+        """What is published; UserError if `root` is no folder."""
+        if os.path.lexists(self.root) and not os.path.isdir(self.root):
+            raise UserError(
+                f"{brief(self.root)} is not a folder; set KD_DATA to one for downloads."
+            )
+        return INFO[self.name]
 
     def open(self) -> Dataset:
         """Load the training set, downloading it first where it is not there."""
@@ -45,9 +55,8 @@ class Download:
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
             reason = getattr(getattr(error, "reason", error), "strerror", None)
             raise UserError(
-                f"{self.name} is not whole in {self.root} and cannot be downloaded"
-                f"{f' ({reason})' if reason else ''}; "
-                "type --dataset digits, or --dataset parquet:DIR for your own images."
+                f"{self.name} is not whole in {brief(self.root)} and cannot be downloaded"
+                f"{f' ({reason})' if reason else ''}; {self.remedy}."
             ) from None
         pixels = np.asarray(found.data)
         channels_last = pixels if pixels.ndim == 4 else pixels[..., np.newaxis]

@@ -9,7 +9,11 @@ import io
 import json
 import math
 import operator
+import os
+import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +25,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kd.data.config import AugmentConfig
-from kd.data.images import Dataset, Images
+from kd.data.images import Dataset, DatasetInfo, Images
 from kd.data.names import PARQUET, DatasetName
-from kd.errors import UserError
+from kd.errors import UserError, brief
 
 COLUMNS = {
     "image": (pa.types.is_binary, pa.types.is_large_binary),
@@ -43,52 +47,94 @@ class Layout:
 
 @dataclass(frozen=True)
 class ParquetFolder:
-    """The images of `folder`."""
+    """The images of `folder`; `remedy` says what to do if it is not there."""
 
     folder: Path
+    remedy: str = "give parquet:DIR one"
 
-    def check(self) -> None:
-        """Read the two footers; UserError if a file is missing, damaged or of another form."""
-        if not self.folder.is_dir():
-            raise UserError(f"{self.folder} is not a folder; give --dataset parquet:DIR one.")
-        train, test = read_layout(self.folder / "train.parquet"), read_layout(self._test)
+    def check(self) -> DatasetInfo:
+        """Read the two footers and the training labels.
+
+        UserError if a file is missing, damaged or of another form, or a label is out of range.
+        """
+        train, test = self._layout("train"), self._layout("test")
         if (train.shape, train.class_names) != (test.shape, test.class_names):
             raise UserError(
-                f"{self._test} has other shapes or classes than train.parquet beside it; "
-                "write both from the same data."
+                f"{brief(self._path('test'))} has other shapes or classes than train.parquet "
+                "beside it; write both from the same data."
             )
+        path = self._path("train")
+        with opened(path) as file:
+            labels = read_labels(path, file, train)
+        counts = np.bincount(labels, minlength=len(train.class_names)).tolist()
+        height, width, channels = train.shape
+        return DatasetInfo(
+            (height, width), channels, dict(zip(train.class_names, counts, strict=True))
+        )
 
     def open(self) -> Dataset:
         """Decode the training set."""
         name = str(DatasetName(PARQUET, self.folder))
-        train = read_images(self.folder / "train.parquet")
-        return Dataset(name, train, partial(read_images, self._test))
+        return Dataset(name, read_images(self._path("train")), self._read_test)
 
     def augment(self) -> AugmentConfig:
         """Crop after padding by an eighth, as CIFAR's 4 of 32 pixels, and flip."""
-        height = read_layout(self.folder / "train.parquet").shape[0]
-        return AugmentConfig(crop_padding=height // 8)
+        return AugmentConfig(crop_padding=self._layout("train").shape[0] // 8)
 
-    @property
-    def _test(self) -> Path:
-        return self.folder / "test.parquet"
+    def _layout(self, split: str) -> Layout:
+        if not os.path.isdir(self.folder):
+            where = brief(self.folder.absolute())
+            raise UserError(f"{where} is not a folder; {self.remedy}.")
+        path = self._path(split)
+        with opened(path) as file:
+            return read_layout(path, file)
+
+    def _read_test(self) -> Images:
+        return read_images(self._path("test"))
+
+    def _path(self, split: str) -> Path:
+        return self.folder / f"{split}.parquet"
 
 
-def read_layout(path: Path) -> Layout:
-    """The layout of the file, from its footer alone; UserError if it is not of this form."""
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The Parquet file at `path`; UserError if it is none, or was written while it was read."""
+    where = brief(path)
     try:
-        footer = pq.read_metadata(path)
-        schema = footer.schema.to_arrow_schema()
+        # Opening a pipe would wait for a writer.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UserError(f"{where} is not a file; put a Parquet file there.")
+        with path.open("rb") as source:
+            before = os.fstat(source.fileno())
+            try:
+                yield pq.ParquetFile(source)
+            finally:
+                after = os.fstat(source.fileno())
+                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                    raise UserError(
+                        f"{where} was written while it was read; try again when it is whole."
+                    )
     except FileNotFoundError:
-        raise UserError(f"{path} is not there; the folder needs this file.") from None
+        raise UserError(f"{where} is not there; the folder needs this file.") from None
     except (pa.ArrowException, OSError) as error:
-        raise damaged(path, error) from None
-    if not footer.num_rows:
-        raise UserError(f"{path} has no rows; write images into it.")
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{where} cannot be read as Parquet ({brief(reason)}); write or copy it again."
+        ) from None
+
+
+def read_layout(path: Path, file: pq.ParquetFile) -> Layout:
+    """The layout of the file, from its footer alone; UserError if it is not of this form."""
+    where, schema = brief(path), file.schema_arrow
+    if not file.metadata.num_rows:
+        raise UserError(f"{where} has no rows; write images into it.")
     for column, kinds in COLUMNS.items():
-        if column not in schema.names or not any(is_a(schema.field(column).type) for is_a in kinds):
+        found = [field for field in schema if field.name == column]
+        if len(found) > 1:
+            raise UserError(f"{where} has {len(found)} columns {column!r}; write it with one.")
+        if not found or not any(is_a(found[0].type) for is_a in kinds):
             kind = "binary" if column == "image" else "integer"
-            raise UserError(f"{path} has no {kind} column {column!r}; write it with one.")
+            raise UserError(f"{where} has no {kind} column {column!r}; write it with one.")
     try:
         metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
         shape = tuple(map(operator.index, _list(metadata["shape"])))
@@ -96,15 +142,23 @@ def read_layout(path: Path) -> Layout:
         encoding = metadata["encoding"]
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise UserError(
-            f"{path} does not say what its images are; its schema's metadata must hold shape and "
+            f"{where} does not say what its images are; its schema's metadata must hold shape and "
             "class_names, each a JSON list, and encoding."
         ) from None
     if len(shape) not in (2, 3) or min(shape) < 1 or not names or encoding not in ENCODINGS:
         raise UserError(
-            f"{path} has shape {list(shape)}, {len(names)} classes and encoding {encoding!r}; "
+            f"{where} has shape {brief(list(shape))}, {len(names)} classes and encoding "
+            f"{brief(repr(encoding))}; "
             f"it needs [H, W] or [H, W, C], a class, and one of {', '.join(ENCODINGS)}."
         )
-    return Layout(shape if len(shape) == 3 else (*shape, 1), names, encoding)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(
+            f"{where} gives the name {brief(repr(twice[0]))} to two classes; give every class its "
+            "own."
+        )
+    layout = Layout(shape if len(shape) == 3 else (*shape, 1), names, encoding)
+    _check_memory(where, file.metadata.num_rows, layout)
+    return layout
 
 
 def _list(text: str) -> list[Any]:
@@ -114,40 +168,47 @@ def _list(text: str) -> list[Any]:
     return values
 
 
+def _check_memory(where: str, rows: int, layout: Layout) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if rows * math.prod(layout.shape) > memory:
+        raise UserError(
+            f"{where} has {rows} images of shape {brief(list(layout.shape))}, more than the memory "
+            "holds; write the shape that they have, or fewer."
+        )
+
+
+def read_labels(path: Path, file: pq.ParquetFile, layout: Layout) -> NDArray[np.int64]:
+    """The labels (N,); UserError names the first row whose label is no class."""
+    labels = file.read(columns=["label"])["label"].to_pylist()
+    classes = len(layout.class_names)
+    for row, label in enumerate(labels):
+        if label is None or not 0 <= label < classes:
+            raise UserError(
+                f"{brief(path)}, row {row}: the label is {label}; "
+                f"it must lie between 0 and {classes - 1}."
+            )
+    return np.array(labels, np.int64)
+
+
 def read_images(path: Path) -> Images:
     """Decode one file; UserError names the first row that is not as the metadata says."""
-    layout = read_layout(path)
-    try:
-        table = pq.read_table(path, columns=["image", "label"])
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, error) from None
-    labels = table["label"].to_pylist()
-    for row, label in enumerate(labels):
-        if label is None or not 0 <= label < len(layout.class_names):
-            raise UserError(
-                f"{path}, row {row}: the label is {label}; "
-                f"it must lie between 0 and {len(layout.class_names) - 1}."
-            )
-    try:
-        pixels = np.empty((len(table), *layout.shape), np.uint8)
-    except (MemoryError, ValueError):  # numpy's word for more than can be addressed
-        raise UserError(
-            f"{path} has {len(table)} images of shape {list(layout.shape)}, more than the memory "
-            "holds; write the shape that they have, or fewer."
-        ) from None
-    encoded = table["image"].to_pylist()
+    with opened(path) as file:
+        layout = read_layout(path, file)
+        labels = read_labels(path, file, layout)
+        encoded = file.read(columns=["image"])["image"].to_pylist()
+    pixels = np.empty((len(labels), *layout.shape), np.uint8)
     decode = decode_raw if layout.encoding == "raw-uint8" else decode_file
     with ThreadPoolExecutor() as threads:  # Pillow decodes without the interpreter's lock
         each = map if decode is decode_raw else threads.map
         for row, image in enumerate(each(partial(decode, layout.shape), encoded)):
             if image is None:
                 raise UserError(
-                    f"{path}, row {row}: the image is no {layout.encoding} of shape "
+                    f"{brief(path)}, row {row}: the image is no {layout.encoding} of shape "
                     f"{list(layout.shape)}; write every image in that form."
                 )
             pixels[row] = image
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    return Images(images, np.array(labels, np.int64), layout.class_names)
+    return Images(images, labels, layout.class_names)
 
 
 def decode_raw(shape: tuple[int, ...], data: bytes | None) -> NDArray[np.uint8] | None:
@@ -170,9 +231,3 @@ def decode_file(shape: tuple[int, ...], data: bytes | None) -> NDArray[np.uint8]
     if picture.mode == "P" or image.dtype != np.uint8 or image.shape != bare:
         return None
     return image.reshape(shape)
-
-
-def damaged(path: Path, error: Exception) -> UserError:
-    """The error for a file that is no Parquet, or no longer."""
-    reason = str(error).splitlines()[0].rstrip(".")
-    return UserError(f"{path} cannot be read as Parquet ({reason}); write or copy it again.")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from kd.data.images import DatasetInfo
+from kd.errors import UserError
 from kd.methods.config import MethodConfig, Recipe
 from kd.optimizer import OptimizerConfig
 
@@ -36,3 +38,13 @@ class Config(MethodConfig):
         self.check("beta", 0, float("inf"))
         self.check("gamma", 0, float("inf"))
         self.check("temperature", 0, float("inf"), open_low=True)
+
+    @classmethod
+    def check_images(cls, info: DatasetInfo) -> None:
+        """Raise UserError for images that cannot be turned by quarters."""
+        height, width = info.size
+        if height != width:
+            raise UserError(
+                f"lsskd turns images by quarters, and these have {height}×{width} pixels; pad or "
+                "cut them to squares, or choose another method."
+            )

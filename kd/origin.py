@@ -1,0 +1,91 @@
+"""What a training began with: whatever goes on with it later must find the same.
+
+A sweep and a run of kd.train keep it in their folder. One that is older than this file, or has
+no teacher yet, does not know all of it; what is not known is taken as it is found.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from kd.errors import UserError
+from kd.files import replace_file
+from kd.section import Section, parse, read_mapping
+
+FILE = "origin.json"
+_ROOT = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin(Section):
+    """The digests of the training images and of the teacher's file, and the versions at work.
+
+    `versions` holds torch's version, and as `kd` a digest of this package's own code.
+    """
+
+    images: str | None = None
+    teacher: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, images: str, teacher: bytes | None = None) -> Self:
+        """What a training that began now would begin with: the images of that digest, a file."""
+        its = None if teacher is None else hashlib.blake2b(teacher, digest_size=16).hexdigest()
+        return cls(images=images, teacher=its, versions=_versions())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What `folder` keeps, nothing if it keeps none; UserError if it is damaged."""
+        path = folder / FILE
+        if not path.exists():
+            return cls()
+        try:
+            return parse(cls, read_mapping(path), str(path))
+        except UserError:
+            raise UserError(
+                f"{path} is damaged; restore a copy of it, or delete it to go on unchecked."
+            ) from None
+
+    def require(self, now: Self, whose: str, remedy: str) -> None:
+        """Raise UserError where the images or the teacher are others `now`, or gone.
+
+        Another version may be right, and is only said. `whose` names the training, and `remedy`
+        what to do if they cannot be put back.
+        """
+        for what in ("images", "teacher"):
+            if getattr(self, what) not in (None, getattr(now, what)):
+                verb, them = ("are", "them") if what == "images" else ("is", "it")
+                raise UserError(
+                    f"The {what} {verb} not what {whose} began with; put {them} back, or {remedy}."
+                )
+        names = ["this project" if n == "kd" else n for n in self.versions if self._differs(now, n)]
+        if names:
+            print(
+                f"{' and '.join(names)}: another version than {whose} began with, so its earlier "
+                "and later scores may differ a little."
+            )
+
+    def _differs(self, now: Self, name: str) -> bool:
+        return now.versions.get(name) != self.versions[name]
+
+    def keep(self, folder: Path, now: Self) -> None:
+        """Write into `folder` what is known, and what was found `now` of the rest."""
+        whole = replace(
+            self,
+            images=self.images or now.images,
+            teacher=self.teacher or now.teacher,
+            versions=self.versions or now.versions,
+        )
+        if whole != self or not (folder / FILE).exists():
+            text = json.dumps(asdict(whole), indent=2) + "\n"
+            replace_file(folder / FILE, text.encode(), "make room there")
+
+
+def _versions() -> dict[str, str]:
+    code = hashlib.blake2b(digest_size=8)
+    for path in sorted(_ROOT.rglob("*.py")):
+        code.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
+    return {"kd": code.hexdigest(), "torch": version("torch")}

@@ -1,0 +1,203 @@
+"""What a training set's first line shows is a sentence before torch and Ray, with its remedy."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from parquet_folder import parquet_folder
+
+from kd.backbones import backbone_names, build_backbone
+from kd.config import TrainConfig
+from kd.data import Images, check_dataset, open_dataset
+from kd.data.sources import downloads
+from kd.errors import UserError
+from kd.methods import config_class, method_names
+from kd.training.checkpoint import save_weights
+from kd.training.teacher import describe
+from tuning.search import main
+
+OBLONG = ({"shape": (8, 6)}, ["lsskd"], "lsskd turns images by quarters, and these have 8×6")
+ALONE = ({"counts": (20, 1)}, ["ce"], "Class 'class 1' has one image, and training and val need")
+ONE_CLASS = ({"counts": (20,)}, ["ce"], "has images of one class alone")
+EMPTY_CLASS = ({"counts": (20, 0)}, ["ce"], "has images of one class alone")
+FEW = ({"counts": (2,) * 5}, ["ce"], "val_fraction 0.1 leaves no image of class 'class 1' for val")
+WORKERS = ({}, ["ce", "--workers-per-trial", "40"], "batch_size is 64; it must be at least 80")
+
+
+def search(tmp_path, capsys, *flags):
+    """The exit code, and what `tuning.search` says."""
+    with pytest.raises(SystemExit) as end:
+        main([*flags, "--backbone", "resnet8", "--local", "--storage", str(tmp_path / "runs")])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    assert not list((tmp_path / "runs").glob("*")), "nothing is left behind"
+    return end.value.code, said.err.strip() or said.out
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("images", "flags", "sentence"), [OBLONG, ALONE, ONE_CLASS, EMPTY_CLASS, FEW, WORKERS]
+)
+def test_a_search_is_refused(images, flags, sentence, dry, tmp_path, capsys):
+    folder = parquet_folder(tmp_path / "data", **images)
+    code, said = search(tmp_path, capsys, *flags, *dry, "--dataset", f"parquet:{folder}")
+    assert code == 2
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("images", "flags", "sentence"), [OBLONG, ALONE, ONE_CLASS, FEW])
+def test_a_run_is_refused_before_torch_and_leaves_no_folder(images, flags, sentence, tmp_path):
+    folder = parquet_folder(tmp_path / "data", **images)
+    text = f"method: {flags[0]}\nbackbone: resnet8\ndataset: parquet:{folder}\n"
+    (tmp_path / "c.yaml").write_text(text)
+    code = """
+import sys
+from kd.cli import run
+from kd.train import Flags, train
+try:
+    run(Flags, train, ["c.yaml"])
+finally:
+    assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("counts", "split"),
+    [((2,) * 5, []), ((50, 3), ["val_fraction=0.01"]), ((9, 2), ["val_fraction=0.97"]),
+     ((90, 9), ["train_size=3"]), ((90, 9), ["train_size=400"])],
+)  # fmt: skip
+def test_what_the_sentence_about_the_split_names_can_be_typed(counts, split, tmp_path, capsys):
+    data = ["--dataset", f"parquet:{parquet_folder(tmp_path / 'data', counts=counts)}"]
+    given = [word for text in split for word in ("--set", f"split.{text}")]
+    code, said = search(tmp_path, capsys, "ce", "--dry-run", *data, *given)
+    assert code == 2
+    name = re.search(r"split\.\w+", said)[0]
+    value = re.search(r"(?:=|at most )([\d.]+\d|\d+)\.$", said)[1]
+    assert search(tmp_path, capsys, "ce", "--dry-run", *data, "--set", f"{name}={value}")[0] == 0
+
+
+def test_what_is_known_of_a_data_set_is_what_its_images_are(tmp_path):
+    for name in ("digits", f"parquet:{parquet_folder(tmp_path, (4, 6, 3), (7, 0, 9))}"):
+        info, train = check_dataset(name), open_dataset(name).train
+        assert (info.channels, *info.size) == train.images.shape[1:]
+        counts = np.bincount(train.labels, minlength=len(train.class_names))
+        assert dict(info.counts) == dict(zip(train.class_names, counts, strict=True))
+    for name, total in (("cifar10", 50_000), ("cifar100", 50_000), ("fashion-mnist", 60_000)):
+        assert sum(check_dataset(name, tmp_path).counts.values()) == total
+        assert name in downloads.INFO
+
+
+@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (8, 6, 1)])
+def test_what_passes_the_check_can_be_trained(method, shape, tmp_path):
+    """On every backbone: only LSSKD is refused, and only what is not square."""
+    from kd.data.split import train_val
+    from kd.training.trainer import Place, Trainer
+
+    name = f"parquet:{parquet_folder(tmp_path, shape, (2, 2))}"
+    for backbone in backbone_names():
+        config = TrainConfig.paper(method, backbone, name, epochs=1, batch_size=2)
+        config = TrainConfig.from_dict(config.to_dict() | {"split": {"val_fraction": 0.5}})
+        try:
+            config.check_images(check_dataset(name))
+        except UserError:
+            assert method == "lsskd"
+            assert shape[0] != shape[1]
+            continue
+        images = train_val(open_dataset(name).train, config.split)
+        needs = config_class(method).teacher != "none"
+        teacher = build_backbone(backbone, 2, shape[2]) if needs else None
+        Trainer(config, *images, place=Place.local("cpu"), teacher=teacher).fit()
+
+
+# -- the teacher's file --------------------------------------------------------------------------
+
+
+def write_teacher(path: Path, images: Images, change=lambda network: None) -> None:
+    network = build_backbone("resnet8", len(images.class_names), images.images.shape[1])
+    change(network)
+    config = TrainConfig.paper("ce", "resnet8", "digits")
+    save_weights(network, path, describe(config, images, {"val_acc": 50.0}))
+
+
+def to_nan(network):
+    with torch.no_grad():
+        network.classifier.bias[0] = float("nan")
+
+
+def garbage(path, digits):
+    path.write_bytes(b"garbage" * 1000)
+
+
+def empty(path, digits):
+    path.touch()
+
+
+def a_folder(path, digits):
+    path.mkdir()
+
+
+def not_finite(path, digits):
+    write_teacher(path, digits, to_nan)
+
+
+def of_other_classes(path, digits):
+    write_teacher(path, Images(digits.images, digits.labels % 2, ("even", "odd")))
+
+
+def of_colours(path, digits):
+    write_teacher(path, Images(digits.images.repeat(3, 1), digits.labels, digits.class_names))
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (garbage, "holds no network written by this project"),
+        (empty, "holds no network written by this project"),
+        (a_folder, "There is no teacher file"),
+        (not_finite, "has weights that are not finite"),
+        (of_other_classes, "has 2 classes and 1 image channels, the data 10 and 1"),
+        (of_colours, "has 10 classes and 3 image channels"),
+    ],
+)
+def test_a_teacher_of_no_use_is_refused(make, sentence, dry, tmp_path, capsys):
+    path = tmp_path / "t.safetensors"
+    make(path, open_dataset("digits").train)
+    code, said = search(tmp_path, capsys, "kd", *dry, "--teacher", str(path))
+    assert code == 2
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_teacher_of_other_pixels_is_refused_before_ray(tmp_path, capsys):
+    digits = open_dataset("digits").train
+    path = tmp_path / "t.safetensors"
+    write_teacher(path, Images(255 - digits.images // 2, digits.labels, digits.class_names))
+    code, said = search(tmp_path, capsys, "kd", "--teacher", str(path))
+    assert code == 2
+    assert "was trained on images of another mean of pixels" in said
+
+
+@pytest.mark.parametrize("name", ["~/t.safetensors", "~nobody-of-this-name/t.safetensors",
+                                  "x" * 300 + ".safetensors"])  # fmt: skip
+def test_a_teacher_is_found_at_home_and_strange_names_are_one_sentence(
+    name, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_teacher(tmp_path / "t.safetensors", open_dataset("digits").train)
+    code, said = search(tmp_path, capsys, "kd", "--dry-run", f"--teacher={name}")
+    assert code == (0 if name.startswith("~/") else 2)
+    assert code == 0 or "There is no teacher file" in said
+    assert len(said) < 1000
