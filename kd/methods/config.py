@@ -6,6 +6,9 @@ from typing import ClassVar, Literal, Self
 from kd.optimizer import OptimizerConfig
 from kd.section import Section
 
+TEMPERATURES = (1e-3, 1e12)
+"""Between which a loss is computed with the precision of the logits: `kd.parts.losses`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from kd.methods.config import MethodConfig, Recipe
+from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
 from kd.optimizer import OptimizerConfig
 
 
@@ -35,4 +35,4 @@ class Config(MethodConfig):
         self.check("alpha", 0, 1)
         self.check("beta", 0, float("inf"))
         self.check("gamma", 0, float("inf"))
-        self.check("temperature", 0, float("inf"), open_low=True)
+        self.check("temperature", *TEMPERATURES)
