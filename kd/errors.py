@@ -11,9 +11,19 @@ class UserError(Exception):
     """
 
 
+def brief(value: object, most: int = 60) -> str:
+    """`value` as a sentence shows it: its beginning, where it is long."""
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits.
+        return "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[: most // 2]}… ({len(text)} characters)"
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a `name` that is not among the `known` ones, offering the nearest."""
     names = sorted(known)
-    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    name = brief(name)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}."
-    return UserError(f"There is no {kind} {str(name)!r}; {hint}")
+    return UserError(f"There is no {kind} {name!r}; {hint}")

@@ -7,10 +7,12 @@ typed again.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from errno import EACCES, ENOTDIR
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,12 +20,17 @@ from typing import TYPE_CHECKING, Annotated
 from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.data import check_dataset
-from kd.errors import UserError
+from kd.errors import UserError, brief
+from kd.files import FULL, replace_file
 
 if TYPE_CHECKING:
-    from kd.training.trainer import Metrics, Trainer
+    from kd.data import Images
+    from kd.training.trainer import Metrics, Place, Trainer
 
 import tyro
+
+THREADS = 1024
+_REMEDY = "give another --output"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,29 +53,46 @@ class Flags:
 
 def train(flags: Flags) -> None:
     """Run the command line; every error of the user is found before the training starts."""
+    if not 1 <= flags.threads <= THREADS:
+        raise UserError(f"--threads is {brief(flags.threads)}; it must be from 1 to {THREADS}.")
     config = TrainConfig.load(flags.config)
     if flags.epochs is not None:
         config = replace(config, epochs=flags.epochs)
     check_dataset(config.dataset, flags.data_root)
     folder = flags.output or Path("runs/train") / flags.config.stem
-    _make_folder(folder, config)
+    with _writing(folder):
+        _check_folder(folder, config)
 
     import torch
 
     from kd.data import open_dataset
     from kd.data.split import train_val
-    from kd.training import checkpoint
-    from kd.training.teacher import describe, load_teacher, train_teacher
-    from kd.training.trainer import Place, Trainer
+    from kd.training.parallel import Place
 
-    torch.set_num_threads(max(1, flags.threads))
+    torch.set_num_threads(flags.threads)
     place = Place.local(flags.device)
     dataset = open_dataset(config.dataset, flags.data_root)
     training, val = train_val(dataset.train, config.split)
-    print(
-        f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} training "
-        f"images, {len(val.labels)} val images, {config.epochs} epochs on {place.device}"
-    )
+    config.augment.check_fits(*training.images.shape[2:])
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / "config.yaml", config.to_yaml().encode(), _REMEDY)
+        print(
+            f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
+            f"training images, {len(val.labels)} val images, {config.epochs} epochs on "
+            f"{place.device}"
+        )
+        _run(config, folder, training, val, place)
+
+
+def _run(
+    config: TrainConfig, folder: Path, training: "Images", val: "Images", place: "Place"
+) -> None:
+    """The teacher where there is none yet, then the training, and its files in `folder`."""
+    from kd.training import checkpoint
+    from kd.training.teacher import describe, load_teacher, train_teacher
+    from kd.training.trainer import Trainer
+
     running = config
     if config.needs_teacher and config.teacher.weights is None:
         weights, latest = folder / "teacher.safetensors", folder / "teacher.pt"
@@ -77,10 +101,14 @@ def train(flags: Flags) -> None:
             fit = partial(_fit, title="teacher", latest=latest)
             train_teacher(config, training, val, weights, place=place, fit=fit)
         latest.unlink(missing_ok=True)
+        try:
+            checkpoint.load_weights(weights)
+        except UserError:
+            raise checkpoint.UnreadableError(weights) from None
     trainer = Trainer(running, training, val, place=place, teacher=load_teacher(running, training))
     metrics = _fit(trainer, config.method, folder / "checkpoint.pt")
     lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
-    (folder / "metrics.jsonl").write_text(lines)
+    replace_file(folder / "metrics.jsonl", lines.encode(), _REMEDY)
     student = folder / "student.safetensors"
     checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
     print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
@@ -116,16 +144,32 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
             raise
 
 
-def _make_folder(folder: Path, config: TrainConfig) -> None:
+def _check_folder(folder: Path, config: TrainConfig) -> None:
+    """Raise UserError, or OSError, unless the run can be begun or gone on with in `folder`."""
+    for name in ("config.yaml", "metrics.jsonl", "student.safetensors", "teacher.safetensors"):
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name} is a folder, where a file goes; {_REMEDY}.")
     written = folder / "config.yaml"
     if written.exists() and TrainConfig.load(written) != config:
-        raise UserError(f"{folder} holds a run of another configuration; give another --output.")
+        raise UserError(f"{folder} holds a run of another configuration; {_REMEDY}.")
+    above = folder.absolute()
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        raise NotADirectoryError(ENOTDIR, f"{above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(EACCES, f"nothing may be written into {above}")
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Make one sentence of what the disk says while the run writes into `folder`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        written.write_text(config.to_yaml())
+        yield
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{folder} cannot be written: {reason}; give another --output.") from None
+        remedy = "free some space and type the same again" if error.errno in FULL else _REMEDY
+        raise UserError(f"{folder} cannot be written: {reason}; {remedy}.") from None
 
 
 @contextmanager
