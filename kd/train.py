@@ -213,5 +213,10 @@ def _progress(
         yield advance
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    run(Flags, train, argv)
+
+
 if __name__ == "__main__":
-    run(Flags, train)
+    main()

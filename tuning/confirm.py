@@ -3,6 +3,7 @@
 Asked again, the command prints what it found.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -78,5 +79,10 @@ def print_findings(findings: Findings) -> None:
     console.print(findings.sentence())
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    run(Flags, confirm, argv)
+
+
 if __name__ == "__main__":
-    run(Flags, confirm)
+    main()
