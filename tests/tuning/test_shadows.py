@@ -104,3 +104,12 @@ def test_a_command_by_its_name_trains(installed, tmp_path):
     done = run(tmp_path, *command, PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/train/short/student.safetensors").exists()
+
+
+def test_a_search_by_its_name_trains_in_workers_that_look_elsewhere_too(installed, tmp_path):
+    for name in ("kd.py", "tuning.py", "yaml.py"):
+        put(tmp_path, name)
+    flags = ("ce", "--local", "--trials", "1", "--epochs", "1", "--name", "own")
+    done = run(tmp_path, str(installed / "bin" / "kd-search"), *flags, PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "own" / "best_config.yaml").exists()
