@@ -36,6 +36,8 @@ __all__ = [
     "read_yaml",
 ]
 
+EPOCHS = 1_000_000
+"""As many as a run may have."""
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -57,7 +59,7 @@ class TeacherConfig(Section):
         if self.backbone is not None:
             backbone_spec(self.backbone)
         if self.epochs is not None:
-            self.check("epochs", 1, inf)
+            self.check("epochs", 1, EPOCHS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,7 @@ class TrainConfig(Section):
         if not isinstance(self.kd, expected):
             raise UserError(f"kd holds {type(self.kd).__module__}; {self.method} needs its own.")
         backbone_spec(self.backbone)
-        self.check("epochs", 1, inf)
+        self.check("epochs", 1, EPOCHS)
         self.check("batch_size", 2, inf)
         self.check("seed", 0, inf)
         # Apart, so that a seed below 0 is not told of 2⁶³.

@@ -13,13 +13,20 @@ class UserError(Exception):
 
 def brief(value: object, most: int = 120) -> str:
     """`value` as a sentence may hold it: on one line, and a long one cut in its middle."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
+    try:
+        whole = str(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits.
+        return "a number of thousands of digits"
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in whole)
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}…{text[-(most // 4) :]} ({len(text)} characters)"
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a `name` that is not among the `known` ones, offering the nearest."""
     names = sorted(known)
-    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    name = brief(name)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}."
-    return UserError(f"There is no {kind} {brief(repr(str(name)))}; {hint}")
+    return UserError(f"There is no {kind} {name!r}; {hint}")

@@ -1,23 +1,64 @@
 """Files that are either the old ones or the whole new ones."""
 
+import errno
+import glob
 import os
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from kd.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What an OSError says of a disk, or a person's share of it, that is full."""
 
 
 def replace_file(path: Path, content: bytes, remedy: str = "give another -o") -> None:
     """Write `content` beside `path`, then put it there; UserError if that cannot be done."""
     if path.is_dir() or not path.name:
         raise UserError(f"{path} cannot be written: it is a folder; {remedy}.")
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{path} cannot be written: {reason}; {remedy}.") from None
-    finally:
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which takes the place of `path` once it is whole and on the disk.
+
+    Whatever fails leaves `path` as it was and nothing beside it; an OSError is passed on. What
+    is no file (a pipe, /dev/null, /dev/stdout) is written as it is.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with path.open("wb") as pipe:
+            yield pipe
+        return
+    target = Path(os.path.realpath(path))
+    scratch = target.with_name(_scratch(target) + secrets.token_hex(4))
+    try:
+        with scratch.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(target)
+    except BaseException:
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Delete the file, if it is there, and what writers of it that were killed left beside it."""
+    path.unlink(missing_ok=True)
+    for scratch in path.parent.glob(f"{glob.escape(_scratch(path))}{'[0-9a-f]' * 8}"):
+        scratch.unlink(missing_ok=True)
+
+
+def _scratch(path: Path) -> str:
+    """How the name of an unfinished `path` begins; the whole one may be as long as one can be."""
+    return f".{path.name[:40]}."

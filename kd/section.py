@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from kd.errors import UserError, unknown
+from kd.errors import UserError, brief, unknown
 
 SEEDS = 2**63
 """How many there are: TOML, Parquet and torch hold every whole number from 0 up to this one."""
@@ -42,7 +42,8 @@ class Section:
             bounds.append(f"{'below' if open_high else 'at most'} {high}")
         elif isinstance(value, float):
             bounds.append("finite")
-        raise UserError(f"{self._prefix}{name} is {value}; it must be {' and '.join(bounds)}.")
+        shown = brief(value)
+        raise UserError(f"{self._prefix}{name} is {shown}; it must be {' and '.join(bounds)}.")
 
 
 # -- from values to a section -------------------------------------------------------------------
@@ -80,7 +81,7 @@ def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
             owner = next(f.default_factory for f in fields(owner) if f.name == part)
         known = [f.name for f in fields(owner)]
         return UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
-    given = "empty" if error["input"] is None else repr(error["input"])
+    given = "empty" if error["input"] is None else brief(_quoted(error["input"]))
     message = error["msg"][0].lower() + error["msg"][1:].rstrip(".")
     return UserError(f"{where}: {name} is {given}, but {message}.")
 
@@ -98,13 +99,21 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 # -- from a file to values ----------------------------------------------------------------------
 
 
+LARGEST = 2**18
+"""Bytes of a file of values at most; a person's has some hundred."""
+MOST = 10_000
+"""Values in it at most, once its aliases are written out."""
+
+
 def read_mapping(path: str | Path) -> dict[str, Any]:
     """The mapping that a YAML or JSON file holds; UserError if it holds anything else."""
     try:
-        data = read_yaml(Path(path).read_text(encoding="utf-8"))
+        data = read_yaml(_text(Path(path)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text file"
         raise UserError(f"{path} cannot be read: {reason}; give the path of a YAML file.") from None
+    except _RefusedError as error:
+        raise UserError(f"{path} {error}.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
@@ -117,7 +126,59 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 def read_yaml(text: str) -> Any:
     """The value that `text` stands for; yaml.YAMLError for whatever is wrong with it."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (AttributeError, LookupError, RecursionError, ValueError) as error:
         # PyYAML lets through what building a value raises: `2020-13-45`, `!!int x`, `[[[[…`.
         raise yaml.YAMLError(str(error)) from None
+
+
+def _text(path: Path) -> str:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # A pipe that nobody writes to would be waited for.
+        raise OSError(0, "it is a pipe or a device")
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(0, f"it is larger than {LARGEST // 1024} KiB")
+    return content.decode("utf-8")
+
+
+class _RefusedError(yaml.YAMLError):
+    """What YAML allows and a file of values does not; says what, and what to do."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, and aliases that stand for more than memory holds."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if _count(node, {}) > MOST:
+            raise _RefusedError(
+                f"holds more than {MOST} values, its aliases written out; leave some away"
+            )
+        return super().construct_document(node)
+
+
+def _count(node: yaml.Node, counted: dict[int, int]) -> int:
+    """How many values `node` stands for, aliases written out."""
+    if id(node) not in counted:
+        # What stands within itself never ends.
+        counted[id(node)] = MOST + 1
+        parts = [] if isinstance(node, yaml.ScalarNode) else node.value
+        if isinstance(node, yaml.MappingNode):
+            names = set()
+            for key, _ in node.value:
+                name = (key.tag, str(key.value))
+                if name in names and isinstance(key, yaml.ScalarNode):
+                    line = key.start_mark.line + 1
+                    raise _RefusedError(f"says {brief(key.value)} twice (line {line}); keep one")
+                names.add(name)
+            parts = [part for pair in node.value for part in pair]
+        counted[id(node)] = 1 + sum(_count(part, counted) for part in parts)
+    return counted[id(node)]
+
+
+def _quoted(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:
+        return brief(value)

@@ -7,10 +7,12 @@ typed again.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from errno import EACCES, ENOTDIR
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +21,7 @@ from kd.cli import run, shown
 from kd.config import TrainConfig
 from kd.data import check_dataset
 from kd.errors import UserError, brief
+from kd.files import FULL, replace_file
 from kd.origin import Origin
 from kd.screen import losable
 
@@ -30,6 +33,8 @@ import tyro
 
 CONFIG = "config.yaml"
 TEACHER = "teacher.safetensors"
+THREADS = 1024
+_REMEDY = "give another --output"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,39 +57,60 @@ class Flags:
 
 def train(flags: Flags) -> None:
     """Run the command line; every error of the user is found before the training starts."""
+    if not 1 <= flags.threads <= THREADS:
+        raise UserError(f"--threads is {brief(flags.threads)}; it must be from 1 to {THREADS}.")
     config = TrainConfig.load(flags.config)
     if flags.epochs is not None:
         config = replace(config, epochs=flags.epochs)
     remedy = f"put the images there, or change the line dataset: of {brief(flags.config)}"
     config.check_images(check_dataset(config.dataset, flags.data_root, remedy))
     folder = flags.output or Path("runs/train") / flags.config.stem
-    _check_folder(folder, config)
+    with _writing(folder):
+        _check_folder(folder, config)
 
     import torch
 
     from kd.data import open_dataset
     from kd.data.split import train_val
-    from kd.training import checkpoint
-    from kd.training.teacher import describe, load_teacher
-    from kd.training.trainer import Place, Trainer
+    from kd.training.parallel import Place
+    from kd.training.teacher import load_teacher
 
-    torch.set_num_threads(max(1, flags.threads))
+    torch.set_num_threads(flags.threads)
     place = Place.local(flags.device)
     images = open_dataset(config.dataset, flags.data_root, remedy).train
     training, val = train_val(images, config.split)
+    config.augment.check_fits(*training.images.shape[2:])
     if config.teacher.weights is not None:
         load_teacher(config, training)
-    _begin(folder, config, images)
-    print(
-        f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} training "
-        f"images, {len(val.labels)} val images, {config.epochs} epochs on {place.device}"
-    )
-    running = _taught(folder, config, training, val, place)
-    Origin.load(folder).keep(folder, _origin(folder, running, images))
+    with _writing(folder):
+        _begin(folder, config, images)
+        print(
+            f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
+            f"training images, {len(val.labels)} val images, {config.epochs} epochs on "
+            f"{place.device}"
+        )
+        running = _taught(folder, config, training, val, place)
+        Origin.load(folder).keep(folder, _origin(folder, running, images))
+        _run(config, running, folder, training, val, place)
+
+
+def _run(
+    config: TrainConfig,
+    running: TrainConfig,
+    folder: Path,
+    training: "Images",
+    val: "Images",
+    place: "Place",
+) -> None:
+    """The training of `running`, which is `config` with its teacher's file, and its files."""
+    from kd.training import checkpoint
+    from kd.training.teacher import describe, load_teacher
+    from kd.training.trainer import Trainer
+
     trainer = Trainer(running, training, val, place=place, teacher=load_teacher(running, training))
     metrics = _fit(trainer, config.method, folder / "checkpoint.pt")
     lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
-    (folder / "metrics.jsonl").write_text(lines)
+    replace_file(folder / "metrics.jsonl", lines.encode(), _REMEDY)
     student = folder / "student.safetensors"
     checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
     print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
@@ -94,6 +120,7 @@ def _taught(
     folder: Path, config: TrainConfig, training: "Images", val: "Images", place: "Place"
 ) -> TrainConfig:
     """`config` with the file of its teacher, which is trained first where none was given."""
+    from kd.training import checkpoint
     from kd.training.teacher import train_teacher
 
     if not config.needs_teacher or config.teacher.weights is not None:
@@ -103,6 +130,10 @@ def _taught(
         fit = partial(_fit, title="teacher", latest=latest)
         train_teacher(config, training, val, weights, place=place, fit=fit)
     latest.unlink(missing_ok=True)
+    try:
+        checkpoint.load_weights(weights)
+    except UserError:
+        raise checkpoint.UnreadableError(weights) from None
     return replace(config, teacher=replace(config.teacher, weights=str(weights)))
 
 
@@ -137,21 +168,28 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
 
 
 def _check_folder(folder: Path, config: TrainConfig) -> None:
+    """Raise UserError, or OSError, unless the run can be begun or gone on with in `folder`."""
+    for name in (CONFIG, "metrics.jsonl", "student.safetensors", TEACHER):
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name} is a folder, where a file goes; {_REMEDY}.")
     written = folder / CONFIG
     if written.exists() and TrainConfig.load(written) != config:
-        raise UserError(f"{folder} holds a run of another configuration; give another --output.")
+        raise UserError(f"{folder} holds a run of another configuration; {_REMEDY}.")
+    above = folder.absolute()
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        raise NotADirectoryError(ENOTDIR, f"{above} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(EACCES, f"nothing may be written into {above}")
 
 
 def _begin(folder: Path, config: TrainConfig, images: "Images") -> None:
     """Make the run folder; UserError where the run in it began with other images or teacher."""
     known, now = Origin.load(folder), _origin(folder, config, images)
-    known.require(now, f"the run in {brief(folder)}", "give another --output")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(config.to_yaml())
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{folder} cannot be written: {reason}; give another --output.") from None
+    known.require(now, f"the run in {brief(folder)}", _REMEDY)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / CONFIG, config.to_yaml().encode(), _REMEDY)
     known.keep(folder, now)
 
 
@@ -160,6 +198,17 @@ def _origin(folder: Path, config: TrainConfig, images: "Images") -> Origin:
     weights = Path(config.teacher.weights or folder / TEACHER)
     there = config.needs_teacher and weights.is_file()
     return Origin.of(images.digest, weights.read_bytes() if there else None)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Make one sentence of what the disk says while the run writes into `folder`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        remedy = "free some space and type the same again" if error.errno in FULL else _REMEDY
+        raise UserError(f"{folder} cannot be written: {reason}; {remedy}.") from None
 
 
 @contextmanager
@@ -203,6 +252,11 @@ def _progress(
         yield advance
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     with losable():
-        run(Flags, train)
+        run(Flags, train, argv)
+
+
+if __name__ == "__main__":
+    main()

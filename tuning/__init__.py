@@ -3,7 +3,35 @@
 For other projects: `from tuning import best_config`.
 """
 
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+
+def _check_neighbours() -> None:
+    """Raise, as `kd.shadows` does, unless this project's other packages are found beside this one.
+
+    Before any of them is imported: a person's own kd.py would run, and lack everything.
+    """
+    for name in ("kd", "search_spaces"):
+        spec = find_spec(name)
+        found = Path((spec and spec.origin) or ".").absolute()
+        if spec is None or found.parent.parent == Path(__file__).absolute().parent.parent:
+            continue
+        sentence = (
+            f"{found} hides this project's package {name}; rename it, work in another folder, or "
+            "type kd-search, kd-train and so on instead of python -m."
+        )
+        if sys.argv[:1] != ["-m"]:
+            raise ImportError(sentence)
+        sys.stderr.write(f"error: {sentence}\n")
+        sys.exit(2)
+
+
+_check_neighbours()
+# It looks for others that are hidden, which only here ends a command without a traceback.
+import kd  # noqa: E402, F401
 
 
 def __getattr__(name: str) -> Any:

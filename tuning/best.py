@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from kd.cli import run
+from kd.cli import put, run
 from tuning.tracking.lookup import find_best, select
 from tuning.tracking.promoted import Best
 from tuning.tracking.store import Store
@@ -41,8 +41,8 @@ def show(flags: Flags) -> None:
     store = Store.at(flags.storage, flags.tracking_uri)
     if flags.method and flags.backbone and flags.dataset:
         best = find_best(flags.method, flags.backbone, flags.dataset, store, flags.epochs)
-        print(f"# {best.cell}: {best.score:.2f}% val, {best.confirmed}, sweep {best.sweep}")
-        print(best.config.to_yaml(), end="")
+        about = f"# {best.cell}: {best.score:.2f}% val, {best.confirmed}, sweep {best.sweep}"
+        put(f"{about}\n{best.config.to_yaml()}")
         return
     _print_table(*select(store, flags.method, flags.backbone, flags.dataset, flags.epochs))
 
@@ -80,5 +80,10 @@ def _print_table(chosen: Sequence[Best], champions: Sequence[Best]) -> None:
     console.print(table)
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    run(Flags, show, argv)
+
+
 if __name__ == "__main__":
-    run(Flags, show)
+    main()

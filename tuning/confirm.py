@@ -3,6 +3,7 @@
 Asked again, the command prints what it found.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -82,6 +83,11 @@ def print_findings(findings: Findings) -> None:
     console.print(findings.sentence())
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     with losable():
-        run(Flags, confirm)
+        run(Flags, confirm, argv)
+
+
+if __name__ == "__main__":
+    main()

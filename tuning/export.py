@@ -1,13 +1,14 @@
 """`python -m tuning.export METHOD …`: a tuned configuration, or its student, for other projects."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from kd.cli import run, shown
+from kd.cli import put, run, shown, utf8
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
 from kd.files import replace_file
@@ -73,9 +74,9 @@ def write(flags: Flags) -> None:
         return
     text = export(config, flags.to)
     if flags.output is None:
-        sys.stdout.write(text)
+        put(text)
     else:
-        replace_file(flags.output, text.encode())
+        replace_file(flags.output, utf8(text))
         print(f"wrote {flags.output}", file=sys.stderr)
 
 
@@ -112,5 +113,10 @@ def _chosen(flags: Flags) -> tuple[TrainConfig, Path]:
     return best.config, flags.storage / best.sweep
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    run(Flags, write, argv)
+
+
 if __name__ == "__main__":
-    run(Flags, write)
+    main()

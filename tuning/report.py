@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from kd.cli import run
+from kd.cli import put, run
 from kd.errors import UserError
 from kd.files import replace_file
 from tuning.records.result import load_result
@@ -39,7 +39,7 @@ def report(flags: Flags) -> int:
         raise UserError("Which sweep? Type its name: python -m tuning.report NAME.")
     results = [load_result(flags.storage, name) for name in dict.fromkeys(flags.sweeps)]
     if flags.table:
-        print(comparison.table(results, flags.table))
+        put(comparison.table(results, flags.table) + "\n")
     elif len(results) > 1:
         path = flags.output or flags.storage / "comparison.html"
         replace_file(path, comparison.render(results).encode(), _REMEDY)

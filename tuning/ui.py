@@ -3,6 +3,7 @@
 import signal
 import sys
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -76,5 +77,10 @@ def _tell(link: str, in_browser: bool) -> None:
         print("No browser was found here; open the link in yours.", file=sys.stderr)
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    run(Flags, show, argv)
+
+
 if __name__ == "__main__":
-    run(Flags, show)
+    main()

@@ -6,6 +6,9 @@ from math import inf
 from kd.errors import UserError
 from kd.section import SEEDS, Section
 
+PIXELS = 1024
+"""The largest side of a square that is cut out, and the widest border."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Section):
@@ -22,8 +25,16 @@ class AugmentConfig(Section):
 
     def __post_init__(self) -> None:
         self.check("flip", 0, 1)
-        self.check("crop_padding", 0, inf)
-        self.check("cutout", 0, inf)
+        self.check("crop_padding", 0, PIXELS)
+        self.check("cutout", 0, PIXELS)
+
+    def check_fits(self, height: int, width: int) -> None:
+        """Raise UserError where a crop of an image of that size may be nothing but border."""
+        if self.crop_padding > min(height, width):
+            raise UserError(
+                f"augment.crop_padding is {self.crop_padding}, but the images have "
+                f"{height}×{width} pixels; give at most {min(height, width)}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,9 @@ from kd.data.images import DatasetInfo
 from kd.optimizer import OptimizerConfig
 from kd.section import Section
 
+TEMPERATURES = (1e-3, 1e12)
+"""Between which a loss is computed with the precision of the logits: `kd.parts.losses`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

@@ -1,51 +1,64 @@
 """Files that a run can go on from, and files of finished weights."""
 
 import json
-import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 
 from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
 from kd.errors import UserError
+from kd.files import replacing
 
 DAMAGED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What reading a file raises, by chance, where some of its bytes are wrong."""
 
+OF_THE_DEVICE = (torch.AcceleratorError, torch.OutOfMemoryError)
+"""RuntimeErrors that say nothing of the file."""
+
+
+class UnreadableError(UserError):
+    """A checkpoint that a run cannot go on from."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(f"{name} cannot be read; delete it to start again.")
+
 
 def save(state: dict[str, Any], path: Path) -> None:
-    """Write `state` so that `path` holds either the old file or the whole new one."""
+    """Write `state` so that `path` holds either the old file or the whole new one.
+
+    An OSError of the storage, such as a full disk's, is passed on as such.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    with replacing(path) as file:
+        try:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        except RuntimeError as error:
+            # What it says is that its archive lacks some bytes, never why.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read what `save` wrote; tensors and plain values only, nothing is unpickled beyond them.
 
-    UserError where `path` holds something else. An OSError of the storage is passed on, as the
-    next try may succeed, and so is what ails the device.
+    UnreadableError where `path` holds something else. An OSError of the storage is passed on, as
+    the next try may succeed, and so is what ails the device.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (torch.AcceleratorError, torch.OutOfMemoryError):
+        with path.open("rb") as file:
+            state: Any = torch.load(file, map_location=device, weights_only=True)
+    except OF_THE_DEVICE:
         raise
     except (*DAMAGED, EOFError, IsADirectoryError, pickle.UnpicklingError):
-        raise UserError(f"{path} cannot be read; delete it to start again.") from None
+        raise UnreadableError(path) from None
+    if not isinstance(state, dict):
+        raise UnreadableError(path)
     return state
 
 
@@ -57,9 +70,9 @@ def save_weights(network: StagedBackbone, path: Path, description: dict[str, Any
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary, metadata={"kd": json.dumps(description)})
-    os.replace(temporary, path)
+    content = to_safetensors(tensors, metadata={"kd": json.dumps(description)})
+    with replacing(path) as file:
+        file.write(content)
 
 
 def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:

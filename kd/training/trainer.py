@@ -17,6 +17,7 @@ from kd.errors import UserError
 from kd.methods import build_method
 from kd.methods.base import Loss, Task
 from kd.metrics import ValidationMetrics
+from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.parallel import Place, average_statistics, data_parallel, mean_over_workers
 from kd.training.step import Step
 
@@ -56,6 +57,9 @@ class Trainer:
         val: the validation images.
         place: the device and the share of the work.
         teacher: the network that `config.method` learns from, if it needs one.
+
+    Raises:
+        UserError: the configuration does not fit the images, or a teacher is missing.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Trainer:
         place: Place,
         teacher: StagedBackbone | None = None,
     ) -> None:
+        config.augment.check_fits(*train.images.shape[2:])
         self.config = config
         self.place = place
         self.epoch = 0
@@ -195,16 +200,21 @@ class Trainer:
         """Go on from `state()` of a run with the same configuration.
 
         The folder of the images and the teacher's file may have been moved: the state holds the
-        teacher itself.
+        teacher itself. UserError for any other state, after which this trainer is of no use.
         """
-        if _without_paths(state["config"]) != _without_paths(self.config.to_dict()):
-            raise UserError(
-                "The checkpoint belongs to another configuration; train in a new folder."
-            )
-        self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.history = list(state["history"])
-        self.epoch = int(state["epoch"])
+        try:
+            if _without_paths(state["config"]) != _without_paths(self.config.to_dict()):
+                raise UserError(
+                    "The checkpoint belongs to another configuration; train in a new folder."
+                )
+            self.method.load_state_dict(state["method"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.history = list(state["history"])
+            self.epoch = int(state["epoch"])
+        except OF_THE_DEVICE:
+            raise
+        except DAMAGED:
+            raise UnreadableError("The checkpoint") from None
 
 
 def _without_paths(config: State) -> State:

@@ -60,6 +60,8 @@ def change(**changes):
         (change(optimizer__lr=10**400), "input should be a valid number"),
         (change(kd__beta=inf), "kd.beta is inf"),
         (change(kd__temperature="1e999"), "kd.temperature is inf"),
+        (change(kd__temperature=1e300), "kd.temperature is 1e+300; it must be at least 0.001"),
+        (change(kd__temperature=1e-30), "kd.temperature is 1e-30"),
         # -- true is not 1
         (change(epochs=True), "epochs is true, but it must be a number"),
         (change(optimizer__lr=True), "optimizer.lr is true"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kd.parts.losses import (
+    SOFT,
     cross_entropy,
     distillation_kl,
     feature_distance,
@@ -66,6 +67,60 @@ def test_distillation_kl(golden, same, key, alpha, temperature, scale):
     same(gradient(loss, z), data[f"{key}__grad_student"])
 
 
+def distilled(student, teacher, temperature, dtype):
+    """T²·KL_T a row, and its derivatives by both logits, as float64."""
+    s, t = (logits.to(dtype).requires_grad_() for logits in (student, teacher))
+    kl = temperature**2 * distillation_kl(s, t, temperature)
+    return [x.detach().double() for x in (kl, *torch.autograd.grad(kl.sum(), (s, t)))]
+
+
+@pytest.mark.parametrize("place", range(13))
+def test_distillation_keeps_its_precision_at_every_temperature(golden, place):
+    data = golden("REF_kl_temperatures")
+    logits, temperature = (data["student_logits"], data["teacher_logits"]), data["temperatures"]
+    expected = [data[key][place] for key in ("kl_timesT2", "grad_student", "grad_teacher")]
+    temperature = float(temperature[place])
+    # Row 3's networks differ by hundredths, which float32 cannot hold beside a logarithm.
+    plain = temperature <= SOFT
+    for dtype, near, rows in (
+        (torch.float64, 1e-9, slice(4)),
+        (torch.float32, 1e-4 if plain else 1e-6, slice(3 if plain else 4)),
+    ):
+        for got, right in zip(distilled(*logits, temperature, dtype), expected, strict=True):
+            allowed = near * right.abs().amax(-1, keepdim=True) + 4 * torch.finfo(dtype).eps
+            assert ((got - right).abs() <= allowed)[rows].all()
+
+
+@pytest.mark.parametrize("temperature", [1e5, 1e9, 1e12])
+def test_distillation_tends_to_half_the_variance_of_the_logits_difference(temperature):
+    s, t = torch.randn(2, 5, 10, generator=torch.Generator().manual_seed(0))
+    value, by_student, by_teacher = distilled(s, t, temperature, torch.float32)
+    difference = (s - t).double()
+    pull = (difference - difference.mean(-1, keepdim=True)) / 10
+    torch.testing.assert_close(value, difference.var(-1, correction=0) / 2, rtol=1e-4, atol=0)
+    torch.testing.assert_close(by_student, pull, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(by_teacher, -pull, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [65.0, 1e4, 1e12])
+def test_a_high_temperature_bears_extreme_logits_and_a_student_that_is_its_teacher(temperature):
+    wild = torch.tensor([[1e6, -1e6, 0.0]])
+    for values in distilled(wild, -wild, temperature, torch.float32):
+        assert values.isfinite().all()
+    for values in distilled(wild, wild, temperature, torch.float32):
+        assert not values.any()
+    nothing = torch.tensor([[float("nan"), 0.0]])
+    assert distillation_kl(nothing, wild[:, :2], temperature).isnan().all(), "it is not hidden"
+
+
+@pytest.mark.parametrize("temperature", [4.0, 100.0])
+def test_half_precision_gives_what_its_widened_logits_give(temperature):
+    s, t = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0)).bfloat16()
+    got = distillation_kl(s, t, temperature)
+    assert got.dtype == torch.float32
+    assert torch.equal(got, distillation_kl(s.float(), t.float(), temperature))
+
+
 @pytest.mark.parametrize("kind", ["", "_labels_mixed"])
 def test_rectify(golden, kind):
     data = golden("drkd")
@@ -108,13 +163,14 @@ def test_a_soft_target_that_is_hard_gives_cross_entropy(same):
     same(soft_cross_entropy(z, torch.eye(4, dtype=torch.float64)[labels]), cross_entropy(z, labels))
 
 
-def test_the_teacher_of_a_kl_broadcasts_and_learns_unless_detached():
+@pytest.mark.parametrize("temperature", [4.0, 400.0])
+def test_the_teacher_of_a_kl_broadcasts_and_learns_unless_detached(temperature):
     generator = torch.Generator().manual_seed(0)
     students = torch.randn(2, 3, 5, generator=generator).requires_grad_()
     teacher = torch.randn(2, 1, 5, generator=generator).requires_grad_()
-    assert distillation_kl(students, teacher, 4.0).shape == (2, 3)
-    assert gradient(distillation_kl(students, teacher, 4.0).sum(), teacher).any()
-    assert gradient(distillation_kl(students, teacher.detach(), 4.0).sum(), students).any()
+    assert distillation_kl(students, teacher, temperature).shape == (2, 3)
+    assert gradient(distillation_kl(students, teacher, temperature).sum(), teacher).any()
+    assert gradient(distillation_kl(students, teacher.detach(), temperature).sum(), students).any()
 
 
 def test_feature_distance_sums_over_the_feature(same):

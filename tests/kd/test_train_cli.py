@@ -1,13 +1,18 @@
 """`python -m kd.train`: a run from a file, its folder, going on, and bad input."""
 
 import json
+import os
+import resource
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
+import kd
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.errors import UserError
 from kd.train import Flags, train
@@ -153,6 +158,37 @@ def test_a_damaged_checkpoint_is_one_sentence(damage, file, tmp_path):
         train(Flags(config=file, output=folder))
 
 
+def test_a_state_of_something_else_is_one_sentence(file, tmp_path):
+    (tmp_path / "run").mkdir()
+    torch.save({"epoch": 2}, tmp_path / "run" / "checkpoint.pt")
+    with pytest.raises(UserError, match="cannot be read; delete it to start again"):
+        train(Flags(config=file, output=tmp_path / "run"))
+
+
+def test_a_damaged_teacher_is_one_sentence(drkd, tmp_path):
+    interrupt(Flags(config=drkd, output=tmp_path / "run"), "drkd epoch 1/2")
+    cut(tmp_path / "run" / "teacher.safetensors")
+    with pytest.raises(UserError, match=r"teacher\.safetensors cannot be read; delete it to start"):
+        train(Flags(config=drkd, output=tmp_path / "run"))
+
+
+@pytest.mark.parametrize("room", [0, 30_000])
+def test_a_disk_without_room_is_one_sentence_and_the_run_goes_on_later(room, file, tmp_path):
+    folder = tmp_path / "run"
+    interrupt(Flags(config=file, output=folder), "epoch 1/3")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The kernel refuses what is written beyond, as a disk that is full does.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"run cannot be written|yaml cannot be written"):
+            train(Flags(config=file, output=folder))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    train(Flags(config=file, output=folder))
+
+
 def test_a_short_file_trains_with_the_papers_recipe(tmp_path):
     path = tmp_path / "short.yaml"
     path.write_text("method: dtskd\nbackbone: resnet8\ndataset: digits\nsplit: {train_size: 100}")
@@ -160,6 +196,12 @@ def test_a_short_file_trains_with_the_papers_recipe(tmp_path):
     trained = TrainConfig.load(tmp_path / "run" / "config.yaml")
     split = SplitConfig(train_size=100)
     assert trained == TrainConfig.paper("dtskd", "resnet8", "digits", epochs=1, split=split)
+
+
+LAUGHS = "x0: &x0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"x{i + 1}: &x{i + 1} [{', '.join([f'*x{i}'] * 10)}]\n" for i in range(9)
+)
+"""A thousand million values, by aliases of aliases."""
 
 
 @pytest.mark.parametrize(
@@ -171,6 +213,14 @@ def test_a_short_file_trains_with_the_papers_recipe(tmp_path):
         ("epochs: [", "is not valid YAML"),
         (CONFIG.to_yaml().replace("epochs: 3", "epochs: 2020-13-45"), "is not valid YAML"),
         (CONFIG.to_yaml().replace("epochs: 3", "epochs:"), "epochs is empty"),
+        (CONFIG.to_yaml().replace("epochs: 3", "epochs: " + "9" * 400), "… (400 characters)"),
+        (CONFIG.to_yaml().replace("padding: 1", "padding: 1000000000"), "it must be at least 0"),
+        (CONFIG.to_yaml().replace("cutout: 0", "cutout: 1000000000"), "and at most 1024"),
+        (CONFIG.to_yaml() + "epochs: 5\n", "says epochs twice (line 33); keep one"),
+        (CONFIG.to_yaml().replace("kd:\n", "kd:\n  alpha: 0.5\n"), "says alpha twice (line 10)"),
+        (CONFIG.to_yaml() + LAUGHS, "holds more than 10000 values, its aliases written out"),
+        (CONFIG.to_yaml() + "a: &a [*a]\n", "holds more than 10000 values"),
+        (CONFIG.to_yaml() + "#" * 10_000_000, "it is larger than 256 KiB"),
     ],
 )
 def test_bad_input_is_one_sentence_without_importing_torch(text, sentence, tmp_path):
@@ -206,3 +256,75 @@ def test_a_folder_of_another_run_is_not_overwritten(file, tmp_path):
     )
     assert done.returncode == 2
     assert "another configuration" in done.stderr
+
+
+def refusal(tmp_path, *words):
+    """The sentence of a kd.train that is refused with 2 and leaves nothing behind."""
+    before = sorted(tmp_path.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-m", "kd.train", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(kd.__file__).parents[1])},
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert len(done.stderr) < 500
+    assert sorted(tmp_path.rglob("*")) == before
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--threads", "0", "--threads is 0; it must be from 1 to 1024"),
+        ("--threads", "-1", "--threads is -1"),
+        ("--threads", "1000000", "--threads is 1000000"),
+        ("--epochs", "9" * 400, "… (400 characters); it must be at least 1 and at most 1000000"),
+        ("--device", "cuda:99", "There is no device 'cuda:99' here"),
+        ("--output", "config.yaml", "config.yaml is a file; give another --output"),
+        ("--output", "config.yaml/below", "config.yaml is a file; give another --output"),
+        ("--output", "x" * 300, "File name too long; give another --output"),
+    ],
+)
+def test_a_wrong_flag_is_one_sentence(flag, value, sentence, file, tmp_path):
+    assert sentence in refusal(tmp_path, file.name, flag, value)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "student.safetensors"])
+def test_a_folder_where_a_file_goes_is_one_sentence(name, file, tmp_path):
+    (tmp_path / "run" / name).mkdir(parents=True)
+    said = refusal(tmp_path, file.name, "--output", "run")
+    assert f"run/{name} is a folder, where a file goes; give another --output" in said
+
+
+def test_a_configuration_that_is_no_file_is_one_sentence(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    assert "pipe.yaml cannot be read: it is a pipe or a device" in refusal(tmp_path, "pipe.yaml")
+    assert "folder.yaml cannot be read: Is a directory" in refusal(tmp_path, "folder.yaml")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a folder to be read only needs root")
+def test_a_folder_that_may_only_be_read_is_one_sentence(file, tmp_path):
+    (tmp_path / "run").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path / "run")]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        for output in ("run", "run/below"):
+            said = refusal(tmp_path, file.name, "--output", output)
+            assert "nothing may be written into" in said
+            assert said.endswith("give another --output.\n")
+    finally:
+        subprocess.run(["umount", str(tmp_path / "run")], check=True)
+
+
+def test_a_border_wider_than_the_images_is_refused_before_anything_is_written(file, tmp_path):
+    file.write_text(CONFIG.to_yaml().replace("padding: 1", "padding: 9"))
+    with pytest.raises(UserError, match=r"crop_padding is 9, but .* 8×8 pixels; give at most 8"):
+        train(Flags(config=file, output=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,19 @@ _QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
 }
 
+_ROOT = str(Path(__file__).absolute().parents[2])
+"""Where this project's packages are."""
+
+
+class _OwnFolder(list[str]):
+    """Where workers look for Python modules first.
+
+    Ray adds the folder where the command was typed, and a kd.py that lies there would be taken.
+    """
+
+    def extend(self, folders: Iterable[str]) -> None:
+        """Nothing."""
+
 
 @contextmanager
 def connected(address: str | None = None) -> Iterator[list[Node]]:
@@ -40,6 +53,7 @@ def connected(address: str | None = None) -> Iterator[list[Node]]:
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
+    from ray.job_config import JobConfig
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
@@ -51,6 +65,7 @@ def connected(address: str | None = None) -> Iterator[list[Node]]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _node_ip_address="127.0.0.1",
+                job_config=JobConfig(_py_driver_sys_path=_OwnFolder([_ROOT])),
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kd.data import Images
+from kd.errors import UserError
 from tuning.storage.patience import FULL, patiently
 from tuning.storage.trial_files import TrialFiles
 
@@ -56,7 +57,7 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
         try:
             train_trial(assignment, work, cpus=cpus, device=device, tell=tune.report)
         except Exception as error:
-            last = failed(assignment, sentence(error))
+            last = ended_by(error, assignment)
             if 0 < gpus < 1 and _out_of_memory(error):
                 last["starved"] = True
             tune.report(last)
@@ -91,14 +92,22 @@ def train_trial(
                 about = describe(config, work.train, metrics)
                 shelf.put(student, lambda p: checkpoint.save_weights(trainer.student, p, about))
             shelf.put(latest, lambda p: checkpoint.save(state(), p))
-        tell({"trial": number, **metrics})
+        tell({"trial": number, **metrics, **note})
+        note.clear()
+
+    def begin() -> Trainer:
+        return Trainer(config, work.train, work.val, place=place, teacher=teacher)
 
     config, place = TrainConfig.from_dict(assignment["config"]), Place.local(device)
-    teacher = teacher_of(config, work)
-    trainer = Trainer(config, work.train, work.val, place=place, teacher=teacher)
+    teacher, note = teacher_of(config, work), dict[str, bool]()
+    trainer = begin()
     if shelf.exists(latest):
-        with shelf.fetched(latest) as path:
-            trainer.load_state(patiently(lambda: checkpoint.load(path, device)))
+        try:
+            with shelf.fetched(latest) as path:
+                trainer.load_state(patiently(lambda: checkpoint.load(path, device)))
+        except UserError:
+            # Cut short by what ended the last process. Its epochs can be trained again.
+            trainer, note["began_again"] = begin(), True
         for metrics in trainer.history:
             tell({"trial": number, **metrics})
     try:
@@ -132,10 +141,15 @@ def limit_memory(gpus: float) -> None:
     torch.cuda.set_per_process_memory_fraction(max(gpus - CONTEXT / total, gpus / 2))
 
 
-def failed(assignment: dict[str, Any], reason: str) -> dict[str, Any]:
-    """The last report of a trial that an error ended; `reason` is a sentence."""
+def ended_by(error: Exception, assignment: dict[str, Any]) -> dict[str, Any]:
+    """The last report of a trial that an error ended.
+
+    An OSError that outlasted all patience is the storage's: it says nothing of the configuration
+    and would meet the next one too.
+    """
     score = {"epoch": 0, "val_acc": float("nan")}
-    return {"trial": assignment["trial"], **score, "failed": reason, "done": True}
+    last = {"trial": assignment["trial"], **score, "failed": sentence(error), "done": True}
+    return {**last, "unstored": True} if isinstance(error, OSError) else last
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -144,8 +158,10 @@ def _out_of_memory(error: Exception) -> bool:
 
 def sentence(error: Exception) -> str:
     """What is told of an error that ended a trial."""
-    if isinstance(error, OSError) and error.errno in FULL:
-        return "the disk is full; make room and resume"
+    if isinstance(error, OSError):
+        if error.errno in FULL:
+            return "the disk is full; free some space and resume"
+        return f"the storage does not answer ({error}); mend it and resume"
     if _out_of_memory(error):
         return "the GPU's memory is full; --set a smaller batch_size"
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -21,7 +21,7 @@ from ray.util.queue import Queue
 from torch.distributed import DistError
 
 from tuning.engine.share import Share
-from tuning.engine.trial import failed, sentence, train_trial
+from tuning.engine.trial import ended_by, train_trial
 
 SUPERVISION: dict[str, float] = {"cpu": 0, "memory": 256 * 2**20}
 """What Tune's own actor of a trial holds: no core, so that the workers' always find room."""
@@ -44,7 +44,10 @@ class Told(NamedTuple):
 
 
 class TrainingError(Exception):
-    """A worker's own error, in contrast to that of one whose peer was lost."""
+    """A worker's own error, in contrast to that of one whose peer was lost.
+
+    It holds the trial's last report.
+    """
 
 
 class _Reporter(UserCallback):
@@ -118,7 +121,7 @@ class WorkersTrial(Trainable):
             except Exception as error:
                 if isinstance(error, DistError) or "gloo" in str(error):
                     raise
-                raise TrainingError(sentence(error)) from None
+                raise TrainingError(ended_by(error, assignment)) from None
 
         trainer = TorchTrainer(
             loop,
@@ -160,5 +163,6 @@ class WorkersTrial(Trainable):
         failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
         for cause in failures.values():
             if isinstance(cause, TrainingError):
-                return failed(self.config, str(cause))
+                last: dict[str, Any] = cause.args[0]
+                return last
         raise error

@@ -1,13 +1,15 @@
 """Storage that answers with errors for a while: a network folder whose server starts again."""
 
-import errno
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from kd.files import FULL
+
+__all__ = ["FULL", "PAUSES", "patiently"]
+
 PAUSES = (1, 2, 4, 8, 16, 32)
 """Seconds between the tries to reach it: a minute in all."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
 

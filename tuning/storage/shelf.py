@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import UserError
+from kd.files import remove
 from tuning.storage.patience import patiently
 
 OBJECT_STORES = ("s3://", "gs://")
@@ -65,9 +66,9 @@ class Shelf:
         return bool(info.is_file)
 
     def delete(self, name: str) -> None:
-        """Delete the file, if it is there."""
+        """Delete the file, if it is there, and what a killed writer of it left."""
         if self._folder is not None:
-            (self._folder / name).unlink(missing_ok=True)
+            remove(self._folder / name)
         elif self.exists(name):
             self._store.delete_file(self._key(name))
 

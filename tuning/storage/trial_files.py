@@ -29,9 +29,13 @@ class TrialFiles:
         if not self.shelf.exists(name):
             return False
         scratch = target.with_name(f".{target.name}.{os.getpid()}")
-        with self.shelf.fetched(name) as path:
-            shutil.move(path, scratch)
-        scratch.replace(target)
+        try:
+            with self.shelf.fetched(name) as path:
+                shutil.move(path, scratch)
+            scratch.replace(target)
+        finally:
+            # Where the disk is full, what was moved of it so far.
+            scratch.unlink(missing_ok=True)
         self.shelf.delete(name)
         return True
 

@@ -33,8 +33,9 @@ NOTED_EVERY = 10.0
 Report = Mapping[str, Any]
 """What a trial tells after an epoch: "epoch" (1-based), "val_acc" (percent), any other numbers.
 
-The last one may say "diverged": True, "failed": a sentence, or "starved": True where the trial
-ended for want of GPU memory.
+The first one may say "began_again": True, where the trial's checkpoint could not be read. The
+last one may say "diverged": True, "failed": a sentence, or beside it "starved": True where the
+trial ended for want of GPU memory, "unstored": True where its files could not be written or read.
 """
 
 
@@ -46,8 +47,9 @@ class StudySearcher:
     configuration, so that they go on from their own checkpoints.
 
     `records` holds every trial by its number; `gpus` is how many GPUs, or which part of one, the
-    trials hold that are given out from now on. `error` is set once the study cannot be written:
-    nothing more is recorded, and `suggest` raises it. `observers` are told in their order.
+    trials hold that are given out from now on. `error` is set once the study, or a trial's files,
+    cannot be written: no other trial's end is recorded, and `suggest` raises it. What runs then
+    stays unfinished, with its files, for a resumed sweep. `observers` are told in their order.
     """
 
     def __init__(
@@ -84,9 +86,9 @@ class StudySearcher:
     def suggest(self) -> TrialRecord | None:
         """The next trial to run; None once all were given out.
 
-        Raises `UserError` if the study cannot be written.
+        Raises `UserError` if the study, or a trial's files, cannot be written.
         """
-        if not self._unfinished and len(self.records) >= self._num_trials:
+        if self.error is None and not self._unfinished and len(self.records) >= self._num_trials:
             return None
         with self._storing():
             self.study.sampler = sampler(self._seed, len(self.records), self._num_trials)
@@ -126,7 +128,11 @@ class StudySearcher:
             self._pause(trial)
             self._starved.append(trial)
             return
+        if report.get("unstored") and self.error is None:
+            self.error = UserError(f"Trial {number} is unfinished: {report['failed']}.")
         self._record_epoch(trial, report)
+        if self.error is not None:
+            return
         record = self.records[number]
         record.state, record.reason = _outcome(record, report, crashed)
         record.ended = time.time()
@@ -140,7 +146,9 @@ class StudySearcher:
                 trial.set_constraint("diverged", 1.0)
             done = record.state == "completed"
             self.study.tell(trial, record.score if done else None, OPTUNA_STATES[record.state])
-        self._tell_observers("on_end", record)
+        if self.error is None:
+            # An observer may delete the files that a resumed sweep goes on from.
+            self._tell_observers("on_end", record)
 
     def pause(self) -> None:
         """Note until when the running trials ran: this session ends, whatever ends it."""
@@ -167,6 +175,8 @@ class StudySearcher:
 
     def _record_epoch(self, trial: optuna.Trial, report: Report) -> None:
         record = self.records[trial.number]
+        if report.get("began_again"):
+            logger.warning("Trial %d begins again: its checkpoint cannot be read.", record.number)
         epoch = report.get("epoch")
         if epoch is None or "failed" in report:
             return

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
-from kd.methods.config import MethodConfig, Recipe
+from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
 from kd.optimizer import OptimizerConfig
 
 # α and τ from table I; m from the authors' code, where it belongs to the backbone. Any other
@@ -55,7 +55,7 @@ class Config(MethodConfig):
 
     def __post_init__(self) -> None:
         self.check("alpha", 0, 1)
-        self.check("temperature", 0, float("inf"), open_low=True)
+        self.check("temperature", *TEMPERATURES)
         self.check("multiplier", 0, float("inf"), open_low=True)
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from kd.backbones import backbone_spec
 from kd.errors import UserError
-from kd.methods.config import MethodConfig, Recipe
+from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
 from kd.optimizer import OptimizerConfig
 
 # Section 4.1 for ResNet-18, table 11 for the others.
@@ -50,7 +50,7 @@ class Config(MethodConfig):
     def __post_init__(self) -> None:
         for name in ("alpha", "beta_max", "beta_min"):
             self.check(name, 0, 1)
-        self.check("temperature", 0, float("inf"), open_low=True)
+        self.check("temperature", *TEMPERATURES)
         if self.beta_max < self.beta_min:
             raise UserError(
                 f"kd.beta_max is {self.beta_max}, below kd.beta_min, {self.beta_min}; swap them."

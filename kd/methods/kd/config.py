@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from kd.methods.config import MethodConfig, Recipe
+from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Config(MethodConfig):
 
     def __post_init__(self) -> None:
         self.check("alpha", 0, 1)
-        self.check("temperature", 0, float("inf"), open_low=True)
+        self.check("temperature", *TEMPERATURES)
 
     @classmethod
     def recipe_for(cls, backbone: str) -> Recipe:

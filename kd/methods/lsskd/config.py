@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from kd.data.images import DatasetInfo
 from kd.errors import UserError
-from kd.methods.config import MethodConfig, Recipe
+from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
 from kd.optimizer import OptimizerConfig
 
 
@@ -37,7 +37,7 @@ class Config(MethodConfig):
         self.check("alpha", 0, 1)
         self.check("beta", 0, float("inf"))
         self.check("gamma", 0, float("inf"))
-        self.check("temperature", 0, float("inf"), open_low=True)
+        self.check("temperature", *TEMPERATURES)
 
     @classmethod
     def check_images(cls, info: DatasetInfo) -> None:
