@@ -39,8 +39,8 @@ class Tracker:
     importing MLflow and opening the store (some seconds) then happen beside whatever else must
     start, and `ready` waits for it and raises what went wrong. A server that dies later stops
     nothing: what it misses waits in memory and is written, with its original times, when the
-    server is back. `close` ends the sweep with its outcome; a context that is left without it
-    ended the sweep as interrupted, by Ctrl-C, or as failed.
+    server is back. `close` ends the sweep with its outcome; leaving the context without it ends
+    the sweep as interrupted after Ctrl-C, else as failed.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Tracker:
         """Close what was not closed; nothing that goes wrong then hides an exception on its way."""
         try:
             self.close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-        except BaseException:  # a second Ctrl-C ends the waiting
+        except BaseException:  # a second Ctrl-C, which ends the waiting, or nobody left to be told
             if error is None:
                 raise
 
