@@ -12,15 +12,13 @@ class UserError(Exception):
 
 
 def brief(value: object, most: int = 120) -> str:
-    """`value` as a sentence may hold it: on one line, and a long one cut in its middle."""
+    """`value` as a sentence may hold it: on one line, and of a long one its beginning."""
     try:
         whole = str(value)
     except ValueError:  # Python writes no whole number of more than 4300 digits.
         return "a number of thousands of digits"
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in whole)
-    if len(text) <= most:
-        return text
-    return f"{text[: most // 2]}…{text[-(most // 4) :]} ({len(text)} characters)"
+    return text if len(text) <= most else f"{text[: most // 2]}… ({len(text)} characters)"
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
