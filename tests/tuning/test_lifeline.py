@@ -136,7 +136,7 @@ def test_a_sweeps_ray_is_its_own(tmp_path: Path) -> None:
         assert not any(long.iterdir())
         assert not joined(port, tmp_path)
 
-        process.send_signal(signal.SIGHUP)
+        process.kill()
         process.wait(timeout=10)
         assert soon(lambda: not any(map(alive, ours)))
         assert soon(lambda: not folder.exists())

@@ -116,8 +116,12 @@ class Store:
         except (MlflowException, OSError) as error:
             raise self._refusal(error) from None
 
+    def told(self, error: Exception) -> str:
+        """What an exception of the store says in its first line, without a password."""
+        return scrubbed(first_line(error), self.uri)
+
     def _refusal(self, error: Exception) -> UserError:
-        text = scrubbed(first_line(error), self.uri)
+        text = self.told(error)
         if isinstance(error, TimeoutError):
             reason = "does not answer in time"
         elif isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
