@@ -125,3 +125,11 @@ def test_a_long_or_closed_folder_is_passed_over(
     with pytest.raises(UserError, match=r"is too long, /tmp is full.*set TMPDIR") as error:
         folder_for(long)
     assert "x" * 60 not in str(error.value)
+
+
+def test_an_address_that_means_here_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would start one that everybody reaches."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    for address in ("local", ""):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert runtime.gpus_at_hand() == 2

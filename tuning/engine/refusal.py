@@ -55,6 +55,9 @@ _JOIN = [
 ]
 
 
+_VITAL = ("gcs_server", "raylet")
+
+
 def not_started(error: Exception, folder: Path) -> UserError:
     """The sentence for a Ray of our own that was given `folder`, in a folder of ours."""
     said = f"{type(error).__name__} {error}"
@@ -86,11 +89,9 @@ def not_joined(error: Exception, address: str) -> UserError:
 
 
 def _fatal(folder: Path) -> str:
-    """What Ray's own processes wrote before they ended by themselves."""
-    lines = []
-    for log in sorted(folder.glob("session_2*/logs/*.err")):
-        lines += [line for line in log.read_text(errors="replace").splitlines()[:50] if line]
-    return "\n".join(lines)
+    """What the processes that Ray cannot do without wrote before they ended by themselves."""
+    logs = [log for name in _VITAL for log in folder.glob(f"session_2*/logs/{name}.err")]
+    return "\n".join(log.read_text(errors="replace")[:10_000] for log in logs)
 
 
 def _line(text: str) -> str:

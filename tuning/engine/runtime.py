@@ -49,12 +49,18 @@ def connected(address: str | None = None) -> Iterator[list[Node]]:
         UserError: it does not start, or cannot be joined, with the reason.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
-    if address := address or os.environ.get("RAY_ADDRESS"):
+    if address := address or _elsewhere():
         with _joined(address) as now:
             yield machines(now)
     else:
         with _own() as now:
             yield now
+
+
+def _elsewhere() -> str | None:
+    """The RAY_ADDRESS of a Ray that runs; by `local`, Ray means one that it starts."""
+    address = os.environ.get("RAY_ADDRESS")
+    return None if address in ("", "local") else address
 
 
 @contextmanager
@@ -176,7 +182,7 @@ def short_folder() -> Path:
 
 def gpus_at_hand() -> float:
     """The GPUs that a sweep started now could use, on this machine or on RAY_ADDRESS's cluster."""
-    if "RAY_ADDRESS" not in os.environ:
+    if _elsewhere() is None:
         return _local_gpus()
     with connected() as nodes:
         return sum(node.get("GPU", 0.0) for node in nodes)
