@@ -21,6 +21,7 @@ from kd.errors import UserError, brief
 from kd.methods import MethodConfig, config_class
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
+from kd.text import as_json
 
 __all__ = [
     "SEEDS",
@@ -220,3 +221,7 @@ class TrainConfig(Section):
     def to_yaml(self) -> str:
         """The YAML form."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def to_json(self) -> str:
+        """The JSON form, which is YAML too."""
+        return as_json(self.to_dict(), indent=2) + "\n"

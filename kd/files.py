@@ -15,12 +15,17 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 """What an OSError says of a disk, or a person's share of it, that is full."""
 
 
-def replace_file(path: Path, content: bytes, remedy: str = "give another -o") -> None:
-    """Write `content` beside `path`, then put it there; UserError if that cannot be done."""
+def replace_file(
+    path: Path, content: bytes, remedy: str = "give another -o", *, private: bool = False
+) -> None:
+    """Write `content` beside `path`, then put it there; UserError if that cannot be done.
+
+    A `private` file may hold a secret: no other user may read it.
+    """
     if path.is_dir() or not path.name:
         raise UserError(f"{path} cannot be written: it is a folder; {remedy}.")
     try:
-        with replacing(path) as file:
+        with replacing(path, private=private) as file:
             file.write(content)
     except OSError as error:
         reason = error.strerror or error
@@ -28,11 +33,12 @@ def replace_file(path: Path, content: bytes, remedy: str = "give another -o") ->
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place of `path` once it is whole and on the disk.
 
     Whatever fails leaves `path` as it was and nothing beside it; an OSError is passed on. What
-    is no file (a pipe, /dev/null, /dev/stdout) is written as it is.
+    is no file (a pipe, /dev/null, /dev/stdout) is written as it is. A `private` file is for its
+    owner alone from the beginning.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         with path.open("wb") as pipe:
@@ -41,7 +47,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     scratch = target.with_name(_scratch(target) + secrets.token_hex(4))
     try:
-        with scratch.open("xb") as file:
+        if private:
+            scratch.touch(0o600, exist_ok=False)
+        with scratch.open("wb" if private else "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -6,6 +6,7 @@ RAY = (
     "tests/test_resumed.py",
     "tests/tuning/test_confirm.py",
     "tests/tuning/test_faults.py",
+    "tests/tuning/test_lifeline.py::test_a_sweeps_ray_is_its_own",
     "tests/tuning/test_packing.py",
     "tests/tuning/test_shelf.py",
     "tests/tuning/test_shadows.py::test_a_search_by_its_name",

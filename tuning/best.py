@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from kd.cli import put, run
+from kd.text import visible
+from tuning.reports.escapes import terminal
 from tuning.tracking.lookup import find_best, select
 from tuning.tracking.promoted import Best
 from tuning.tracking.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +46,20 @@ def show(flags: Flags) -> None:
     store = Store.at(flags.storage, flags.tracking_uri)
     if flags.method and flags.backbone and flags.dataset:
         best = find_best(flags.method, flags.backbone, flags.dataset, store, flags.epochs)
-        about = f"# {best.cell}: {best.score:.2f}% val, {best.confirmed}, sweep {best.sweep}"
-        put(f"{about}\n{best.config.to_yaml()}")
+        about = f"{best.cell}: {best.score:.2f}% val, {best.confirmed}, sweep {best.sweep}"
+        put(f"# {visible(about)}\n{best.config.to_yaml()}")
         return
-    _print_table(*select(store, flags.method, flags.backbone, flags.dataset, flags.epochs))
+    print_table(*select(store, flags.method, flags.backbone, flags.dataset, flags.epochs))
 
 
-def _print_table(chosen: Sequence[Best], champions: Sequence[Best]) -> None:
+def print_table(
+    chosen: Sequence[Best], champions: Sequence[Best], console: "Console | None" = None
+) -> None:
+    """Print a row for each of `chosen`; those that are not among `champions` are marked."""
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = console or Console()
     if not console.is_terminal:
         console.width = 200
     table = Table(box=None, header_style="bold", caption_justify="left", padding=(0, 2, 0, 0))
@@ -67,13 +75,13 @@ def _print_table(chosen: Sequence[Best], champions: Sequence[Best]) -> None:
         table.add_row(
             b.config.method,
             b.config.backbone,
-            b.config.dataset,
+            terminal(b.config.dataset),
             f"{b.score:.2f}{mark}",
             str(b.config.epochs),
             str(b.trials),
-            b.confirmed,
+            terminal(b.confirmed),
             f"{datetime.fromtimestamp(b.created):%Y-%m-%d}",
-            b.sweep,
+            terminal(b.sweep),
         )
     if len(champions) < len(chosen):
         table.caption = "* another protocol than the cell's champion; the scores do not compare"

@@ -73,14 +73,16 @@ def print_findings(findings: Findings) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tuning.reports.escapes import terminal
+
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("", "val accuracy", "test accuracy"):
         table.add_column(heading, justify="right" if heading else "left")
     for row in findings.rows():
-        table.add_row(*row)
+        table.add_row(*map(terminal, row))
     console = Console(highlight=False)
     console.print(table)
-    console.print(findings.sentence())
+    console.print(terminal(findings.sentence()))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

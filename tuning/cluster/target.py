@@ -15,6 +15,7 @@ import yaml
 
 from kd.errors import UserError
 from tuning.cluster.tunnel import ANSWER_WITHIN, TOKEN_FILE, tunnel
+from tuning.storage.addresses import masked
 
 FILE = Path("ray_cluster.yaml")
 """The cluster file that is looked at when none is named."""
@@ -79,7 +80,8 @@ class Cluster:
             UserError: the head, or its Ray, does not answer, or refuses the token.
         """
         if self.address is not None:
-            head = Head(self.address.rstrip("/"), _bearer(_own_token()), self.address, None)
+            where = masked(self.address)
+            head = Head(self.address.rstrip("/"), _bearer(_own_token()), where, None)
             head.check()
             yield head
             return
@@ -153,8 +155,8 @@ def _check_listening(address: str) -> None:
     """Ray itself would try for a minute, or for ever where something else listens."""
     if address.startswith("ray://"):
         raise UserError(
-            f"{address} is for Ray's client, which no sweep can use; give HOST:PORT, the port "
-            "that `ray start` names, or http://HOST:8265."
+            f"{masked(address)} is for Ray's client, which no sweep can use; give HOST:PORT, the "
+            "port that `ray start` names, or http://HOST:8265."
         )
     host, _, port = address.rpartition(":")
     if not (host and port.isdigit()):
@@ -165,6 +167,6 @@ def _check_listening(address: str) -> None:
         subprocess.run(ask, capture_output=True, timeout=ANSWER_WITHIN, check=True)
     except (OSError, OverflowError, subprocess.SubprocessError):
         raise UserError(
-            f"No Ray answers at {address}, or it refuses the token of RAY_AUTH_TOKEN; give another "
-            "--address or RAY_ADDRESS, or --local."
+            f"No Ray answers at {masked(address)}, or it refuses the token of RAY_AUTH_TOKEN; give "
+            "another --address or RAY_ADDRESS, or --local."
         ) from None

@@ -2,16 +2,26 @@
 
 import logging
 import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kd.errors import UserError
 from tuning.engine.growth import machines
+from tuning.engine.refusal import not_joined, not_started
 from tuning.engine.share import Node
+from tuning.storage.lifeline import lifeline
 
 OBJECT_STORE = 512 * 2**20
 """Bytes that a Ray of our own may map for the images; a cluster has its own limit."""
+ROOM = 128 * 2**20
+"""Bytes that must be free where a Ray of our own writes its logs."""
+LONGEST = 29
+"""Of the path of a folder for Ray's: the name of a socket in it has room for 107 bytes in all."""
 
 _QUIET = {
     # Nothing but this project writes results or prints about trials.
@@ -45,45 +55,149 @@ def connected(address: str | None = None) -> Iterator[list[Node]]:
 
     Of a cluster that grows with its trials, those that it may grow to.
 
-    A Ray of our own listens on the loopback interface only and ends with the sweep, so it
-    needs no authentication token, and none is written into the home folder.
+    A Ray of our own ends with this process, however that ends. It listens on the loopback
+    interface only, and asks for a token that its own processes alone are told.
+
+    Raises:
+        UserError: it does not start, or cannot be joined, with the reason.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if address := address or _elsewhere():
+        with _joined(address) as now:
+            yield machines(now)
+    else:
+        with _own() as now:
+            yield now
+
+
+def _elsewhere() -> str | None:
+    """The RAY_ADDRESS of a Ray that runs; by `local`, Ray means one that it starts."""
+    address = os.environ.get("RAY_ADDRESS")
+    return None if address in ("", "local") else address
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[list[Node]]:
     import ray
-    from ray.job_config import JobConfig
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        if address is None:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-                job_config=JobConfig(_py_driver_sys_path=_OwnFolder([_ROOT])),
-            )
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # a bare one, too, where a busy machine starts it too slowly
-        reason = str(error).splitlines()[0].rstrip(".")
-        if address:
-            raise UserError(f"Could not reach the Ray at {address}: {reason}.") from None
-        raise UserError(f"Could not start Ray: {reason}; try again.") from None
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # a bare one, too
+        raise not_joined(error, address) from None
     try:
-        now = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        yield now if address is None else machines(now)
+        yield _nodes()
     finally:
         ray.shutdown()
 
 
+@contextmanager
+def _own() -> Iterator[list[Node]]:
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with lifeline(short_folder()) as folder, _closed():
+        try:
+            # Ray lets everybody into the folder that it is given; nobody comes through ours.
+            _start(folder / "r")
+            yield _nodes()
+        finally:
+            ray.shutdown()
+
+
+def _nodes() -> list[Node]:
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+# -- a Ray of our own -----------------------------------------------------------------------------
+
+
+def _start(folder: Path) -> None:
+    import ray
+    from ray.job_config import JobConfig
+
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+            job_config=JobConfig(_py_driver_sys_path=_OwnFolder([_ROOT])),
+        )
+    except Exception as error:  # a bare one, too, where a busy machine starts it too slowly
+        raise not_started(error, folder) from None
+
+
+@contextmanager
+def _closed() -> Iterator[None]:
+    """Within, Ray starts on the loopback interface, and asks for a token.
+
+    Ray takes 127.0.0.1 for this machine's own address unless it may be no cluster, which is the
+    default of other systems. The token is in no file: what is in the environment of a process,
+    its own user alone can read.
+    """
+    from ray._private import ray_constants
+
+    clusters, before = ray_constants.ENABLE_RAY_CLUSTER, dict(os.environ)
+    os.environ |= {
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    _look_at_environment()
+    try:
+        yield
+    finally:
+        for name in (ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            os.environ.pop(name)
+            if name in before:
+                os.environ[name] = before[name]
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
+        _look_at_environment()
+
+
+def _look_at_environment() -> None:
+    """Ray keeps what it has found there when it was first asked."""
+    from ray import _raylet
+
+    found: Any = _raylet
+    found.Config.initialize("")
+    found.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def short_folder() -> Path:
+    """Where a Ray may make its folder: the path of a socket is short, and a log needs room."""
+    tried: dict[str, str] = {}
+    named = (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm")
+    for text in filter(None, named):
+        path = Path(text).resolve()
+        if len(os.fsencode(path)) > LONGEST:
+            tried[str(path)] = "too long"
+        elif not os.access(path, os.W_OK | os.X_OK):
+            tried[str(path)] = "not writable"
+        elif shutil.disk_usage(path).free < ROOM:
+            tried[str(path)] = "full"
+        else:
+            return path
+    reasons = ", ".join(f"{path[:40]} is {why}" for path, why in tried.items())
+    raise UserError(
+        f"Could not start Ray: its sockets and logs need a folder with {ROOM >> 20} MiB of room, "
+        f"but {reasons}; set TMPDIR to one with at most {LONGEST} characters."
+    )
+
+
+# -- without Ray ----------------------------------------------------------------------------------
+
+
 def gpus_at_hand() -> float:
     """The GPUs that a sweep started now could use, on this machine or on RAY_ADDRESS's cluster."""
-    if "RAY_ADDRESS" not in os.environ:
+    if _elsewhere() is None:
         return _local_gpus()
     with connected() as nodes:
         return sum(node.get("GPU", 0.0) for node in nodes)

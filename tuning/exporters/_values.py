@@ -1,6 +1,5 @@
 """The account of a configuration's values while they are given places in a target's format."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from math import ceil
@@ -8,6 +7,8 @@ from typing import Any
 
 from kd.config import TrainConfig
 from kd.errors import UserError
+from kd.text import as_json, visible
+from tuning.exporters._writers import commented
 
 # They describe the data and the run; everything else is a hyperparameter.
 _CIRCUMSTANCES = ("method", "backbone", "dataset", "seed", "precision")
@@ -42,7 +43,8 @@ class Values:
     def refusal(self, name: str, value: object, why: str) -> UserError:
         """The error for a value that the target has no word for."""
         return UserError(
-            f"{self.target} cannot express {name}={_plain(value)}: {why}; export to yaml instead."
+            f"{self.target} cannot express {name}={visible(_plain(value))}: {why}; export to yaml "
+            "instead."
         )
 
     def require_method(self, *methods: str) -> None:
@@ -70,7 +72,7 @@ class Values:
         aside = [f"{k}={_plain(v)}" for k, v in self._left.items() if v is not None]
         if aside:
             lines.append("Not in this file: " + ", ".join(aside))
-        return "".join(f"# {line}\n" for line in lines)
+        return commented(lines)
 
     def milestones(self) -> list[int]:
         """The 0-based epochs at whose start a step schedule drops the learning rate."""
@@ -111,4 +113,4 @@ def _is_circumstance(name: str) -> bool:
 
 
 def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else as_json(value)

@@ -3,10 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-import yaml
-
 from kd.config import TrainConfig
 from tuning.exporters._values import Values
+from tuning.exporters._writers import as_yaml
 
 
 def export(config: TrainConfig) -> str:
@@ -46,13 +45,4 @@ def export(config: TrainConfig) -> str:
         },
     }
     note = "python main.py fit --model YourModule --data YourData --config THIS-FILE"
-    return values.header(note) + yaml.dump(
-        _lists(sections), Dumper=yaml.SafeDumper, sort_keys=False
-    )
-
-
-def _lists(value: Any) -> Any:
-    """The same tree with tuples as lists, which YAML has no other word for."""
-    if isinstance(value, dict):
-        return {name: _lists(inner) for name, inner in value.items()}
-    return [_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
+    return values.header(note) + as_yaml(sections)

@@ -1,9 +1,8 @@
 """mdistiller (github.com/megvii-research/mdistiller): a YAML for its tools/train.py --cfg."""
 
-import yaml
-
 from kd.config import TrainConfig
 from tuning.exporters._values import Values
+from tuning.exporters._writers import as_yaml
 
 # Its networks of the same shape as ours, by our names; its MobileNetV2 is half as wide.
 _NETWORKS = {
@@ -51,7 +50,7 @@ def export(config: TrainConfig) -> str:
         values.plain_cross_entropy()
     if config.dataset == "cifar100":
         sections["DATASET"] = {"TYPE": values.take("dataset")}
-    return values.header(*notes) + yaml.safe_dump(sections, sort_keys=False)
+    return values.header(*notes) + as_yaml(sections)
 
 
 def _solver(values: Values) -> dict[str, object]:

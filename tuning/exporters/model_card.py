@@ -7,8 +7,10 @@ from typing import Any
 from kd.config import TrainConfig
 from kd.data.names import DatasetName
 from kd.export import torchvision_keys
+from kd.text import as_json
 from tuning.records.findings import Findings, mean_deviation
 from tuning.records.result import SweepResult
+from tuning.reports.escapes import fenced, markdown
 from tuning.reports.sentences import caveats, cost, headline
 from tuning.reports.wording import percent
 from tuning.study.trials import REFERENCE
@@ -17,14 +19,14 @@ _USE = {
     "safetensors": """\
 ```python
 from safetensors.torch import load_file
-model.load_state_dict(load_file("{file}"))
+model.load_state_dict(load_file({file}))
 ```
 
 The network takes **normalised** images: `(pixels / 255 - mean) / std`, per channel.""",
     "torch-export": """\
 ```python
 import torch
-logits = torch.export.load("{file}").module()(images)
+logits = torch.export.load({file}).module()(images)
 ```
 
 `images` are float32, (B, {channels}, {height}, {width}), in 0 … 1: the program normalises them \
@@ -32,7 +34,7 @@ itself.""",
     "onnx": """\
 ```python
 import onnxruntime
-session = onnxruntime.InferenceSession("{file}")
+session = onnxruntime.InferenceSession({file})
 logits, = session.run(["logits"], {{"images": images}})
 ```
 
@@ -79,7 +81,7 @@ def model_card(
     height, width = description["image_size"]
     dataset = DatasetName.parse(config.dataset).portable
     facts = {
-        "file": file.name,
+        "file": as_json(file.name),
         "backbone": config.backbone,
         "classes": description["num_classes"],
         "channels": description["in_channels"],
@@ -99,7 +101,7 @@ def model_card(
         "standard deviation of each channel": _numbers(description["std"]),
     }
     blocks = [
-        f"# {config.backbone}, trained with {config.method} on {dataset}",
+        f"# {config.backbone}, trained with {config.method} on {markdown(dataset)}",
         "The student alone: what the method added for the training is not in the file.",
         "## Use",
         *use,
@@ -107,10 +109,11 @@ def model_card(
         _score(description, result),
         *_confirmed(config, findings),
         "## Data",
-        "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in data.items()),
+        "| | |\n|---|---|\n"
+        + "\n".join(f"| {name} | {markdown(value)} |" for name, value in data.items()),
         "## Training",
         _found(result),
-        f"```yaml\n{config.portable.to_yaml()}```",
+        fenced("yaml", config.portable.to_yaml()),
     ]
     return "\n\n".join(blocks) + "\n"
 

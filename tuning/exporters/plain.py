@@ -1,12 +1,14 @@
 """Formats that hold any configuration whole."""
 
-import json
 import pprint
-import shlex
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from kd.config import Section, TrainConfig
 from kd.errors import UserError
+from kd.text import as_json
+from tuning.exporters._writers import as_command, as_yaml, check_line
 
 
 def yaml_text(config: TrainConfig) -> str:
@@ -16,18 +18,21 @@ def yaml_text(config: TrainConfig) -> str:
 
 def json_text(config: TrainConfig) -> str:
     """JSON, which kd.train runs as it is."""
-    return json.dumps(config.to_dict(), indent=2) + "\n"
+    return config.to_json()
 
 
 def toml_text(config: TrainConfig) -> str:
     """TOML; a value of None, which TOML lacks, is left out and read as the default."""
     tree = _without_none(config, "toml")
+    for name, text in _texts(tree):
+        if not text.isascii() and re.search("[\ud800-\udfff]", text):
+            check_line("toml", name, text)
     top = {name: value for name, value in tree.items() if not isinstance(value, dict)}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in top.items()]
+    lines = [f"{name} = {as_json(value)}" for name, value in top.items()]
     for name, section in tree.items():
         if isinstance(section, dict):
             lines += ["", f"[{name}]"]
-            lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+            lines += [f"{key} = {as_json(value)}" for key, value in section.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -50,26 +55,55 @@ def env_text(config: TrainConfig) -> str:
 
     Names as pydantic-settings reads them with `env_prefix="KD_"` and
     `env_nested_delimiter="__"`; lists are JSON.
+
+    Raises:
+        UserError: a text means something else to a shell than to a reader of .env files.
     """
     lines = []
     for name, value in _leaves(_without_none(config, "env")).items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        lines.append(f"KD_{name.upper().replace('.', '__')}={shlex.quote(text)}")
-    return "\n".join(lines) + "\n"
+        text = value if isinstance(value, str) else as_json(value)
+        # Within '…' a shell has no escapes, and a .env file has them and fills in ${…}.
+        check_line("env", name, text, r"['\\]|\$\{")
+        lines.append(f"KD_{name.upper().replace('.', '__')}={as_command([text])}")
+    return "".join(lines)
 
 
 def flags_text(config: TrainConfig) -> str:
-    """One line of flags as tyro and argparse read them: `--optimizer.lr 0.05 --kd.lambda_b 3 1`."""
+    """One line of flags as tyro and argparse read them: `--optimizer.lr 0.05 --kd.lambda_b 3 1`.
+
+    Raises:
+        UserError: a text has no place on a line, or means something else to tyro.
+    """
     words: list[str] = []
     for name, value in _leaves(_without_none(config, "flags")).items():
         values = value if isinstance(value, list) else [value]
+        # A flag may have no value that looks like another one, and None is none.
+        check_line("flags", name, str(value), "^-|^None$" if isinstance(value, str) else "")
         words += [f"--{name}", *(str(v) for v in values)]
-    return shlex.join(words) + "\n"
+    return as_command(words)
 
 
 def hydra_text(config: TrainConfig) -> str:
     """A Hydra config-group file, for example conf/tuned/NAME.yaml, merged at the root."""
-    return f"# @package _global_\n{config.to_yaml()}"
+    tree = config.to_dict()
+    for name, text in _texts(tree):
+        if text == "???":
+            check_line("hydra", name, text, re.escape(text))
+    return f"# @package _global_\n{as_yaml(_literal(tree))}"
+
+
+def _literal(value: Any) -> Any:
+    """The same tree for OmegaConf, which would fill in what stands in `${…}`."""
+    if isinstance(value, dict):
+        return {name: _literal(inner) for name, inner in value.items()}
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+
+
+def _texts(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names and values of those that are text."""
+    return ((name, value) for name, value in _leaves(tree).items() if isinstance(value, str))
 
 
 def _without_none(config: TrainConfig, target: str) -> dict[str, Any]:

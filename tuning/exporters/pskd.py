@@ -1,9 +1,8 @@
 """PS-KD (github.com/lgcnsai/PS-KD-Pytorch): the command line of its main.py."""
 
-import shlex
-
 from kd.config import TrainConfig
 from tuning.exporters._values import Values
+from tuning.exporters._writers import as_command
 
 
 def export(config: TrainConfig) -> str:
@@ -32,4 +31,4 @@ def export(config: TrainConfig) -> str:
     if config.dataset == "cifar100":
         words += ["--data_type", values.take("dataset")]
     note = "Add --classifier_type, --data_path and, unless it is there, --data_type."
-    return values.header(note) + shlex.join(words) + "\n"
+    return values.header(note) + as_command(words)

@@ -1,9 +1,8 @@
 """timm (github.com/huggingface/pytorch-image-models): a YAML for its train.py --config."""
 
-import yaml
-
 from kd.config import TrainConfig
 from tuning.exporters._values import Values
+from tuning.exporters._writers import as_yaml
 
 
 def export(config: TrainConfig) -> str:
@@ -43,7 +42,7 @@ def export(config: TrainConfig) -> str:
         "python train.py DATA --config THIS-FILE; give timm's names of model and kd_model_name.",
         "timm spares biases and norms from weight_decay.",
     ]
-    return values.header(*notes) + yaml.safe_dump(arguments, sort_keys=False)
+    return values.header(*notes) + as_yaml(arguments)
 
 
 def _schedule(values: Values) -> dict[str, object]:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import yaml
-
 from kd.config import TrainConfig
 from tuning.exporters._values import Values
+from tuning.exporters._writers import as_yaml
 
 _LOGITS = {
     "student_module_path": ".",
@@ -40,9 +39,7 @@ def export(config: TrainConfig) -> str:
             "kwargs": {"sub_terms": {config.method: term}},
         },
     }
-    return values.header("Merge into a torchdistill YAML.") + yaml.safe_dump(
-        {"train": train}, sort_keys=False
-    )
+    return values.header("Merge into a torchdistill YAML.") + as_yaml({"train": train})
 
 
 def _kd_term(values: Values) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What confirming a sweep found: val accuracy on new seeds, and the one look at the test set."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isclose
@@ -11,6 +10,7 @@ from typing import Any, Self
 from kd.config import Section, parse, read_mapping
 from kd.errors import UserError
 from kd.files import replace_file
+from kd.text import as_json
 from tuning.study.trials import REFERENCE
 
 FILE = "confirm.json"
@@ -52,7 +52,7 @@ class Findings(Section):
 
     def save(self, folder: Path) -> None:
         """Write it into the sweep's folder."""
-        text = json.dumps(asdict(self), indent=2) + "\n"
+        text = as_json(asdict(self), indent=2) + "\n"
         replace_file(folder / FILE, text.encode(), "make room there")
 
     def test_acc(self, number: int) -> list[float]:

@@ -1,6 +1,5 @@
 """An observer that keeps the best trial's files and throws the others' away."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +54,6 @@ class Keeper:
         if weights is not None and (self._folder / Path(weights).name).exists():
             # Beside this file, wherever the folder goes; a trial may know it by an earlier name.
             config = replace(config, teacher=replace(config.teacher, weights=Path(weights).name))
-        plain = json.dumps(config.to_dict(), indent=2) + "\n"
         remedy = "free some space"
         replace_file(path, config.to_yaml().encode(), remedy)
-        replace_file(path.with_suffix(".json"), plain.encode(), remedy)
+        replace_file(path.with_suffix(".json"), config.to_json().encode(), remedy)

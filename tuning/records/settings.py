@@ -122,15 +122,18 @@ class SweepSettings(Options, Section):
         plain |= {"base": self.base.to_dict(), "storage": str(self.storage.absolute())}
         plain["data_root"] = None if self.data_root is None else str(self.data_root.absolute())
         path, content = self.folder / FILE, yaml.safe_dump(plain, sort_keys=False).encode()
+        private = self.tracking_uri is not None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if private and path.exists():
+                path.chmod(0o600)
             if path.exists() and path.read_bytes() == content:
                 return
         except OSError as error:
             raise UserError(
                 f"{self.folder} cannot be written: {error.strerror}; give another --storage."
             ) from None
-        replace_file(path, content, "give another --storage")
+        replace_file(path, content, "give another --storage", private=private)
 
     def forget(self) -> bool:
         """Delete the folder of a sweep whose first trial never began; whether it was one."""

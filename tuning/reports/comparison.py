@@ -9,6 +9,7 @@ from tuning.records.progress import over_epochs
 from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart
+from tuning.reports.escapes import latex, markdown
 from tuning.reports.figures import Figure
 from tuning.reports.templating import environment
 from tuning.reports.wording import accuracy, percent
@@ -127,15 +128,17 @@ def _entry(result: SweepResult | None, trial: TrialRecord | None, top: float, fo
 
 def _markdown(head: list[str], lines: list[list[str]]) -> str:
     rule = ["---"] + ["---:"] * (len(head) - 1)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *lines])
+    plain = [markdown(cell) for cell in head]
+    named = [[markdown(line[0]), *line[1:]] for line in lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [plain, rule, *named])
 
 
 def _latex(head: list[str], lines: list[list[str]]) -> str:
     def row(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"
 
-    plain = [cell.replace("%", r"\%").replace("_", r"\_") for cell in head]
-    body = [row([line[0].replace("_", r"\_"), *line[1:]]) for line in lines]
+    plain = [latex(cell) for cell in head]
+    body = [row([latex(line[0]), *line[1:]]) for line in lines]
     begin = rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}"
     return "\n".join(
         [begin, r"\toprule", row(plain), r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning.records.result import Sweep, SweepResult
+from tuning.reports.escapes import terminal
 from tuning.reports.wording import (
     accuracy,
     count,
@@ -30,7 +31,7 @@ _STYLES: dict[State, str] = {
 
 def title(sweep: Sweep, width: int) -> RenderableType:
     """The cell and the sweep's name, in one line."""
-    line = Text.assemble((sweep.cell, "bold"), ("  " + sweep.name, "dim"))
+    line = Text.assemble(terminal(sweep.cell, "bold"), "  ", terminal(sweep.name, "dim"))
     line.truncate(width, overflow="ellipsis")
     return line
 
@@ -74,14 +75,14 @@ def trials(result: SweepResult, width: int, height: int) -> RenderableType:
     for heading in ("trial", "epoch", "val acc"):
         table.add_column(heading, justify="right")
     for name in names:
-        table.add_column(short(name), justify="right", no_wrap=True)
+        table.add_column(terminal(short(name)), justify="right", no_wrap=True)
     for mark, style, trial in _chosen(result, height):
         table.add_row(
             mark,
             str(trial.number),
             f"{trial.epoch}/{result.sweep.epochs}",
             accuracy(trial.score),
-            *(value_of(trial, name) for name in names),
+            *(terminal(value_of(trial, name)) for name in names),
             style=style,
         )
     hidden = len(result.sweep.searched) - len(names)

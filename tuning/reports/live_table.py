@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tuning.records.result import Sweep, SweepResult
 from tuning.reports import live_rows
+from tuning.reports.escapes import terminal
 from tuning.reports.estimate import seconds_left
 from tuning.reports.files import attempted
 from tuning.reports.wording import clock, numbered, percent, short, value_of
@@ -56,7 +57,7 @@ class LiveTable:
 
     def note(self, sentence: str) -> None:
         """Print a sentence, above the table where there is one."""
-        self.console.print(sentence, markup=False, soft_wrap=True)
+        self.console.print(terminal(sentence), soft_wrap=True)
         self.console.file.flush()
 
     # -- the observer -------------------------------------------------------------------------

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from tuning.records.result import SweepResult
+from tuning.reports.escapes import terminal
 from tuning.reports.files import REPORT
 from tuning.reports.sentences import (
     caveats,
@@ -35,7 +35,7 @@ def print_summary(
     console = console or Console(highlight=False)
 
     def say(words: str = "", style: str = "") -> None:
-        console.print(words, style=style or None, soft_wrap=True, markup=False)
+        console.print(terminal(words, style), soft_wrap=True)
 
     say()
     if result.best is None:
@@ -72,9 +72,9 @@ def _comparison(result: SweepResult) -> Table:
     for heading, _ in compared:
         table.add_column(heading, justify="right")
     for name in result.sweep.searched:
-        table.add_row(short(name), *(value_of(trial, name) for _, trial in compared))
+        table.add_row(*map(terminal, [short(name), *(value_of(t, name) for _, t in compared)]))
     scores = [percent(t.score) if t.state == "completed" else t.state for _, t in compared]
-    table.add_row(Text("val accuracy"), *scores, style="bold")
+    table.add_row("val accuracy", *scores, style="bold")
     return table
 
 
@@ -93,14 +93,14 @@ def print_cells(
         table.add_row(
             sweep.method,
             sweep.backbone,
-            sweep.dataset,
+            terminal(sweep.dataset),
             percent(result.default_score),
             percent(best.score if best else None),
             "–" if result.gain is None else f"{result.gain:+.2f}",
         )
     console.print("", table, sep="\n")
     for command in next_steps_of_several(results, interrupted=interrupted):
-        console.print(f"  {command}", soft_wrap=True, markup=False)
+        console.print(terminal(f"  {command}"), soft_wrap=True)
 
 
 def _table() -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kd.errors import UserError
 from kd.files import remove
+from tuning.storage.addresses import masked
 from tuning.storage.patience import patiently
 
 OBJECT_STORES = ("s3://", "gs://")
@@ -106,8 +107,10 @@ class Shelf:
 def check_uri(uri: str) -> None:
     """Raise UserError for what is no object store's address, or holds a secret."""
     if not uri.startswith(OBJECT_STORES) or len(uri) <= len(OBJECT_STORES[0]):
-        raise UserError(f"--checkpoints is {uri}; give s3://BUCKET/FOLDER or gs://BUCKET/FOLDER.")
-    if "@" in uri:
+        raise UserError(
+            f"--checkpoints is {masked(uri)}; give s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."
+        )
+    if masked(uri) != uri:
         raise UserError(
             "--checkpoints holds a key; leave it away, and give it in the environment or the "
             "machine's role."

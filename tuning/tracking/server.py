@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kd.errors import UserError
+from tuning.storage.lifeline import lifeline
 from tuning.tracking.store import Store
 
 HOST = "127.0.0.1"
@@ -43,7 +44,10 @@ def choose_port(wanted: int | None = None) -> int:
 
 @contextmanager
 def serving(store: Store, port: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """MLflow's server over `store`: its address and process; it ends with the context."""
+    """MLflow's server over `store`: its address and process; it ends with the context.
+
+    Or with this process, when that is killed or its terminal is closed.
+    """
     address = f"http://{HOST}:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     environment = os.environ | {
@@ -52,20 +56,22 @@ def serving(store: Store, port: int) -> Iterator[tuple[str, "subprocess.Popen[by
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    # Of its own session, so that Ctrl-C reaches this process alone, which then ends all of it.
-    server = subprocess.Popen(
-        [*command, "--workers", "1"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        _wait(address, server)
-        yield address, server
-    finally:
-        _end(server)
+    with lifeline() as folder:
+        # Of its own session, so that Ctrl-C reaches this process alone, which then ends all of it.
+        with (folder / "alive").open("w+b") as alive:
+            server = subprocess.Popen(
+                [*command, "--workers", "1"],
+                env=environment,
+                stdin=alive,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        try:
+            _wait(address, server)
+            yield address, server
+        finally:
+            _end(server)
 
 
 def _wait(address: str, server: "subprocess.Popen[bytes]") -> None:

@@ -3,16 +3,16 @@
 import fcntl
 import logging
 import os
-import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kd.errors import UserError
+from tuning.storage.addresses import masked, public, scrubbed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,7 +42,7 @@ class Store:
     leaves them to the server.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     artifacts: str | None = None
 
     @classmethod
@@ -61,13 +61,12 @@ class Store:
     @property
     def name(self) -> str:
         """The address without a password, to be shown."""
-        masked = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", self.uri)
-        return re.sub(r"(?i)(pass(?:word)?=)[^&]*", r"\1***", masked)
+        return masked(self.uri)
 
     @property
     def page(self) -> str:
         """The address of a served store's pages, without whoever may log in."""
-        return re.sub(r"://.*@", "://", self.uri).rstrip("/")
+        return public(self.uri).rstrip("/")
 
     @property
     def file(self) -> Path | None:
@@ -105,7 +104,7 @@ class Store:
             with _alone(self.file):
                 return _within(MADE_WITHIN, ask)
         except Exception as error:  # MLflow's, or a database driver's own
-            raise self._refusal(error) from error
+            raise self._refusal(error) from None
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -115,10 +114,14 @@ class Store:
         try:
             yield
         except (MlflowException, OSError) as error:
-            raise self._refusal(error) from error
+            raise self._refusal(error) from None
+
+    def told(self, error: Exception) -> str:
+        """What an exception of the store says in its first line, without a password."""
+        return scrubbed(first_line(error), self.uri)
 
     def _refusal(self, error: Exception) -> UserError:
-        text = first_line(error)
+        text = self.told(error)
         if isinstance(error, TimeoutError):
             reason = "does not answer in time"
         elif isinstance(error, ModuleNotFoundError) and error.name == "psycopg":

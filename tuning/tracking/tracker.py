@@ -18,7 +18,7 @@ from typing import Self
 
 from tuning.study.trials import TrialRecord
 from tuning.tracking.runs import Outcome, SweepRuns
-from tuning.tracking.store import Store, first_line, is_transient
+from tuning.tracking.store import Store, is_transient
 
 CLOSES_WITHIN = 30.0
 """Seconds that the end of a sweep waits for a store that does not answer."""
@@ -197,7 +197,7 @@ class Tracker:
                     if not self._refused:
                         self._notify(
                             f"MLflow at {self._store.name} refuses what is reported "
-                            f"({first_line(error)}); the training goes on without it."
+                            f"({self._store.told(error)}); the training goes on without it."
                         )
                     self._refused = True
                     return
