@@ -168,6 +168,11 @@ def importances(result: SweepResult, found: Importance) -> Figure:
     )
     if any(trial.epoch < found.epoch for trial in result.of("stopped")):
         words += " Trials stopped before that are left out, which hides what they were stopped for."
+    words += (
+        " optuna-dashboard shows other shares of the same study: it asks what sets a tenth of the "
+        "completed trials apart from the rest (PED-ANOVA), where this chart explains all "
+        "differences, and those on the scale that a value was drawn on."
+    )
     return Figure(bars(rows, name="Importance of each hyperparameter"), words)
 
 

@@ -1,12 +1,17 @@
 """How much of the differences between trials each hyperparameter explains."""
 
+import json
 import math
 import random
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from kd.errors import UserError
+from kd.files import replace_file
 from search_spaces import Choice, Domain, Range
 from tuning.records.result import SweepResult, value_at
+from tuning.reports.stamp import stamp
 from tuning.study.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ FEWEST = 10
 PER_HYPERPARAMETER = 5
 """How many trials for each hyperparameter are wanted at the epoch that is looked at."""
 RESAMPLES = 20
+FILE = "importance.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,24 @@ class Importance:
     epoch: int
     n: int
     shares: tuple[Share, ...]
+
+
+def kept_importance(result: SweepResult) -> Importance | None:
+    """`importance`, from the sweep's folder if it was worked out from the same trials before.
+
+    Else it is worked out, which takes seconds, and kept there.
+    """
+    path, mark = result.sweep.folder / FILE, stamp(result)
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        kept = json.loads(path.read_bytes())
+        if kept["stamp"] == mark:
+            return Importance(kept["epoch"], kept["n"], tuple(Share(**s) for s in kept["shares"]))
+    found = importance(result)
+    if found is not None:
+        # In a folder that cannot be written it is worked out again the next time.
+        with suppress(UserError):
+            replace_file(path, json.dumps({"stamp": mark, **asdict(found)}, indent=1).encode())
+    return found
 
 
 def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:

@@ -16,10 +16,10 @@ BEST, DEFAULT, FAILED, OTHER = "#0072B2", "#D55E00", "#CC79A7", "#8A8F98"
 INK, RULE = "#22262B", "#D9DCE1"
 
 
-def draw(result: SweepResult) -> bytes:
-    """The picture of a sweep as PNG, 1600 × 700 pixels."""
+def draw(result: SweepResult, mark: str = "") -> bytes:
+    """The picture of a sweep as PNG, 1600 × 700 pixels, which bears the stamp `mark`."""
     picture = io.BytesIO()
-    figure_of(result).savefig(picture, format="png")
+    figure_of(result).savefig(picture, format="png", metadata={"Stamp": mark})
     return picture.getvalue()
 
 
