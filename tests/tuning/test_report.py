@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +24,7 @@ from tuning.report import main
 from tuning.reports.comparison import check_comparable, table
 from tuning.reports.figures import best_so_far
 from tuning.reports.files import tables, write_report
-from tuning.reports.importance import importance
+from tuning.reports.importance import importance, kept_importance
 from tuning.reports.page import render
 from tuning.reports.picture import draw, figure_of
 from tuning.reports.summary import print_summary
@@ -295,6 +296,49 @@ def test_importance_compares_at_one_epoch_that_enough_trials_reached(tmp_path: P
     assert found is not None
     assert found.n == sum(found.epoch in t.curve and t.state != "failed" for t in result.trials)
     assert found.n == 15
+
+
+def test_importance_is_worked_out_once_and_again_for_other_trials(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    result.sweep.folder.mkdir()
+    first = kept_importance(result)
+    assert first == importance(result)
+    kept = result.sweep.folder / "importance.json"
+    other = json.loads(kept.read_text())
+    other["n"] = 1234
+    kept.write_text(json.dumps(other))
+    again = kept_importance(result)
+    assert again
+    assert again.n == 1234
+    result.trials[1].curve[1] += 1
+    assert kept_importance(result) == importance(result)
+    whole = kept.read_text()
+    for damage in ("", "{", "[]", '{"stamp": 1}', whole.replace('"share"', '"part"')):
+        kept.write_text(damage)
+        assert kept_importance(result) == importance(result)
+        assert kept.read_text() == whole
+
+
+def test_a_picture_and_tables_of_other_trials_are_made_again(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    result.sweep.folder.mkdir()
+    picture, trials = (result.sweep.folder / name for name in ("curves.png", "trials.parquet"))
+    write_report(result)
+    for changed in (picture, trials):
+        before = changed.read_bytes()
+        changed.write_bytes(before[:100])
+        write_report(result)
+        assert changed.read_bytes() == before
+    before = picture.read_bytes(), trials.read_bytes()
+    assert result.best
+    result.best.curve[result.best.epoch] -= 20
+    write_report(result)
+    assert picture.read_bytes() != before[0]
+    assert trials.read_bytes() != before[1]
+
+
+def test_the_importance_says_why_optuna_dashboard_says_another(tmp_path: Path) -> None:
+    assert "optuna-dashboard shows other shares" in render(sweep_result(tmp_path / "s"))
 
 
 # -- the page ---------------------------------------------------------------------------------
