@@ -1,4 +1,4 @@
-"""The HTML report of a sweep: one file, no script, nothing from the network."""
+"""The HTML report of a sweep: one file, nothing from the network; whole without its script too."""
 
 from itertools import combinations
 from typing import Any

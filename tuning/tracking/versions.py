@@ -84,7 +84,9 @@ def _tables(database: Path) -> list[_Row] | None:
     found: dict[tuple[str, int, int], dict[str, str]] = {}
     try:
         # Only to be read: nothing may be made beside a store, or of a file that is none.
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+        with closing(
+            sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+        ) as opened:
             for name, version, created, key, value in opened.execute(_QUERY):
                 found.setdefault((name, version, created), {})[key] = value
     except sqlite3.Error:
