@@ -6,6 +6,7 @@ light, dark and print. Every mark tells its numbers in a `<title>`. Words are cu
 run into others, and the title tells the whole.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ Point = tuple[float, float]
 
 LETTER = 7.4
 """About the width of a letter, in pixels of a drawing."""
+LINE = 18
+"""The height of a line of words."""
 
 
 class Chart:
@@ -40,7 +43,8 @@ class Chart:
     ) -> None:
         self.x, self.y, self.name = x, y, name
         self.width, self.height = width, height
-        self._rows = [(place, cut(label, 14)) for place, label in y.ticks(max(height // 60, 3))]
+        rows = _thinned(y.ticks(max(height // 60, 3)), (height - self.TOP - self.BOTTOM) / LINE)
+        self._rows = [(place, cut(label, 14)) for place, label in rows]
         self.left = max(46, 12 + round(LETTER * max(len(label) for _, label in self._rows)))
         self._marks: list[Markup] = []
         self._frame(x_label, y_label)
@@ -133,10 +137,17 @@ class Chart:
         self._marks.append(Markup(template).format(*values))
 
 
-def _spread(places: list[tuple[float, str]], wide: float) -> list[tuple[float, str]]:
+Places = list[tuple[float, str]]
+
+
+def _thinned(places: Places, most: float) -> Places:
+    """At most so many of the places, evenly."""
+    return places[:: max(math.ceil(len(places) / most), 1)]
+
+
+def _spread(places: Places, wide: float) -> Places:
     """The categories' labels, cut to the room that each has; where that is little, some of them."""
-    every = -(-len(places) * 6 * LETTER // wide)
-    shown = places[:: max(int(every), 1)]
+    shown = _thinned(places, wide / (6 * LETTER))
     return [(place, cut(label, int(wide / len(shown) / LETTER) - 1)) for place, label in shown]
 
 
@@ -193,8 +204,7 @@ def parallel(
                 '<path class="frame" d="M{0},{2}V{3}"/>'
             ).format(x, cut(label, 14), top, bottom, label)
         )
-        places = axis.ticks(4)
-        for place, words in places[:: -(-len(places) // 12)]:
+        for place, words in _thinned(axis.ticks(4), tall / LINE):
             template = '<text class="tick halo" x="{}" y="{:.1f}">{}</text>'
             y = bottom - place * tall + 4
             marks.append(Markup(template).format(x + 7, y, cut(words, 12)))

@@ -57,7 +57,7 @@ def kept_importance(result: SweepResult) -> Importance | None:
     found = importance(result)
     if found is not None:
         # In a folder that cannot be written it is worked out again the next time.
-        with suppress(UserError):
+        with suppress(UserError, OSError):
             replace_file(path, json.dumps({"stamp": mark, **asdict(found)}, indent=1).encode())
     return found
 

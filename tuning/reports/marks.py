@@ -13,7 +13,7 @@ Point = tuple[float, float]
 def _star() -> list[Point]:
     corners = []
     for i in range(10):
-        angle, radius = math.pi * i / 5, 1.5 if i % 2 == 0 else 0.68
+        angle, radius = math.pi * i / 5, 1.7 if i % 2 == 0 else 0.75
         corners.append((radius * math.sin(angle), -radius * math.cos(angle)))
     return corners
 

@@ -5,7 +5,7 @@ for (const table of document.querySelectorAll("table.sorts")) {
   let kept = { column: -1, up: true, words: "" };
   // A page that loads itself again keeps them; not every browser lets a file remember.
   try { kept = JSON.parse(sessionStorage.getItem(key)) || kept; } catch {}
-  const said = (row, i) => row.cells[i].textContent.trim();
+  const said = (row, i) => row.cells[i].dataset.sort || row.cells[i].textContent.trim();
   const compare = (a, b) => {
     const [x, y] = [said(a, kept.column), said(b, kept.column)];
     if (x === "–" || y === "–") return (x === "–") - (y === "–");
