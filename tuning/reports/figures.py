@@ -209,7 +209,9 @@ def _prominence(result: SweepResult, trial: TrialRecord) -> int:
 
 
 def _ranked(result: SweepResult) -> Iterator[tuple[TrialRecord, float]]:
-    """The completed trials from worst to best, each with its rank between 0 and 1."""
+    """The completed trials from worst to best, each with its rank in 0 … 1; equal ones share it."""
     done = sorted(result.of("completed"), key=lambda t: t.score or 0.0)
-    for place, trial in enumerate(done):
-        yield trial, place / (len(done) - 1) if len(done) > 1 else 1.0
+    levels = sorted({trial.score or 0.0 for trial in done})
+    for trial in done:
+        place = levels.index(trial.score or 0.0)
+        yield trial, place / (len(levels) - 1) if len(levels) > 1 else 1.0

@@ -67,7 +67,8 @@ def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:
 
     Trials that were stopped early count as long as they ran: val accuracies are compared at
     one epoch only. The trials are resampled with replacement to show how far so few of them
-    can be trusted. None where fewer than ten trials reached any epoch.
+    can be trusted. None where fewer than ten trials reached any epoch, or no two of them differ
+    there.
     """
     sound = [t for t in result.trials if t.state != "failed" and t.curve]
     if len(sound) < FEWEST:
@@ -75,6 +76,8 @@ def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:
     wanted = min(len(sound), max(FEWEST, PER_HYPERPARAMETER * len(result.sweep.searched)))
     epoch = sorted((t.epoch for t in sound), reverse=True)[wanted - 1]
     trials = [t for t in sound if epoch in t.curve]
+    if len({t.curve[epoch] for t in trials}) < 2:
+        return None
     draw = random.Random(seed)
     samples = [
         _shares(draw.choices(trials, k=len(trials)), result, epoch) for _ in range(RESAMPLES)
