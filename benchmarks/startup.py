@@ -19,8 +19,10 @@ from benchmarks.timing import header, in_turns, ratios, spread
 
 ROOT = Path(__file__).parent.parent
 HELP = ("search", "confirm", "best", "export", "report", "ui")
+AFTER_A_WRITE = "best, the first after a write"
 READING = {
     "best": ("tuning.best",),
+    AFTER_A_WRITE: ("tuning.best",),
     "best of a cell": ("tuning.best", "lsskd", "--backbone", "resnet8", "--dataset", "digits"),
     "export": ("tuning.export", "--sweep", "finished"),
     "export --to safetensors": ("tuning.export", "--sweep", "finished", "--to", "safetensors"),
@@ -40,8 +42,10 @@ def commands(storage: Path) -> dict[str, list[str]]:
     return found
 
 
-def answer(words: list[str], checkout: Path, folder: Path) -> None:
-    """Run one command to its end, whatever it says."""
+def answer(words: list[str], checkout: Path, folder: Path, *, written: bool = False) -> None:
+    """Run one command to its end, whatever it says; `written` as if the store just was."""
+    if written:
+        (folder / "runs" / "mlflow.db").touch()
     subprocess.run(
         [sys.executable, *words],
         cwd=folder,
@@ -69,7 +73,10 @@ def main() -> None:
         nothing = ["-c", "pass"]
         tasks: dict[str, Callable[[], object]] = {"": partial(answer, nothing, ROOT, folder)}
         for mark, checkout in checkouts.items():
-            tasks |= {mark + key: partial(answer, w, checkout, folder) for key, w in asked.items()}
+            tasks |= {
+                mark + key: partial(answer, w, checkout, folder, written=key == AFTER_A_WRITE)
+                for key, w in asked.items()
+            }
         seconds = in_turns(tasks, arguments.rounds)
     print(header("cpu"))
     print(f"an interpreter that does nothing: {spread(seconds[''])} s\n")

@@ -1,4 +1,5 @@
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,8 +16,9 @@ from tuning.records.protocol import cell_name, dataset_identity, protocol
 from tuning.study.trials import TrialRecord
 from tuning.tracking.lookup import find_best
 from tuning.tracking.promoted import Best, champion
-from tuning.tracking.registry import promote
+from tuning.tracking.registry import mark_confirmed, promote
 from tuning.tracking.runs import SweepRuns
+from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
 from tuning.tracking.versions import read_all
 
@@ -174,15 +176,82 @@ def test_reading_needs_neither_ray_nor_torch_nor_a_second_mlflow(tmp_path: Path)
     assert done.stdout.strip() == CONFIG.to_yaml().strip()
 
 
-def test_what_is_kept_beside_the_store_is_never_stale_or_trusted_blindly(tmp_path: Path) -> None:
+def by_mlflow(store: Store) -> list[Best]:
+    """What MLflow's own client answers."""
+    found = store.connect().search_model_versions("")
+    return [
+        Best.from_tags(v.name, int(v.version), v.creation_timestamp / 1000, dict(v.tags))
+        for v in found
+        if "kd.config" in v.tags
+    ]
+
+
+def test_reading_the_database_is_reading_by_mlflow(tmp_path: Path) -> None:
+    store = empty_store(tmp_path / "a folder, 100 % #1 \u202eé")
+    assert read_all(store) == by_mlflow(store) == []
+    for number, score in enumerate((80.0, 81.0, 79.0)):
+        crown(store, tuned(0.1 * (number + 1)), score, f"s{number}")
+    kd = TrainConfig.paper("kd", "resnet8", "digits", epochs=9)
+    crown(store, kd, 70.0, "kd")
+    assert len(read_all(store)) == 4
+    assert read_all(store) == by_mlflow(store)
+    client = store.connect()
+    client.delete_model_version(CELL, "2")
+    client.set_model_version_tag(CELL, "1", "kd.confirmed", "test 81 %")
+    client.create_model_version(CELL, str(tmp_path), tags={"not": "ours"})
+    assert "test 81 %" in {b.confirmed for b in read_all(store)}
+    assert len(read_all(store)) == 3
+    assert read_all(store) == by_mlflow(store)
+    client.delete_registered_model("kd.resnet8.digits")
+    assert {b.cell for b in read_all(store)} == {CELL}
+    assert read_all(store) == by_mlflow(store)
+
+
+READ = """
+import sys
+from pathlib import Path
+from tuning.tracking.store import Store
+from tuning.tracking.versions import read_all
+print([best.score for best in read_all(Store.at(Path(sys.argv[1])))], "mlflow" in sys.modules)
+"""
+
+
+def read_in_a_new_process(storage: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(storage)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_first_reading_after_any_write_needs_no_mlflow(tmp_path: Path) -> None:
     store = empty_store(tmp_path)
     crown(store, tuned(0.1), 80.0)
-    kept = tmp_path / "mlflow.best.json"
-    before = kept.read_text()
-    crown(store, tuned(0.2), 81.0, "b")
-    for text in (before, "{", "[]", '{"stamp": 1}'):
-        kept.write_text(text)
-        assert best_config("lsskd", "resnet8", "digits", storage=tmp_path) == tuned(0.2)
+    mark_confirmed(store, CELL, "a", 0, "test 81 %")
+    log_seeds(store, CELL, "a", [(0, 1, {"val_acc": 80.0})])
+    assert read_in_a_new_process(tmp_path) == "[80.0] False"
+    # As a copy of the folder has it: with no time of the old one.
+    os.utime(tmp_path / "mlflow.db", (1, 1))
+    assert read_in_a_new_process(tmp_path) == "[80.0] False"
+    assert {file.name for file in tmp_path.iterdir()} <= {
+        "mlflow.db", "mlflow.lock", "mlflow-artifacts"
+    }  # fmt: skip
+
+
+def test_a_store_of_another_schema_is_read_by_mlflow(tmp_path: Path) -> None:
+    store = empty_store(tmp_path)
+    crown(store, tuned(0.1), 80.0)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("ALTER TABLE model_version_tags RENAME TO of_another_version")
+        database.execute("CREATE VIEW model_version_tags AS SELECT name, version, key, value, "
+                         "workspace FROM of_another_version WHERE no_such_function(1)")  # fmt: skip
+    with pytest.raises(UserError, match="cannot be used"):
+        read_all(store)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("DROP VIEW model_version_tags")
+        database.execute("ALTER TABLE of_another_version RENAME TO model_version_tags")
+        database.execute("ALTER TABLE model_versions ADD COLUMN newer INTEGER")
+    assert [best.score for best in read_all(store)] == [80.0]
 
 
 def test_the_table_and_the_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,10 +21,12 @@ from tuning.records.progress import curve_limits, over_epochs, over_minutes
 from tuning.records.result import SweepResult, load_result, value_at
 from tuning.records.settings import STUDY
 from tuning.report import main
-from tuning.reports.comparison import check_comparable, table
-from tuning.reports.figures import best_so_far
+from tuning.reports.axis import Axis
+from tuning.reports.comparison import check_comparable, course, table
+from tuning.reports.comparison import render as render_comparison
+from tuning.reports.figures import best_so_far, curves, pair_of, slice_of
 from tuning.reports.files import tables, write_report
-from tuning.reports.importance import importance
+from tuning.reports.importance import importance, kept_importance
 from tuning.reports.page import render
 from tuning.reports.picture import draw, figure_of
 from tuning.reports.summary import print_summary
@@ -285,6 +288,16 @@ def test_importance_finds_what_matters(tmp_path: Path) -> None:
     assert all(share.low <= share.share <= share.high for share in found.shares[:3])
 
 
+def test_equal_trials_say_nothing_of_importance(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    for trial in result.trials:
+        trial.curve = dict.fromkeys(trial.curve, 100.0)
+    assert importance(result) is None
+    page = render(result)
+    assert "Importance of each hyperparameter" not in page
+    assert page.count(">100.00 %</dd>") == 1
+
+
 def test_importance_of_few_trials_is_not_told(tmp_path: Path) -> None:
     assert importance(sweep_result(tmp_path / "s", trials=9)) is None
 
@@ -295,6 +308,49 @@ def test_importance_compares_at_one_epoch_that_enough_trials_reached(tmp_path: P
     assert found is not None
     assert found.n == sum(found.epoch in t.curve and t.state != "failed" for t in result.trials)
     assert found.n == 15
+
+
+def test_importance_is_worked_out_once_and_again_for_other_trials(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    result.sweep.folder.mkdir()
+    first = kept_importance(result)
+    assert first == importance(result)
+    kept = result.sweep.folder / "importance.json"
+    other = json.loads(kept.read_text())
+    other["n"] = 1234
+    kept.write_text(json.dumps(other))
+    again = kept_importance(result)
+    assert again
+    assert again.n == 1234
+    result.trials[1].curve[1] += 1
+    assert kept_importance(result) == importance(result)
+    whole = kept.read_text()
+    for damage in ("", "{", "[]", '{"stamp": 1}', whole.replace('"share"', '"part"')):
+        kept.write_text(damage)
+        assert kept_importance(result) == importance(result)
+        assert kept.read_text() == whole
+
+
+def test_a_picture_and_tables_of_other_trials_are_made_again(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    result.sweep.folder.mkdir()
+    picture, trials = (result.sweep.folder / name for name in ("curves.png", "trials.parquet"))
+    write_report(result)
+    for changed in (picture, trials):
+        before = changed.read_bytes()
+        changed.write_bytes(before[:100])
+        write_report(result)
+        assert changed.read_bytes() == before
+    before = picture.read_bytes(), trials.read_bytes()
+    assert result.best
+    result.best.curve[result.best.epoch] -= 20
+    write_report(result)
+    assert picture.read_bytes() != before[0]
+    assert trials.read_bytes() != before[1]
+
+
+def test_the_importance_says_why_optuna_dashboard_says_another(tmp_path: Path) -> None:
+    assert "optuna-dashboard shows other shares" in render(sweep_result(tmp_path / "s"))
 
 
 # -- the page ---------------------------------------------------------------------------------
@@ -330,7 +386,9 @@ def test_page_is_whole_and_alone(result: SweepResult) -> None:
     page = render(result)
     parsed = Page(page)
     assert parsed.addresses == ["data:,"]
-    assert not {"script", "img", "iframe"} & set(parsed.tags)
+    assert not {"img", "iframe"} & set(parsed.tags)
+    assert parsed.tags.count("script") == 1
+    assert not re.search(r"\b(fetch|import|XMLHttpRequest|WebSocket|eval)\b", page)
     assert "url(" not in page
     assert "@import" not in page
     assert "<b>" not in page
@@ -348,6 +406,102 @@ def test_page_lists_every_trial_with_its_reason(tmp_path: Path) -> None:
     for trial in result.of("stopped", "failed"):
         assert f"<td>{trial.reason}</td>" in page
     assert page.count("<tr") >= 16
+
+
+@pytest.mark.parametrize(
+    ("axis", "count"),
+    [
+        (Axis(0.4, 0.6, log=True), 3),
+        (Axis(1.1e-3, 1.4e-3, log=True), 3),
+        (Axis(9.0, 11.5, log=True), 3),
+        (Axis(1e-12, 1.0, log=True), 3),
+        (Axis(0.98, 1.55), 3),
+        (Axis.over([94.0, 94.000001]), 3),
+        (Axis.over([100.0]), 4),
+        (Axis(0, 1.7, whole=True), 4),
+        (Axis(1, 3, whole=True), 4),
+        (Axis(1, 300, log=True, whole=True), 4),
+    ],
+    ids=str,
+)
+def test_an_axis_tells_its_scale(axis: Axis, count: int) -> None:
+    ticks = axis.ticks(count)
+    assert 2 <= len(ticks) <= 8
+    assert len({label for _, label in ticks}) == len(ticks)
+    assert all(0 <= place <= 1 for place, _ in ticks)
+    if axis.whole:
+        assert all(float(label).is_integer() for _, label in ticks)
+
+
+def test_a_trial_of_one_epoch_is_a_mark(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s", trials=12, epochs=1)
+    chart = str(curves(result).chart)
+    assert chart.count('<path class="mark') == 12
+    assert [label for _, label in re.findall(r'class="tick" (x)[^>]*middle">([^<]*)', chart)] == [
+        "1"
+    ]
+
+
+def shapes(chart: str, style: str) -> set[str]:
+    """The outlines of the marks of a style, without where they are and how large."""
+    outlines = re.findall(rf'<path class="mark {style}"[^>]* d="([^"]*)"', chart)
+    return {re.sub(r"[\d.,-]+", "", outline) for outline in outlines}
+
+
+def test_what_colours_tell_shapes_tell_too(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s", trials=40)
+    for name, chart in (
+        ("other", str(slice_of(result, "kd.alpha").chart)),
+        ("ranked", str(pair_of(result, "kd.alpha", "kd.beta").chart)),
+    ):
+        styles = ("best", "paper", "failed", name) + (("stopped",) if name == "ranked" else ())
+        found = [shapes(chart, style) for style in styles]
+        assert all(len(each) == 1 for each in found)
+        assert len(set.union(*found)) == len(styles)
+
+
+def test_every_series_of_a_comparison_is_drawn_its_own_way(tmp_path: Path) -> None:
+    results = [sweep_result(tmp_path / f"s{i}", seed=i) for i in range(9)]
+    chart = str(course(results).chart)
+    lines = re.findall(r'<polyline class="(series\d) (dash\d)" points="([\d.]+),([\d.]+)', chart)
+    assert len({(colour, dash) for colour, dash, *_ in lines}) == 9
+    marks = re.findall(r'<path class="mark (series\d dash\d)"[^>]* d="([^"]*)"', chart)
+    looks = {(style, re.sub(r"[\d.,-]+", "", outline)) for style, outline in marks}
+    assert len(looks) == 9
+    assert len({shape for _, shape in looks}) > 4
+
+
+def test_a_comparison_begins_at_the_default(tmp_path: Path) -> None:
+    usual = sweep_result(tmp_path / "usual")
+    without = diverged_first(sweep_result(tmp_path / "without", seed=1))
+    assert usual.default_score is not None
+    chart = str(course([usual, without]).chart)
+    titles = re.findall(r"<polyline[^>]*><title>([^<]*)", chart)
+    assert titles[0].endswith(f", {usual.gain:+.2f} on the default")
+    assert "default" not in titles[1]
+    ticks = re.findall(
+        r'text class="tick" x="[\d.]+" y="([\d.]+)" text-anchor="end">([\d.]+)', chart
+    )
+    (low, first), (high, last) = ((float(y) - 4, float(v)) for y, v in (ticks[0], ticks[-1]))
+    left = re.search(r'<path class="frame" d="M(\d+)', chart)
+    starts = re.findall(r'<polyline[^>]* points="([\d.]+),([\d.]+)', chart)
+    assert left
+    assert float(starts[0][0]) == float(left[1]) < float(starts[1][0])
+    level = first + (low - float(starts[0][1])) / (low - high) * (last - first)
+    assert level == pytest.approx(usual.default_score, abs=0.05)
+    page = render_comparison([usual, without])
+    assert f'<td class="number">{usual.gain:+.2f}</td>' in page
+
+
+def test_a_name_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    base = dataclasses.replace(
+        result.sweep.settings.base, dataset=r"parquet:/x/$\frac{$" + "y" * 300
+    )
+    settings = dataclasses.replace(result.sweep.settings, base=base)
+    named = SweepResult(dataclasses.replace(result.sweep, settings=settings), result.trials)
+    with Image.open(io.BytesIO(draw(named))) as image:
+        assert image.size == (1600, 700)
 
 
 # -- the command ------------------------------------------------------------------------------

@@ -6,6 +6,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from synthetic import sweep_result
+from test_report import keep
+
+from tuning.reports.files import write_report
 
 OLD = Path(__file__).parents[1] / "old" / "runs.tar.gz"
 COMMANDS = [*(f"tuning.{n}" for n in ("search", "confirm", "best", "export", "report", "ui"))]
@@ -47,19 +51,45 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "runs")
 
 
+HEAVY = "ray,torch,mlflow,sklearn,scipy.stats,pandas"
+
+
 @pytest.mark.parametrize(
-    ("words", "forbidden"),
+    ("words", "also"),
     [
-        (("tuning.best",), "ray,torch"),
-        (("tuning.best", "lsskd", "--backbone", "resnet8", "--dataset", "digits"), "ray,torch"),
-        (("tuning.export", "--sweep", "finished", "--to", "flags"), "ray,torch,mlflow"),
-        (("tuning.export", "lsskd", "--backbone=resnet8", "--dataset=digits"), "ray,torch"),
-        (("tuning.report", "finished"), "ray,torch,mlflow"),
-        (("tuning.report", "finished", "--table", "latex"), "ray,torch,mlflow"),
-        (("tuning.confirm", "finished"), "ray,torch,mlflow"),
+        (("tuning.best",), "optuna,matplotlib,pyarrow,scipy"),
+        (("tuning.best", "lsskd", "--backbone", "resnet8", "--dataset", "digits"), "optuna,scipy"),
+        (("tuning.export", "--sweep", "finished", "--to", "flags"), "optuna,pyarrow,scipy"),
+        (("tuning.export", "lsskd", "--backbone=resnet8", "--dataset=digits"), "pyarrow,scipy"),
+        (("tuning.report", "finished", "--table", "latex"), "matplotlib,pyarrow,scipy"),
+        (("tuning.confirm", "finished"), "matplotlib,pyarrow"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_reading_never_imports_ray(storage, words, forbidden):
+def test_reading_imports_nothing_heavy(storage, words, also):
     module, *rest = words
-    assert run(module, forbidden, *rest, "--storage", storage)
+    assert run(module, f"{HEAVY},{also}", *rest, "--storage", storage)
+
+
+def test_a_report_is_drawn_once(storage):
+    """What was drawn and weighed from the same trials is not again."""
+    run("tuning.report", "ray,torch,mlflow,sklearn,scipy.stats", "finished", "--storage", storage)
+    picture = Path(storage) / "finished" / "curves.png"
+    drawn = picture.stat().st_mtime_ns
+    run("tuning.report", f"{HEAVY},matplotlib,pyarrow", "finished", "--storage", storage)
+    assert picture.stat().st_mtime_ns == drawn
+
+
+def test_the_report_that_a_search_left_is_not_weighed_or_drawn_again(tmp_path):
+    result = sweep_result(tmp_path / "lsskd-one")
+    keep(result)
+    write_report(result)
+    page = result.sweep.folder / "report.html"
+    assert "Importance of each hyperparameter" in page.read_text(encoding="utf-8")
+    page.unlink()
+    # The journal keeps times, and a folder may have been moved.
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    forbidden = f"{HEAVY},matplotlib,pyarrow"
+    run("tuning.report", forbidden, "lsskd-one", "--storage", str(moved))
+    page = moved / "lsskd-one" / "report.html"
+    assert "Importance of each hyperparameter" in page.read_text(encoding="utf-8")

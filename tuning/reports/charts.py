@@ -2,23 +2,33 @@
 
 Drawn by us, so that a report is one file that needs no script or network. Colours come from the
 page's style sheet by class (`best`, `paper`, `other`, `stopped`, `failed`), so one chart serves
-light, dark and print. Every mark tells its numbers in a `<title>`.
+light, dark and print. Every mark tells its numbers in a `<title>`. Words are cut where they would
+run into others, and the title tells the whole.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from tuning.reports.axis import Axis
+from tuning.reports.marks import mark
+from tuning.reports.wording import cut
 
 Point = tuple[float, float]
+
+
+LETTER = 7.4
+"""About the width of a letter, in pixels of a drawing."""
+LINE = 18
+"""The height of a line of words."""
 
 
 class Chart:
     """Marks over two axes. Coordinates given to the methods are data values."""
 
-    LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 40
+    RIGHT, TOP, BOTTOM = 14, 34, 40
 
     def __init__(
         self,
@@ -33,6 +43,9 @@ class Chart:
     ) -> None:
         self.x, self.y, self.name = x, y, name
         self.width, self.height = width, height
+        rows = _thinned(y.ticks(max(height // 60, 3)), (height - self.TOP - self.BOTTOM) / LINE)
+        self._rows = [(place, cut(label, 14)) for place, label in rows]
+        self.left = max(46, 12 + round(LETTER * max(len(label) for _, label in self._rows)))
         self._marks: list[Markup] = []
         self._frame(x_label, y_label)
 
@@ -40,9 +53,15 @@ class Chart:
         """The pixel of a data point; what lies beyond an axis is kept at its end."""
         across = min(max(self.x.place(x), 0.0), 1.0)
         up = min(max(self.y.place(y), 0.0), 1.0)
-        wide = self.width - self.LEFT - self.RIGHT
+        wide = self.width - self.left - self.RIGHT
         tall = self.height - self.TOP - self.BOTTOM
-        return self.LEFT + across * wide, self.height - self.BOTTOM - up * tall
+        return self.left + across * wide, self.height - self.BOTTOM - up * tall
+
+    def series(self, points: Sequence[Point], end: float, style: str, shape: str, tip: str) -> None:
+        """`steps`, with a mark of the shape where each level begins."""
+        self.steps(points, end, style, tip)
+        for point in points:
+            self._marks.append(mark(*self.at(*point), style, tip, size=3.6, shape=shape))
 
     def line(self, points: Iterable[Point], style: str, tip: str) -> None:
         """A line through the points."""
@@ -59,25 +78,15 @@ class Chart:
     def dot(
         self, x: Any, y: Any, style: str, tip: str, *, size: float = 4, fill: float = 1
     ) -> None:
-        """A disc; `fill` is its opacity."""
-        left, top = self.at(x, y)
-        self._add(
-            '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}" fill-opacity="{:.2f}">'
-            "<title>{}</title></circle>",
-            style, left, top, size, fill, tip,
-        )  # fmt: skip
-
-    def cross(self, x: Any, y: Any, style: str, tip: str) -> None:
-        """A cross: something that failed."""
-        left, top = self.at(x, y)
-        self._add(
-            '<path class="{}" d="M{:.1f},{:.1f}l8,8m0,-8l-8,8"><title>{}</title></path>',
-            style, left - 4, top - 4, tip,
-        )  # fmt: skip
+        """A mark of the style's shape; `fill` is its opacity."""
+        self._marks.append(mark(*self.at(x, y), style, tip, size=size, fill=fill))
 
     def tick(self, x: Any, style: str, tip: str) -> None:
-        """A short stroke on the x axis, for something that has an x only."""
+        """A mark on the x axis, for something that has an x only: a stroke, a cross if failed."""
         left, bottom = self.at(x, self.y.low)
+        if style == "failed":
+            self._marks.append(mark(left, bottom - 5, style, tip, size=3))
+            return
         self._add(
             '<path class="{}" d="M{:.1f},{:.1f}v-9"><title>{}</title></path>',
             style, left, bottom, tip,
@@ -87,7 +96,7 @@ class Chart:
         """A horizontal line over the whole width, labelled at its right end."""
         _, top = self.at(self.x.low, y)
         right = self.width - self.RIGHT
-        self._add('<path class="{}" d="M{},{:.1f}H{}"/>', style, self.LEFT, top, right)
+        self._add('<path class="{}" d="M{},{:.1f}H{}"/>', style, self.left, top, right)
         self._text(right, top + 15, label, f"{style} label", "end")
 
     def rung(self, x: float) -> None:
@@ -103,17 +112,20 @@ class Chart:
 
     def _frame(self, x_label: str, y_label: str) -> None:
         bottom, right = self.height - self.BOTTOM, self.width - self.RIGHT
-        for place, label in self.y.ticks(max(self.height // 60, 3)):
+        for place, label in self._rows:
             top = bottom - place * (bottom - self.TOP)
-            self._add('<path class="grid" d="M{},{:.1f}H{}"/>', self.LEFT, top, right)
-            self._text(self.LEFT - 6, top + 4, label, "tick", "end")
-        for place, label in self.x.ticks(max(self.width // 90, 3)):
-            self._text(
-                self.LEFT + place * (right - self.LEFT), bottom + 16, label, "tick", "middle"
-            )
-        self._add('<path class="frame" d="M{},{}V{}H{}"/>', self.LEFT, self.TOP, bottom, right)
-        self._text(4, 16, y_label, "axis", "start")
-        self._text(right, self.height - 6, x_label, "axis", "end")
+            self._add('<path class="grid" d="M{},{:.1f}H{}"/>', self.left, top, right)
+            self._text(self.left - 6, top + 4, label, "tick", "end")
+        wide = right - self.left
+        places = self.x.ticks(max(self.width // 90, 3))
+        if self.x.categories:
+            places = _spread(places, wide)
+        for place, label in places:
+            self._text(self.left + place * wide, bottom + 16, label, "tick", "middle")
+        self._add('<path class="frame" d="M{},{}V{}H{}"/>', self.left, self.TOP, bottom, right)
+        most = int(self.width / LETTER) - 2
+        self._text(4, 16, cut(y_label, most), "axis", "start")
+        self._text(right, self.height - 6, cut(x_label, most), "axis", "end")
 
     def _text(self, x: float, y: float, words: str, style: str, anchor: str) -> None:
         self._add(
@@ -123,6 +135,20 @@ class Chart:
 
     def _add(self, template: str, *values: Any) -> None:
         self._marks.append(Markup(template).format(*values))
+
+
+Places = list[tuple[float, str]]
+
+
+def _thinned(places: Places, most: float) -> Places:
+    """At most so many of the places, evenly."""
+    return places[:: max(math.ceil(len(places) / most), 1)]
+
+
+def _spread(places: Places, wide: float) -> Places:
+    """The categories' labels, cut to the room that each has; where that is little, some of them."""
+    shown = _thinned(places, wide / (6 * LETTER))
+    return [(place, cut(label, int(wide / len(shown) / LETTER) - 1)) for place, label in shown]
 
 
 def bars(rows: Sequence[tuple[str, float, float, float]], *, name: str, width: int = 440) -> Markup:
@@ -139,8 +165,12 @@ def bars(rows: Sequence[tuple[str, float, float, float]], *, name: str, width: i
             f'<path class="whisker" d="{whisker}"/>'
             f'<text class="tick" x="{end:.1f}" y="{top + 14}">{100 * value:.0f} %</text>'
         )
-        marks.append(Markup(template).format(label))
+        marks.append(Markup(template).format(cut(label, int(left / LETTER) - 3)))
     return _svg(marks, name, width, len(rows) * step + 4)
+
+
+GAP = 115
+"""Pixels between two parallel axes."""
 
 
 def parallel(
@@ -150,37 +180,52 @@ def parallel(
     name: str,
 ) -> Markup:
     """Parallel coordinates: named axes, and lines (values, style, opacity, tip) across them."""
-    gap, top, tall = 115, 40, 240
-    width, bottom = gap * len(axes), top + tall
+    top, tall = 40, 240
+    width, bottom = GAP * len(axes), top + tall
     marks = []
     for values, style, opacity, tip in lines:
-        points = " ".join(
-            f"{gap * (i + 0.5):.1f},{bottom - axis.place(value) * tall:.1f}"
+        corners = [
+            (GAP * (i + 0.5), bottom - axis.place(value) * tall)
             for i, ((_, axis), value) in enumerate(zip(axes, values, strict=True))
-        )
+        ]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
         template = (
             '<polyline class="{}" stroke-opacity="{:.2f}" points="{}"><title>{}</title></polyline>'
         )
         marks.append(Markup(template).format(style, opacity, points, tip))
+        if style in ("best", "paper"):
+            marks += [mark(x, y, style, tip) for x, y in corners]
     for i, (label, axis) in enumerate(axes):
-        x = gap * (i + 0.5)
+        x = GAP * (i + 0.5)
         marks.append(
             Markup(
-                '<text class="axis" x="{0}" y="18" text-anchor="middle">{1}</text>'
+                '<text class="axis" x="{0}" y="18" text-anchor="middle">{1}'
+                "<title>{4}</title></text>"
                 '<path class="frame" d="M{0},{2}V{3}"/>'
-            ).format(x, label, top, bottom)
+            ).format(x, cut(label, 14), top, bottom, label)
         )
-        for place, words in axis.ticks(4):
+        for place, words in _thinned(axis.ticks(4), tall / LINE):
             template = '<text class="tick halo" x="{}" y="{:.1f}">{}</text>'
-            marks.append(Markup(template).format(x + 5, bottom - place * tall + 4, words))
-    return _svg(marks, name, width, bottom + 12, f' style="min-width:{width}px"')
+            y = bottom - place * tall + 4
+            marks.append(Markup(template).format(x + 7, y, cut(words, 12)))
+    return _svg(marks, name, width, bottom + 12, least=width)
+
+
+def key(style: str, shape: str) -> Markup:
+    """A line with a mark, as long as a word, for a table."""
+    line = Markup('<polyline class="{}" points="0,7 34,7"/>').format(style)
+    template = '<svg class="key" viewBox="0 0 34 14" aria-hidden="true">{}{}</svg>'
+    return Markup(template).format(line, mark(17, 7, style, size=3.6, shape=shape))
 
 
 def _svg(
-    marks: Iterable[Markup], name: str, width: float, height: float, style: str = ""
+    marks: Iterable[Markup], name: str, width: float, height: float, *, least: float = 0
 ) -> Markup:
+    """The drawing, which grows with the page, up to half as large again as it was drawn."""
     template = (
-        '<svg role="img" aria-label="{}" viewBox="0 0 {} {}"{} '
-        'xmlns="http://www.w3.org/2000/svg">{}</svg>'
+        '<svg role="img" aria-label="{}" viewBox="0 0 {} {}" class="{}" '
+        'style="min-width:{}px;max-width:{}px" xmlns="http://www.w3.org/2000/svg">{}</svg>'
     )
-    return Markup(template).format(name, width, height, Markup(style), Markup("").join(marks))
+    large = "large" if width >= 400 and not least else "small"
+    most = round(1.5 * width)
+    return Markup(template).format(name, width, height, large, least, most, Markup("").join(marks))

@@ -5,18 +5,19 @@ from itertools import pairwise
 from typing import Literal
 
 from kd.errors import UserError
-from tuning.records.progress import over_epochs
+from tuning.records.progress import BestSoFar, over_epochs
 from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
-from tuning.reports.charts import Chart
+from tuning.reports.charts import Chart, key
 from tuning.reports.escapes import latex, markdown
 from tuning.reports.figures import Figure
+from tuning.reports.marks import SERIES
 from tuning.reports.templating import environment
 from tuning.reports.wording import accuracy, percent
 from tuning.study.trials import TrialRecord
 
-SERIES = 5
-"""How many line styles the style sheet tells apart."""
+COLOURS, DASHES = 7, 5
+"""How many colours and dashes the style sheet has; with a shape each, 35 series differ."""
 
 
 def check_comparable(results: Sequence[SweepResult]) -> None:
@@ -45,7 +46,7 @@ def render(results: Sequence[SweepResult]) -> str:
         .render(
             results=results,
             course=course(results),
-            series=[i % SERIES for i in range(len(results))],
+            keys=[key(*_look(i)) for i in range(len(results))],
             protocol=results[0].sweep.protocol,
             markdown=table(results, "markdown"),
             latex=table(results, "latex"),
@@ -54,22 +55,39 @@ def render(results: Sequence[SweepResult]) -> str:
 
 
 def course(results: Sequence[SweepResult]) -> Figure:
-    """Best val accuracy so far of every sweep over the epochs that it spent."""
-    courses = [over_epochs(result) for result in results]
-    scores = [score for so_far in courses if so_far for _, score in so_far.steps]
+    """Best val accuracy of every sweep over the epochs that it spent, from its default on."""
+    courses = [(i, result, over_epochs(result)) for i, result in enumerate(results)]
+    lines = [(i, result, so_far, _from_default(so_far)) for i, result, so_far in courses if so_far]
     longest = max(result.epochs_spent for result in results)
     chart = Chart(
-        Axis(0, max(longest, 1)),
-        Axis.over(scores),
+        Axis(0, max(longest, 1), whole=True),
+        Axis.of_accuracies(score for _, _, _, steps in lines for _, score in steps),
         name="Best val accuracy so far of each sweep, over epochs spent",
         x_label="epochs spent",
         y_label="best val accuracy (%)",
     )
-    for i, (result, so_far) in enumerate(zip(results, courses, strict=True)):
-        if so_far:
-            best = f"{result.sweep.name}: {percent(so_far.steps[-1][1])}"
-            chart.steps(so_far.steps, so_far.end, f"series{i % SERIES}", best)
-    return Figure(chart.svg(), "The best completed trial so far, by epochs trained on all trials.")
+    for i, result, so_far, steps in lines:
+        gain = "" if result.gain is None else f", {result.gain:+.2f} on the default"
+        words = f"{result.sweep.name}: {percent(steps[-1][1])}{gain}"
+        chart.series(steps, so_far.end, *_look(i), words)
+    return Figure(
+        chart.svg(),
+        "The best completed trial so far, by epochs trained on all trials. A line begins at the "
+        "paper's default, where that completed, and rises where a trial is better.",
+    )
+
+
+def _from_default(so_far: BestSoFar) -> list[tuple[float, float]]:
+    """The steps of a sweep whose default is known before anything is searched."""
+    if so_far.default is None:
+        return so_far.steps
+    better = [(place, score) for place, score in so_far.steps if score > so_far.default]
+    return [(0.0, so_far.default), *better]
+
+
+def _look(index: int) -> tuple[str, str]:
+    """The class of a series' line and marks, and the shape of its marks."""
+    return f"series{index % COLOURS} dash{index % DASHES}", SERIES[index % len(SERIES)]
 
 
 # -- the table of the papers ------------------------------------------------------------------

@@ -28,8 +28,9 @@ class Figure:
 
 def curves(result: SweepResult) -> Figure:
     """Validation curves of all trials."""
+    last = result.sweep.epochs
     chart = Chart(
-        Axis(1 - 0.03 * result.sweep.epochs, result.sweep.epochs),
+        Axis(1 - 0.03 * last if last > 1 else 0.5, last if last > 1 else 1.5, whole=True),
         Axis(*curve_limits(result)),
         name="Validation curves of all trials",
         x_label="epoch",
@@ -41,16 +42,17 @@ def curves(result: SweepResult) -> Figure:
     for trial in sorted(result.trials, key=lambda t: _prominence(result, t)):
         if not trial.curve:
             continue
-        chart.line(sorted(trial.curve.items()), style_of(result, trial), tip(trial))
-        if trial.state == "failed":
-            chart.cross(trial.epoch, trial.score, "failed", tip(trial))
-        elif trial.state == "stopped":
-            chart.dot(trial.epoch, trial.score, "stopped", tip(trial), size=2.5)
+        style = style_of(result, trial)
+        chart.line(sorted(trial.curve.items()), style, tip(trial))
+        # Of a single epoch there is no line to see.
+        if style != "other" or len(trial.curve) == 1:
+            chart.dot(trial.epoch, trial.score, end_of(trial, style), tip(trial), size=END[style])
     stops = f" Vertical lines: trials may stop after epoch {', '.join(map(str, rungs))}."
     return Figure(
         chart.svg(),
-        "Every line is a trial; a dot ends one that was stopped early, a cross one that "
-        f"failed.{stops if rungs else ''}",
+        "Every line is a trial: solid blue to a star the best, dashed orange to a square the "
+        "paper's default. A triangle ends one that was stopped early, a cross one that failed."
+        f"{stops if rungs else ''}",
     )
 
 
@@ -99,7 +101,7 @@ def slice_of(result: SweepResult, name: str) -> Figure:
     label = short(name)
     chart = Chart(
         x,
-        Axis.over(scores),
+        Axis.of_accuracies(scores),
         name=f"Val accuracy against {label}",
         x_label=label + (" (log)" if x.log else ""),
         y_label="val accuracy (%)",
@@ -127,10 +129,14 @@ def pair_of(result: SweepResult, across: str, up: str) -> Figure:
     )
     for trial in result.of("stopped", "failed"):
         place = value_at(trial.config, across), value_at(trial.config, up)
-        chart.dot(*place, trial.state, tip(trial), size=2)
+        chart.dot(*place, trial.state, tip(trial), size=2.4)
     for trial, rank in _ranked(result):
         place = value_at(trial.config, across), value_at(trial.config, up)
-        chart.dot(*place, "ranked", tip(trial), size=5, fill=0.08 + 0.92 * rank)
+        style = style_of(result, trial)
+        if style == "other":
+            chart.dot(*place, "ranked", tip(trial), size=5, fill=0.08 + 0.92 * rank)
+        else:
+            chart.dot(*place, style, tip(trial), size=4.5)
     return Figure(chart.svg(), f"{short(up)} against {short(across)}")
 
 
@@ -138,7 +144,7 @@ def coordinates(result: SweepResult) -> Markup:
     """All searched hyperparameters and the val accuracy of every completed trial."""
     names, done = result.sweep.searched, result.of("completed")
     axes = [(short(name), axis_of(result, name)) for name in names]
-    axes.append(("val acc (%)", Axis.over([t.score or 0.0 for t in done])))
+    axes.append(("val acc (%)", Axis.of_accuracies(t.score or 0.0 for t in done)))
     lines = []
     for trial, rank in _ranked(result):
         values = [*(value_at(trial.config, n) for n in names), trial.score]
@@ -153,8 +159,8 @@ def axis_of(result: SweepResult, name: str) -> Axis:
     seen = [value_at(trial.config, name) for trial in result.trials]
     if isinstance(domain, Choice):
         return Axis(categories=tuple(dict.fromkeys(map(str, [*domain.values, *seen]))))
-    log = isinstance(domain, Range) and domain.log
-    return Axis.over([domain.low, domain.high, *seen], log=log)
+    log, whole = (domain.log, domain.integer) if isinstance(domain, Range) else (False, False)
+    return Axis.over([domain.low, domain.high, *seen], log=log, whole=whole)
 
 
 def importances(result: SweepResult, found: Importance) -> Figure:
@@ -168,6 +174,11 @@ def importances(result: SweepResult, found: Importance) -> Figure:
     )
     if any(trial.epoch < found.epoch for trial in result.of("stopped")):
         words += " Trials stopped before that are left out, which hides what they were stopped for."
+    words += (
+        " optuna-dashboard shows other shares of the same study: it asks what sets a tenth of the "
+        "completed trials apart from the rest (PED-ANOVA), where this chart explains all "
+        "differences, and those on the scale that a value was drawn on."
+    )
     return Figure(bars(rows, name="Importance of each hyperparameter"), words)
 
 
@@ -183,13 +194,24 @@ def style_of(result: SweepResult, trial: TrialRecord) -> str:
     return "other" if trial.state in ("completed", "running") else trial.state
 
 
+END = {"best": 5, "paper": 4, "other": 2.2, "stopped": 2.4, "failed": 4}
+"""How large the mark at a curve's end is."""
+
+
+def end_of(trial: TrialRecord, style: str) -> str:
+    """The class that draws a curve's end: the default's tells too that it was stopped or failed."""
+    return trial.state if trial.state in ("stopped", "failed") else style
+
+
 def _prominence(result: SweepResult, trial: TrialRecord) -> int:
     """The order of drawing: the best comes last, on top."""
     return ["failed", "stopped", "other", "paper", "best"].index(style_of(result, trial))
 
 
 def _ranked(result: SweepResult) -> Iterator[tuple[TrialRecord, float]]:
-    """The completed trials from worst to best, each with its rank between 0 and 1."""
+    """The completed trials from worst to best, each with its rank in 0 … 1; equal ones share it."""
     done = sorted(result.of("completed"), key=lambda t: t.score or 0.0)
-    for place, trial in enumerate(done):
-        yield trial, place / (len(done) - 1) if len(done) > 1 else 1.0
+    levels = sorted({trial.score or 0.0 for trial in done})
+    for trial in done:
+        place = levels.index(trial.score or 0.0)
+        yield trial, place / (len(levels) - 1) if len(levels) > 1 else 1.0

@@ -10,9 +10,12 @@ from kd.files import replace_file
 from tuning.records.result import SweepResult
 from tuning.reports.page import render
 from tuning.reports.picture import draw
+from tuning.reports.stamp import bears, stamp
 from tuning.storage.tables import to_parquet
 
 REPORT = "report.html"
+PICTURE = "curves.png"
+TABLES = ("trials.parquet", "curves.parquet")
 _REMEDY = "make room there"
 
 
@@ -32,13 +35,18 @@ def attempted(failure: str, again: str = "", say: Callable[[str], None] = print)
 
 
 def write_report(result: SweepResult) -> list[Path]:
-    """Write report.html, curves.png, trials.parquet and curves.parquet into the sweep's folder."""
+    """Write report.html, curves.png, trials.parquet and curves.parquet into the sweep's folder.
+
+    The picture and the tables are left where they were made from the same trials before.
+    """
     write_page(result)
-    trials, curves = tables(result)
-    rest = {"curves.png": draw(result), "trials.parquet": trials, "curves.parquet": curves}
-    for name, content in rest.items():
-        replace_file(result.sweep.folder / name, content, _REMEDY)
-    return [result.sweep.folder / name for name in (REPORT, *rest)]
+    folder, mark = result.sweep.folder, stamp(result)
+    if not bears(folder / PICTURE, mark):
+        replace_file(folder / PICTURE, draw(result, mark), _REMEDY)
+    if not all(bears(folder / name, mark) for name in TABLES):
+        for name, content in zip(TABLES, tables(result, mark), strict=True):
+            replace_file(folder / name, content, _REMEDY)
+    return [folder / name for name in (REPORT, PICTURE, *TABLES)]
 
 
 def write_page(result: SweepResult, *, live: bool = False) -> None:
@@ -47,12 +55,12 @@ def write_page(result: SweepResult, *, live: bool = False) -> None:
     replace_file(result.sweep.folder / REPORT, page, _REMEDY)
 
 
-def tables(result: SweepResult) -> tuple[bytes, bytes]:
+def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:
     """trials.parquet (a row for each trial) and curves.parquet (for each trial and epoch).
 
     Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
     columns such as `metrics.val_acc`; `started` and `ended` are seconds since the epoch, `seconds`
-    is how long it ran, accuracies are percent.
+    is how long it ran, accuracies are percent. Both bear the stamp `mark`.
     """
     import pyarrow as pa
 
@@ -77,4 +85,5 @@ def tables(result: SweepResult) -> tuple[bytes, bytes]:
         for epoch, accuracy in sorted(trial.curve.items())
     ]
     columns = {"trial": pa.int64(), "epoch": pa.int64(), "val_acc": pa.float64()}
-    return to_parquet(trials), to_parquet(curves, pa.schema(list(columns.items())))
+    schema = pa.schema(list(columns.items()))
+    return to_parquet(trials, mark=mark), to_parquet(curves, schema, mark)

@@ -1,12 +1,17 @@
 """How much of the differences between trials each hyperparameter explains."""
 
+import json
 import math
 import random
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from kd.errors import UserError
+from kd.files import replace_file
 from search_spaces import Choice, Domain, Range
 from tuning.records.result import SweepResult, value_at
+from tuning.reports.stamp import stamp
 from tuning.study.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ FEWEST = 10
 PER_HYPERPARAMETER = 5
 """How many trials for each hyperparameter are wanted at the epoch that is looked at."""
 RESAMPLES = 20
+FILE = "importance.json"
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,31 @@ class Importance:
     shares: tuple[Share, ...]
 
 
+def kept_importance(result: SweepResult) -> Importance | None:
+    """`importance`, from the sweep's folder if it was worked out from the same trials before.
+
+    Else it is worked out, which takes seconds, and kept there.
+    """
+    path, mark = result.sweep.folder / FILE, stamp(result)
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        kept = json.loads(path.read_bytes())
+        if kept["stamp"] == mark:
+            return Importance(kept["epoch"], kept["n"], tuple(Share(**s) for s in kept["shares"]))
+    found = importance(result)
+    if found is not None:
+        # In a folder that cannot be written it is worked out again the next time.
+        with suppress(UserError, OSError):
+            replace_file(path, json.dumps({"stamp": mark, **asdict(found)}, indent=1).encode())
+    return found
+
+
 def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:
     """Functional ANOVA (Hutter et al. 2014) at the last epoch that enough trials reached.
 
     Trials that were stopped early count as long as they ran: val accuracies are compared at
     one epoch only. The trials are resampled with replacement to show how far so few of them
-    can be trusted. None where fewer than ten trials reached any epoch.
+    can be trusted. None where fewer than ten trials reached any epoch, or no two of them differ
+    there.
     """
     sound = [t for t in result.trials if t.state != "failed" and t.curve]
     if len(sound) < FEWEST:
@@ -51,6 +76,8 @@ def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:
     wanted = min(len(sound), max(FEWEST, PER_HYPERPARAMETER * len(result.sweep.searched)))
     epoch = sorted((t.epoch for t in sound), reverse=True)[wanted - 1]
     trials = [t for t in sound if epoch in t.curve]
+    if len({t.curve[epoch] for t in trials}) < 2:
+        return None
     draw = random.Random(seed)
     samples = [
         _shares(draw.choices(trials, k=len(trials)), result, epoch) for _ in range(RESAMPLES)

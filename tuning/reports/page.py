@@ -1,4 +1,4 @@
-"""The HTML report of a sweep: one file, no script, nothing from the network."""
+"""The HTML report of a sweep: one file, nothing from the network; whole without its script too."""
 
 from itertools import combinations
 from typing import Any
@@ -9,7 +9,7 @@ from tuning.records.findings import FILE as CONFIRMED
 from tuning.records.findings import Findings
 from tuning.records.result import SweepResult
 from tuning.reports import figures, sentences
-from tuning.reports.importance import importance
+from tuning.reports.importance import kept_importance
 from tuning.reports.templating import environment
 from tuning.reports.wording import duration, short, value_of
 
@@ -25,7 +25,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
     `live` is for a sweep that is still running: the page loads itself again, and leaves out
     the importance of hyperparameters, which takes long to work out.
     """
-    weights = None if live else importance(result)
+    weights = None if live else kept_importance(result)
     ranked = [s.name for s in weights.shares] if weights else list(result.sweep.searched)
     best = result.best
     return (

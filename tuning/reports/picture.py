@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.records.progress import curve_limits, over_minutes
 from tuning.records.result import SweepResult
-from tuning.reports.wording import trial_name
+from tuning.reports.wording import cut, trial_name
 from tuning.study.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ BEST, DEFAULT, FAILED, OTHER = "#0072B2", "#D55E00", "#CC79A7", "#8A8F98"
 INK, RULE = "#22262B", "#D9DCE1"
 
 
-def draw(result: SweepResult) -> bytes:
-    """The picture of a sweep as PNG, 1600 × 700 pixels."""
+def draw(result: SweepResult, mark: str = "") -> bytes:
+    """The picture of a sweep as PNG, 1600 × 700 pixels, which bears the stamp `mark`."""
     picture = io.BytesIO()
-    figure_of(result).savefig(picture, format="png")
+    figure_of(result).savefig(picture, format="png", metadata={"Stamp": mark})
     return picture.getvalue()
 
 
@@ -67,7 +67,9 @@ def _curves(axes: Any, result: SweepResult) -> None:
         _line(axes, best, label=name, color=BEST, linewidth=weight)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", fontsize=8.5, framealpha=0.9, edgecolor="none")
-    axes.set_title(result.sweep.cell, loc="left", fontsize=10, color=INK, pad=16)
+    # A folder's name may hold anything, `$` too, which would be a formula.
+    title = {"loc": "left", "fontsize": 10, "color": INK, "pad": 16, "parse_math": False}
+    axes.set_title(cut(result.sweep.cell, 70), **title)
 
 
 def _score(trial: TrialRecord) -> str:

@@ -2,7 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tuning.reports.wording import accuracy, duration, short, value_of
+from tuning.reports.wording import accuracy, cut, duration, short, value_of
 
 
 def environment() -> Environment:
@@ -14,6 +14,6 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"accuracy": accuracy, "short": short, "duration": duration}
+    found.filters |= {"accuracy": accuracy, "short": short, "duration": duration, "cut": cut}
     found.globals |= {"value_of": value_of}
     return found

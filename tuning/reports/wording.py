@@ -20,6 +20,15 @@ def text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def cut(words: str, most: int) -> str:
+    """The words, without their middle where they are longer than `most` letters."""
+    if len(words) <= most:
+        return words
+    head = max((most - 1) // 2, 1)
+    tail = max(most - 1 - head, 0)
+    return f"{words[:head]}…{words[len(words) - tail :]}"
+
+
 def accuracy(score: float | None) -> str:
     """`87.65`; a dash for none."""
     return "–" if score is None else f"{score:.2f}"

@@ -7,10 +7,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def to_parquet(rows: Sequence[Mapping[str, Any]], schema: "pa.Schema | None" = None) -> bytes:
+def to_parquet(
+    rows: Sequence[Mapping[str, Any]], schema: "pa.Schema | None" = None, mark: str = ""
+) -> bytes:
     """A Parquet file of the rows; a column for every name that any of them has.
 
-    `schema` fixes the columns and their types, for a table that may have no rows.
+    `schema` fixes the columns and their types, for a table that may have no rows. The file's
+    metadata holds `mark`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -20,6 +23,7 @@ def to_parquet(rows: Sequence[Mapping[str, Any]], schema: "pa.Schema | None" = N
         # Arrow looks for columns in the first row alone.
         rows = [{name: row.get(name) for name in names} for row in rows]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink)
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    pq.write_table(table.replace_schema_metadata({"stamp": mark} if mark else None), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content

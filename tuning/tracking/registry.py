@@ -14,7 +14,7 @@ from tuning.records.protocol import cell_name
 from tuning.tracking.experiment import Experiment
 from tuning.tracking.promoted import PROTOCOL, Best, champion, winners
 from tuning.tracking.store import Store
-from tuning.tracking.versions import read_cell, refresh
+from tuning.tracking.versions import read_cell
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +59,6 @@ def promote(
             _register(client, cell)
             client.create_model_version(cell, f"runs:/{run_id}/{_ARTIFACT}", run_id, tags=tags)
         versions = _crown(client, cell)
-        refresh(store, client)
     return next(b for b in winners(versions) if dict(b.protocol) == protocol)
 
 
@@ -74,7 +73,6 @@ def mark_confirmed(store: Store, cell: str, sweep: str, trial: int, words: str) 
         for best in read_cell(client, cell):
             if (best.sweep, best.trial) == (sweep, trial):
                 client.set_model_version_tag(cell, str(best.version), "kd.confirmed", words)
-        refresh(store, client)
 
 
 def _crown(client: "MlflowClient", cell: str) -> list[Best]:

@@ -1,56 +1,54 @@
-"""Every promoted version in a store's registry, and the copy of them beside an embedded store.
+"""Every promoted version in a store's registry, read by the shortest way.
 
-Importing MLflow and opening a store takes seconds, so what was read from an embedded store is
-kept for as long as its file does not change.
+Importing MLflow and opening a store takes seconds, so the database of an embedded store is read
+by itself, where it has the tables that are known here.
 """
 
-import json
+import sqlite3
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd.errors import UserError
-from kd.files import replace_file
 from tuning.tracking.promoted import Best
 from tuning.tracking.store import Store, first_line, quoted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# name, version, created, tags: what is read from the registry, and kept between commands.
+# name, version, created (seconds since the epoch), tags.
 _Row = tuple[str, int, float, dict[str, str]]
-_Stamp = list[list[int]]
+
+# What MLflow's search for versions answers, which leaves out deleted ones and other workspaces.
+_QUERY = """
+    SELECT name, version, creation_time, key, value
+    FROM model_versions JOIN model_version_tags USING (workspace, name, version)
+    WHERE workspace = 'default' AND current_stage != 'Deleted_Internal'
+    ORDER BY last_updated_time DESC, name, version DESC
+"""
 
 
 def read_all(store: Store) -> list[Best]:
-    """Every promoted version in `store`, in no particular order; none if there is no store yet.
+    """Every promoted version in `store`; none if there is no store yet.
 
     Raises:
         UserError: the store does not answer, or cannot be used.
     """
-    if store.file is None:
-        return _bests(refresh(store, store.connect()))
-    if not store.file.exists():
-        return []
-    kept = _kept(store.file)
-    return _bests(refresh(store, store.connect()) if kept is None else kept)
+    if store.file is not None:
+        if not store.file.exists():
+            return []
+        if (rows := _tables(store.file)) is not None:
+            return _bests(rows)
+    client = store.connect()
+    with store.answering():
+        return _bests(_rows(client))
 
 
 def read_cell(client: "MlflowClient", cell: str) -> list[Best]:
-    """The promoted versions of one cell, always from the registry itself."""
+    """The promoted versions of one cell, always by MLflow itself."""
     return _bests(_rows(client, f"name = {quoted(cell)}"))
-
-
-def refresh(store: Store, client: "MlflowClient") -> list[_Row]:
-    """Read the whole registry, and renew the copy beside an embedded store."""
-    stamp = _stamp(store.file) if store.file is not None else []
-    with store.answering():
-        rows = _rows(client)
-    if store.file is not None:
-        _keep(store.file, stamp, rows)
-    return rows
 
 
 # -- the registry -----------------------------------------------------------------------------
@@ -81,30 +79,20 @@ def _rows(client: "MlflowClient", chosen: str = "") -> list[_Row]:
             return rows
 
 
-# -- the copy beside an embedded store ---------------------------------------------------------
-
-
-def _stamp(database: Path) -> _Stamp:
-    """What changes whenever the database does; a write-ahead log is a second file."""
-    files = (database, Path(f"{database}-wal"))
-    return [[f.stat().st_mtime_ns, f.stat().st_size] for f in files if f.exists()]
-
-
-def _kept(database: Path) -> list[_Row] | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(_keeping(database).read_text(encoding="utf-8"))
-        if kept["stamp"] == _stamp(database):
-            rows: list[_Row] = kept["rows"]
-            return rows
-    return None
-
-
-def _keep(database: Path, stamp: _Stamp, rows: list[_Row]) -> None:
-    text = json.dumps({"stamp": stamp, "rows": rows})
-    # In a folder that cannot be written, the next command reads the registry again.
-    with suppress(UserError):
-        replace_file(_keeping(database), text.encode())
-
-
-def _keeping(database: Path) -> Path:
-    return database.with_suffix(".best.json")
+def _tables(database: Path) -> list[_Row] | None:
+    """What `_rows` answers, from the database alone; None where it has not the known tables."""
+    found: dict[tuple[str, int, int], dict[str, str]] = {}
+    try:
+        # Only to be read: nothing may be made beside a store, or of a file that is none.
+        with closing(
+            sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+        ) as opened:
+            for name, version, created, key, value in opened.execute(_QUERY):
+                found.setdefault((name, version, created), {})[key] = value
+    except sqlite3.Error:
+        return None
+    return [
+        (name, version, created / 1000, tags)
+        for (name, version, created), tags in found.items()
+        if "kd.config" in tags
+    ]
