@@ -176,6 +176,13 @@ def test_a_sweep_needs_no_reader_and_no_main_thread_and_its_copy_is_a_sweep_of_i
     assert trials == {"base/0", "base/1", "copy/0", "copy/1", "copy/2"}
 
 
+def session(leader: int) -> list[str]:
+    """The processes of a session that live, by name."""
+    command = ["ps", "-o", "stat=,args=", "--sid", str(leader)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return [line for line in lines if not line.startswith("Z")]
+
+
 @pytest.mark.parametrize(
     "stops", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT, signal.SIGINT]]
 )
@@ -189,6 +196,7 @@ def test_an_interrupted_sweep_ends_cleanly_and_says_how_to_go_on(stops, tmp_path
         time.sleep(1)
     said = finish(process, code=130)
     assert said.count("--resume stopped") == 1
+    wait_for(lambda: not session(process.pid), 30)
     if len(stops) == 1:
         statuses = {r.info.status for r in mlflow_runs(tmp_path)}
         assert "RUNNING" not in statuses

@@ -34,7 +34,7 @@ def guarded(again: str) -> Iterator[None]:
         while not over.wait(PAUSE):
             dead = [kind for kind, _ in node.dead_processes() if kind in _VITAL]
             if dead:
-                _end(f"Ray ended ({dead[0]} was killed, or died), and the sweep with it; {again}.")
+                _end(f"Ray ended ({dead[0]} was killed, or died), and the sweep with it; {again}")
 
     watcher = threading.Thread(target=watch, name="ray-guard", daemon=True)
     watcher.start()
