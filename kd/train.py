@@ -71,14 +71,19 @@ def train(flags: Flags) -> None:
     torch.set_num_threads(max(1, flags.threads))
     place = Place.local(flags.device)
     images = open_dataset(config.dataset, flags.data_root, remedy).train
+    origin = Origin.load(folder)
+    origin.require(
+        _origin(folder, config, images), f"the run in {brief(folder)}", "give another --output"
+    )
     training, val = train_val(images, config.split)
     if config.teacher.weights is not None:
         load_teacher(config, training)
-    _begin(folder, config, images)
+    _make_folder(folder, config)
     print(
         f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} training "
         f"images, {len(val.labels)} val images, {config.epochs} epochs on {place.device}"
     )
+    origin.keep(folder, _origin(folder, config, images))
     running = _taught(folder, config, training, val, place)
     Origin.load(folder).keep(folder, _origin(folder, running, images))
     trainer = Trainer(running, training, val, place=place, teacher=load_teacher(running, training))
@@ -142,17 +147,13 @@ def _check_folder(folder: Path, config: TrainConfig) -> None:
         raise UserError(f"{folder} holds a run of another configuration; give another --output.")
 
 
-def _begin(folder: Path, config: TrainConfig, images: "Images") -> None:
-    """Make the run folder; UserError where the run in it began with other images or teacher."""
-    known, now = Origin.load(folder), _origin(folder, config, images)
-    known.require(now, f"the run in {brief(folder)}", "give another --output")
+def _make_folder(folder: Path, config: TrainConfig) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(config.to_yaml())
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{folder} cannot be written: {reason}; give another --output.") from None
-    known.keep(folder, now)
 
 
 def _origin(folder: Path, config: TrainConfig, images: "Images") -> Origin:

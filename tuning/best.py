@@ -67,7 +67,7 @@ def _print_table(chosen: Sequence[Best], champions: Sequence[Best]) -> None:
         table.add_row(
             b.config.method,
             b.config.backbone,
-            b.config.dataset,
+            b.config.portable.dataset,
             f"{b.score:.2f}{mark}",
             str(b.config.epochs),
             str(b.trials),

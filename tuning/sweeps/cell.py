@@ -65,15 +65,15 @@ class Cell:
         """What the sweep would begin with now."""
         return Origin.of(self.images, self.teacher)
 
-    def begin(self) -> None:
-        """Keep in the sweep's folder its settings, and what it begins with.
+    def check_origin(self) -> None:
+        """Raise UserError where the images or the teacher are not those that it began with."""
+        known, name = Origin.load(self.settings.folder), self.settings.name
+        known.require(self.origin, name, "start a new sweep")
 
-        UserError where the images or the teacher are not those that it began with.
-        """
-        folder, known = self.settings.folder, Origin.load(self.settings.folder)
-        known.require(self.origin, self.settings.name, "start a new sweep")
+    def begin(self) -> None:
+        """Keep in the sweep's folder its settings, and what it begins with."""
         self.settings.save()
-        known.keep(folder, self.origin)
+        Origin.load(self.settings.folder).keep(self.settings.folder, self.origin)
 
     @property
     def work(self) -> Work:
