@@ -3,7 +3,7 @@
 The run folder then holds config.yaml, metrics.jsonl (one line an epoch), checkpoint.pt and
 student.safetensors; teacher.safetensors too where a teacher was trained first, in teacher.pt
 until then. A run that was interrupted goes on from its checkpoint when the same command is
-typed again.
+typed again, with the images and the teacher that origin.json tells from others.
 """
 
 import json
