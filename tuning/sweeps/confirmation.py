@@ -113,10 +113,10 @@ def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> F
     seeds = tuple(settings.base.seed + 1 + i for i in range(plan.seeds))
     pairs = [Pair(n, replace(config, seed=s)) for s in seeds for n, config in chosen.items()]
     dataset = open_dataset(settings.base.dataset, settings.data_root, PUT_BACK)
-    train, val = train_val(dataset.train, settings.base.split)
     teacher = read_teacher(settings.folder, chosen[REFERENCE])
     now = Origin.of(dataset.train.digest, teacher)
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
+    train, val = train_val(dataset.train, settings.base.split)
     files = TrialFiles(shelf=settings.shelf, study=STUDY)
     work = Work(train, val, files, teacher)
     try:
