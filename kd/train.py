@@ -3,7 +3,7 @@
 The run folder then holds config.yaml, metrics.jsonl (one line an epoch), checkpoint.pt and
 student.safetensors; teacher.safetensors too where a teacher was trained first, in teacher.pt
 until then. A run that was interrupted goes on from its checkpoint when the same command is
-typed again.
+typed again, with the images and the teacher that origin.json tells from others.
 """
 
 import json
@@ -78,12 +78,15 @@ def train(flags: Flags) -> None:
     torch.set_num_threads(flags.threads)
     place = Place.local(flags.device)
     images = open_dataset(config.dataset, flags.data_root, remedy).train
+    origin = Origin.load(folder)
+    origin.require(_origin(folder, config, images), f"the run in {brief(folder)}", _REMEDY)
     training, val = train_val(images, config.split)
     config.augment.check_fits(*training.images.shape[2:])
     if config.teacher.weights is not None:
         load_teacher(config, training)
     with _writing(folder):
-        _begin(folder, config, images)
+        _make_folder(folder, config)
+        origin.keep(folder, _origin(folder, config, images))
         print(
             f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
             f"training images, {len(val.labels)} val images, {config.epochs} epochs on "
@@ -184,13 +187,9 @@ def _check_folder(folder: Path, config: TrainConfig) -> None:
         raise PermissionError(EACCES, f"nothing may be written into {above}")
 
 
-def _begin(folder: Path, config: TrainConfig, images: "Images") -> None:
-    """Make the run folder; UserError where the run in it began with other images or teacher."""
-    known, now = Origin.load(folder), _origin(folder, config, images)
-    known.require(now, f"the run in {brief(folder)}", _REMEDY)
+def _make_folder(folder: Path, config: TrainConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / CONFIG, config.to_yaml().encode(), _REMEDY)
-    known.keep(folder, now)
 
 
 def _origin(folder: Path, config: TrainConfig, images: "Images") -> Origin:

@@ -77,10 +77,14 @@ RESUME = ("tuning.search", "--resume", "s", "--trials", "3", "--local")
 CONFIRM = ("tuning.confirm", "s", "--seeds", "2")
 
 
+OTHERS = ({"seed": 1}, {"counts": (20, 1)}, {"shape": (6, 8)}, {"counts": (20, 20, 20)})
+
+
+@pytest.mark.parametrize("others", OTHERS)
 @pytest.mark.parametrize("words", [RESUME, CONFIRM])
-def test_other_images_are_refused_and_nothing_is_written(words, home):
+def test_other_images_are_refused_and_nothing_is_written(words, others, home):
     before = {p: p.read_bytes() for p in (home / "runs" / "s").rglob("*") if p.is_file()}
-    parquet_folder(home / "data" / "mine", seed=1)
+    parquet_folder(home / "data" / "mine", **others)
     said = command(home, *words, code=2)
     assert said == (
         "error: The images are not what s began with; put them back, or start a new sweep."
@@ -115,7 +119,6 @@ def test_a_sweep_older_than_this_check_is_taken_as_it_is(home):
     settings = load_result(home / "runs", "s").sweep.settings
     (settings.folder / FILE).unlink()
     parquet_folder(home / "data" / "mine", seed=1)
-    os.truncate(settings.folder / "study.log", os.path.getsize(settings.folder / "study.log"))
     assert Origin.load(settings.folder) == Origin()
     from tuning.sweeps.cell import Cell
 

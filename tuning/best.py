@@ -75,7 +75,7 @@ def print_table(
         table.add_row(
             b.config.method,
             b.config.backbone,
-            terminal(b.config.dataset),
+            terminal(b.config.portable.dataset),
             f"{b.score:.2f}{mark}",
             str(b.config.epochs),
             str(b.trials),

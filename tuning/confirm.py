@@ -16,7 +16,7 @@ from kd.screen import losable
 from tuning.records.findings import Findings
 from tuning.records.options import GpusPerTrial
 from tuning.records.result import load_result
-from tuning.records.settings import PUT_BACK, SweepSettings
+from tuning.records.settings import SweepSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def confirm(flags: Flags) -> int:
     asked = {name: getattr(flags, name) for name in ("cpus_per_trial", "gpus_per_trial")}
     given = {name: value for name, value in asked.items() if value is not None}
     settings = replace(SweepSettings.load(flags.storage, flags.sweep), **given)
-    settings.check_images(PUT_BACK)
+    settings.check_images(begun=True)
 
     from tuning.reports.files import attempted, write_page
     from tuning.reports.sentences import report_again

@@ -11,7 +11,7 @@ from tuning.records import request
 from tuning.records.plan import print_plan
 from tuning.records.presets import choose
 from tuning.records.request import Flags
-from tuning.records.settings import PUT_BACK, SweepSettings
+from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import resume
 
 
@@ -21,7 +21,7 @@ def search(flags: Flags) -> int:
         return code
     sweeps = [(settings, settings.space()) for settings in _sweeps(flags)]
     for settings, _ in sweeps:
-        settings.check_images(PUT_BACK if flags.resume else None)
+        settings.check_images(begun=bool(flags.resume))
     if flags.dry_run:
         for settings, space in sweeps:
             print_plan(settings, space)

@@ -102,12 +102,15 @@ class SweepSettings(Options, Section):
             where=self.ranges_file,
         )
 
-    def check_images(self, remedy: str | None = None) -> None:
+    def check_images(self, *, begun: bool = False) -> None:
         """Raise UserError for images that are not there or that it cannot train on; reads none.
 
-        So for the file of a teacher that does not fit them. `remedy` is as for `check_dataset`.
+        So for the file of a teacher that does not fit them. Those of a sweep that has `begun`
+        need only be there: they are compared with those that it began with when they are read.
         """
-        info = check_dataset(self.base.dataset, self.data_root, remedy)
+        info = check_dataset(self.base.dataset, self.data_root, PUT_BACK if begun else None)
+        if begun:
+            return
         space = self.space()
         default = space.apply(self.base, space.default_values(self.base))
         default.check_images(info, self.workers_per_trial)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from kd.config import TrainConfig
@@ -54,8 +54,13 @@ class Cell:
 
     @classmethod
     def of(cls, settings: SweepSettings, space: Space, images: Images) -> Self:
-        """The cell of a sweep whose teacher is still to come."""
-        base = settings.base
+        """The cell of a sweep whose teacher is still to come.
+
+        UserError where the images are not those that the sweep began with.
+        """
+        base, known = settings.base, Origin.load(settings.folder)
+        # Before they are cut: a sentence about the split of other images would mislead.
+        known.require(replace(known, images=images.digest), settings.name, "start a new sweep")
         train, val = train_val(images, base.split)
         about = protocol(base), environment()
         return cls(settings, space, images.digest, train, val, base, *about)
@@ -65,15 +70,15 @@ class Cell:
         """What the sweep would begin with now."""
         return Origin.of(self.images, self.teacher)
 
-    def begin(self) -> None:
-        """Keep in the sweep's folder its settings, and what it begins with.
+    def check_origin(self) -> None:
+        """Raise UserError where the images or the teacher are not those that it began with."""
+        known, name = Origin.load(self.settings.folder), self.settings.name
+        known.require(self.origin, name, "start a new sweep")
 
-        UserError where the images or the teacher are not those that it began with.
-        """
-        folder, known = self.settings.folder, Origin.load(self.settings.folder)
-        known.require(self.origin, self.settings.name, "start a new sweep")
+    def begin(self) -> None:
+        """Keep in the sweep's folder its settings, and what it begins with."""
         self.settings.save()
-        known.keep(folder, self.origin)
+        Origin.load(self.settings.folder).keep(self.settings.folder, self.origin)
 
     @property
     def work(self) -> Work:

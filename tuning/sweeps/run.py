@@ -18,7 +18,7 @@ from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
 from tuning.sweeps.cell import Cell, Search, finish
 from tuning.sweeps.signals import as_interrupt, hangups_ignored
-from tuning.sweeps.teacher import taught, teach
+from tuning.sweeps.teacher import ready, teach
 from tuning.tracking.runs import Outcome
 
 _SHARED = ("cpus_per_trial", "gpus_per_trial", "workers_per_trial")
@@ -35,7 +35,7 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
         KeyboardInterrupt: before the search began, or again while what it ended was closed.
     """
     settings = _agreed([settings for settings, _ in sweeps])
-    folder, cells = settings.folder, [taught(cell) for cell in _cells(sweeps)]
+    folder, cells = settings.folder, ready(_cells(sweeps))
     for cell in cells:
         cell.begin()
     searches: list[Search | None] = [None] * len(cells)

@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kd.config import TrainConfig
-from kd.data import Images
 from kd.errors import UserError
-from kd.origin import Origin
 from tuning.engine.run import run_trials
 from tuning.engine.share import Share
 from tuning.reports.live_table import LiveTables
@@ -20,25 +18,39 @@ STUDY = "teacher"
 TEACHER = "teacher.safetensors"
 
 
-def sound_teacher(folder: Path, config: TrainConfig, train: Images) -> bytes | None:
+def read_teacher(folder: Path, config: TrainConfig) -> bytes | None:
     """The file of the teacher of a sweep in `folder`: its own one, or the one that it was given.
 
-    None for a method without a teacher; UserError where the file cannot be read, or does not fit
-    the images.
+    None for a method without a teacher; UserError where the file cannot be read.
     """
     if not config.needs_teacher:
         return None
-    from kd.training.teacher import load_teacher, read_teacher
+    from kd.training import teacher
 
     path = folder / TEACHER if (folder / TEACHER).exists() else Path(config.teacher.weights or "")
     remedy = "put it back, or start a new sweep with another --teacher"
-    content = read_teacher(path, remedy)
-    load_teacher(replace(config, teacher=replace(config.teacher, weights=str(path))), train)
-    return content
+    return teacher.read_teacher(path, remedy)
+
+
+def ready(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with the teachers that are there already.
+
+    UserError where images or a teacher are not what a sweep began with, or a teacher is of no
+    use.
+    """
+    found = [_taught(cell) for cell in cells]
+    for cell in found:
+        cell.check_origin()
+    for cell in found:
+        if cell.teacher is not None:
+            from kd.training.teacher import load_teacher
+
+            load_teacher(cell.base, cell.train)
+    return found
 
 
 def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
-    """The cells with their teachers; those that `taught` did not find are trained, all at once.
+    """The cells with their teachers; those that `ready` did not find are trained, all at once.
 
     Tune writes into `folder`. UserError where a teacher cannot be had.
     """
@@ -66,17 +78,14 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
     return [trained.get(cell.settings.name, cell) for cell in cells]
 
 
-def taught(cell: Cell) -> Cell:
-    """The cell with its teacher, if that is there already; UserError if it is of no use."""
-    base, own = cell.settings.base, cell.settings.folder / TEACHER
-    if not base.needs_teacher:
-        return cell
-    if base.teacher.weights is None:
+def _taught(cell: Cell) -> Cell:
+    """The cell with its teacher, if that is there already; UserError if it cannot be read."""
+    base, folder = cell.settings.base, cell.settings.folder
+    if base.needs_teacher and base.teacher.weights is None:
         if not _is_there(cell):
             return cell
-        base = replace(base, teacher=replace(base.teacher, weights=str(own)))
-    teacher = sound_teacher(cell.settings.folder, base, cell.train)
-    return replace(cell, base=base, teacher=teacher)
+        base = replace(base, teacher=replace(base.teacher, weights=str(folder / TEACHER)))
+    return replace(cell, base=base, teacher=read_teacher(folder, base))
 
 
 def _is_there(cell: Cell) -> bool:
@@ -86,12 +95,11 @@ def _is_there(cell: Cell) -> bool:
 
 
 def _with_trained(cell: Cell, trained: TrialRecord) -> Cell:
-    cell = taught(cell)
+    cell = _taught(cell)
     if cell.teacher is None:
         reason = trained.reason or "its file is gone"
         raise UserError(
             f"The teacher could not be trained: {reason}; start a new sweep with another --teacher."
         )
-    folder = cell.settings.folder
-    Origin.load(folder).keep(folder, cell.origin)
+    cell.begin()
     return cell
