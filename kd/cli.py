@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from kd.errors import UserError, brief
+from kd.screen import losable
 
 A = TypeVar("A")
 
@@ -22,16 +23,17 @@ def run(
     """Parse `argv` into the dataclass `flags`, call `command`, and exit.
 
     Exit codes: what `command` returns, 0 for None; 2 for bad input, after one sentence on
-    stderr; 130 if interrupted.
+    stderr; 130 if interrupted. The command goes on where nobody reads what it prints.
     """
     _bear_any_encoding()
-    try:
-        sys.exit(command(_parse(flags, argv)) or 0)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with losable():
+        try:
+            sys.exit(command(_parse(flags, argv)) or 0)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)
 
 
 def put(text: str) -> None:
@@ -42,6 +44,7 @@ def put(text: str) -> None:
     utf8(text)
     stream: Any = sys.stdout
     encoding = stream.encoding
+    stream.flush()
     # A stream that is no file, as in a notebook, takes any text.
     change = getattr(stream, "reconfigure", None) or (lambda **to: None)
     change(encoding="utf-8")

@@ -23,7 +23,6 @@ from kd.data import check_dataset
 from kd.errors import UserError, brief
 from kd.files import FULL, replace_file
 from kd.origin import Origin
-from kd.screen import losable
 
 if TYPE_CHECKING:
     from kd.data import Images
@@ -253,8 +252,7 @@ def _progress(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    with losable():
-        run(Flags, train, argv)
+    run(Flags, train, argv)
 
 
 if __name__ == "__main__":

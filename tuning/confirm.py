@@ -12,7 +12,6 @@ import tyro
 
 from kd.cli import run, shown
 from kd.errors import UserError
-from kd.screen import losable
 from tuning.records.findings import Findings
 from tuning.records.options import GpusPerTrial
 from tuning.records.result import load_result
@@ -87,8 +86,7 @@ def print_findings(findings: Findings) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    with losable():
-        run(Flags, confirm, argv)
+    run(Flags, confirm, argv)
 
 
 if __name__ == "__main__":

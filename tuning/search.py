@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 
 from kd.cli import run
-from kd.screen import losable
 from tuning.cluster.jobs import run_on_cluster
 from tuning.engine.runtime import gpus_at_hand
 from tuning.records import request
@@ -69,9 +68,8 @@ def _sweeps(flags: Flags) -> list[SweepSettings]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line; a sweep goes on where nobody reads what it prints."""
-    with losable():
-        run(Flags, search, argv)
+    """Run the command line."""
+    run(Flags, search, argv)
 
 
 if __name__ == "__main__":
