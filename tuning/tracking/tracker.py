@@ -68,6 +68,7 @@ class Tracker:
         self._closed = False
         self._missed = 0
         self._refused = False
+        self._down_told = False
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -156,11 +157,13 @@ class Tracker:
             self._missed = self.pending if self._thread.is_alive() else 0
         finally:
             self._abandoned.set()
-        if self._missed:
+        # What ends a sweep early says how to go on, and that nobody answers was said.
+        if self._missed and (outcome == "finished" or not self._down_told):
+            count = f"{self._missed} report{'s' * (self._missed > 1)}"
             self._notify(
-                f"MLflow at {self._store.name} did not answer: {self._missed} reports are not "
+                f"MLflow at {self._store.name} did not answer: {count} could not be "
                 "written there, and nothing is registered; when it answers, --resume "
-                f"{self._sweep} writes them from the sweep's folder."
+                f"{self._sweep} writes what is missing from the sweep's folder."
             )
         return not self._missed
 
@@ -206,6 +209,7 @@ class Tracker:
                     self._notify(f"MLflow at {self._store.name} answers again.")
                 return
             if not down:
+                self._down_told = True
                 self._notify(
                     f"MLflow at {self._store.name} does not answer; the training goes on, and "
                     "what is missing there will be written when it is back."
