@@ -77,22 +77,21 @@ def train(flags: Flags) -> None:
     torch.set_num_threads(flags.threads)
     place = Place.local(flags.device)
     images = open_dataset(config.dataset, flags.data_root, remedy).train
-    origin = Origin.load(folder)
-    origin.require(_origin(folder, config, images), f"the run in {brief(folder)}", _REMEDY)
+    origin, now = Origin.load(folder), _origin(config, images)
+    origin.require(now, f"the run in {brief(folder)}", _REMEDY)
     training, val = train_val(images, config.split)
     config.augment.check_fits(*training.images.shape[2:])
     if config.teacher.weights is not None:
         load_teacher(config, training)
     with _writing(folder):
         _make_folder(folder, config)
-        origin.keep(folder, _origin(folder, config, images))
+        origin.keep(folder, now)
         print(
             f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
             f"training images, {len(val.labels)} val images, {config.epochs} epochs on "
             f"{place.device}"
         )
         running = _taught(folder, config, training, val, place)
-        Origin.load(folder).keep(folder, _origin(folder, running, images))
         _run(config, running, folder, training, val, place)
 
 
@@ -191,11 +190,11 @@ def _make_folder(folder: Path, config: TrainConfig) -> None:
     replace_file(folder / CONFIG, config.to_yaml().encode(), _REMEDY)
 
 
-def _origin(folder: Path, config: TrainConfig, images: "Images") -> Origin:
-    """What the run in `folder` would begin with now."""
-    weights = Path(config.teacher.weights or folder / TEACHER)
-    there = config.needs_teacher and weights.is_file()
-    return Origin.of(images.digest, weights.read_bytes() if there else None)
+def _origin(config: TrainConfig, images: "Images") -> Origin:
+    """What the run would begin with now; a teacher of its own is made of these images."""
+    weights = config.teacher.weights
+    given = config.needs_teacher and weights is not None and os.path.isfile(weights)
+    return Origin.of(images.digest, Path(weights or "").read_bytes() if given else None)
 
 
 @contextmanager
