@@ -1,12 +1,15 @@
 """What this project starts ends with the command that started it, however that ends."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -135,11 +138,23 @@ def test_a_sweeps_ray_is_its_own(tmp_path: Path) -> None:
         assert folder.stat().st_mode & 0o777 == 0o700
         assert not any(long.iterdir())
         assert not joined(port, tmp_path)
+        assert not any(takes_jobs(door) for _, door in listening)
 
         process.kill()
         process.wait(timeout=10)
         assert soon(lambda: not any(map(alive, ours)))
         assert soon(lambda: not folder.exists())
+
+
+def takes_jobs(port: int) -> bool:
+    """Whether it runs a command for whoever asks by HTTP, as Ray's agents do."""
+    job = json.dumps({"entrypoint": "true"}).encode()
+    address = f"http://127.0.0.1:{port}/api/job_agent/jobs/"
+    asked = urllib.request.Request(address, job, {"Content-Type": "application/json"})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with suppress(OSError, HTTPException), direct.open(asked, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def joined(port: int, home: Path) -> bool:
