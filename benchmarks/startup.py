@@ -64,15 +64,16 @@ def main() -> None:
     arguments = parser.parse_args()
     checkouts = {"": ROOT}
     if arguments.against:
-        checkouts["other: "] = arguments.against.absolute()
+        checkouts["other "] = arguments.against.absolute()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with tarfile.open(ROOT / "tests" / "old" / "runs.tar.gz") as archive:
-            archive.extractall(folder, filter="data")
-        asked = commands(folder / "runs")
         nothing = ["-c", "pass"]
-        tasks: dict[str, Callable[[], object]] = {"": partial(answer, nothing, ROOT, folder)}
+        tasks: dict[str, Callable[[], object]] = {"": partial(answer, nothing, ROOT, Path(name))}
         for mark, checkout in checkouts.items():
+            # To each its own files: what one wrote the other may have to make again.
+            folder = Path(name) / (mark or "own")
+            with tarfile.open(ROOT / "tests" / "old" / "runs.tar.gz") as archive:
+                archive.extractall(folder, filter="data")
+            asked = commands(folder / "runs")
             tasks |= {
                 mark + key: partial(answer, w, checkout, folder, written=key == AFTER_A_WRITE)
                 for key, w in asked.items()
@@ -82,7 +83,7 @@ def main() -> None:
     print(f"an interpreter that does nothing: {spread(seconds[''])} s\n")
     print("| command | seconds | over the other checkout |\n|---|---|---|")
     for key in asked:
-        other = seconds.get(f"other: {key}")
+        other = seconds.get(f"other {key}")
         beside = spread(ratios(seconds[key], other)) if other else "–"
         print(f"| {key} | {spread(seconds[key])} | {beside} |")
 
