@@ -1,6 +1,19 @@
-"""What `pytest -n 2 --dist loadgroup` has to know: who starts a Ray; one at a time is enough."""
+"""What `pytest -n 2 --dist loadgroup` has to know: who starts a Ray; one at a time is enough.
+
+A shell that starts the tests in the background, or `nohup`, leaves signals ignored, and what the
+tests start would inherit that: here they are heard again.
+"""
+
+import signal
 
 import pytest
+
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 RAY = (
     "tests/test_resumed.py",
