@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import io
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -599,10 +600,10 @@ def test_a_full_disk_leaves_the_old_files_whole(
     write_report(result)
     old = {path: path.read_bytes() for path in result.sweep.folder.iterdir()}
 
-    def full(descriptor: int) -> None:
+    def full(file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left on device; make room there"):
         write_report(result)
     assert {path: path.read_bytes() for path in result.sweep.folder.iterdir()} == old

@@ -81,14 +81,14 @@ def test_a_report_is_drawn_once(storage):
 
 
 def test_the_report_that_a_search_left_is_not_weighed_or_drawn_again(tmp_path):
-    result = sweep_result(tmp_path / "lsskd-one")
+    result = sweep_result(tmp_path / "kept" / "lsskd-one")
     keep(result)
     write_report(result)
     page = result.sweep.folder / "report.html"
     assert "Importance of each hyperparameter" in page.read_text(encoding="utf-8")
     page.unlink()
     # The journal keeps times, and a folder may have been moved.
-    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    moved = (tmp_path / "kept").rename(tmp_path / "moved")
     forbidden = f"{HEAVY},matplotlib,pyarrow"
     run("tuning.report", forbidden, "lsskd-one", "--storage", str(moved))
     page = moved / "lsskd-one" / "report.html"
