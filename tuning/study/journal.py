@@ -70,6 +70,13 @@ def load_study(path: Path, name: str) -> optuna.Study:
         raise UserError(f"{path} holds no study {name!r} yet; wait for its first trial.") from None
 
 
+def study_facts(path: Path, name: str) -> dict[str, Any]:
+    """The attributes of the study `name` in the journal at `path`; none if it was never begun."""
+    if not path.is_file() or not path.stat().st_size:
+        return {}
+    return dict(load_study(path, name).user_attrs)
+
+
 def read_trials(study: optuna.Study) -> list[TrialRecord]:
     """Every trial that was given a configuration, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False)
