@@ -72,9 +72,14 @@ def load_study(path: Path, name: str) -> optuna.Study:
 
 def study_facts(path: Path, name: str) -> dict[str, Any]:
     """The attributes of the study `name` in the journal at `path`; none if it was never begun."""
-    if not path.is_file() or not path.stat().st_size:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = (
+            optuna.load_study(study_name=name, storage=_journal(path)) if path.exists() else None
+        )
+    except KeyError:
         return {}
-    return dict(load_study(path, name).user_attrs)
+    return dict(study.user_attrs) if study else {}
 
 
 def read_trials(study: optuna.Study) -> list[TrialRecord]:
