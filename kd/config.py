@@ -173,6 +173,7 @@ class TrainConfig(Section):
                 "learn; give images of two classes or more."
             )
         config_class(self.method).check_images(info)
+        self.augment.check_fits(*info.size)
         check_batches(check_split(info.counts, self.split), self.batch_size, workers)
 
     # -- the teacher --------------------------------------------------------------------------

@@ -80,7 +80,6 @@ def train(flags: Flags) -> None:
     origin, now = Origin.load(folder), _origin(config, images)
     origin.require(now, f"the run in {brief(folder)}", _REMEDY)
     training, val = train_val(images, config.split)
-    config.augment.check_fits(*training.images.shape[2:])
     if config.teacher.weights is not None:
         load_teacher(config, training)
     with _writing(folder):

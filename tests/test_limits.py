@@ -25,6 +25,7 @@ ALONE = ({"counts": (20, 1)}, ["ce"], "Class 'class 1' has one image, and traini
 ONE_CLASS = ({"counts": (20,)}, ["ce"], "has images of one class alone")
 EMPTY_CLASS = ({"counts": (20, 0)}, ["ce"], "has images of one class alone")
 FEW = ({"counts": (2,) * 5}, ["ce"], "val_fraction 0.1 leaves no image of class 'class 1' for val")
+PADDING = ({}, ["ce", "--set", "crop_padding=9"], "crop_padding is 9, but the images have 8×8")
 WORKERS = ({}, ["ce", "--workers-per-trial", "40"], "batch_size is 64; it must be at least 80")
 
 
@@ -40,7 +41,7 @@ def search(tmp_path, capsys, *flags):
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
 @pytest.mark.parametrize(
-    ("images", "flags", "sentence"), [OBLONG, ALONE, ONE_CLASS, EMPTY_CLASS, FEW, WORKERS]
+    ("images", "flags", "sentence"), [OBLONG, ALONE, ONE_CLASS, EMPTY_CLASS, FEW, PADDING, WORKERS]
 )
 def test_a_search_is_refused(images, flags, sentence, dry, tmp_path, capsys):
     folder = parquet_folder(tmp_path / "data", **images)

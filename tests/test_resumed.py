@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from parquet_folder import parquet_folder
@@ -19,6 +20,7 @@ from kd.training.checkpoint import save_weights
 from kd.training.teacher import describe
 from tuning import best_config
 from tuning.records.keeper import STUDENT
+from tuning.records.protocol import protocol as protocol_now
 from tuning.records.result import load_result
 from tuning.study.journal import open_study
 from tuning.sweeps.confirmation import PLAN, STUDY, planned
@@ -113,6 +115,14 @@ def test_a_folder_of_images_is_found_from_everywhere(home, tmp_path):
     assert "2 trials of at most 1 epochs" in said
     command(tmp_path, "kd.train", str(runs / "s" / "best_config.yaml"), "--output", "again")
     assert (tmp_path / "again" / STUDENT).exists()
+
+
+def test_the_same_images_written_otherwise_are_searched_on(home):
+    for path in (home / "data" / "mine").glob("*.parquet"):
+        pq.write_table(pq.read_table(path), path, compression="none", row_group_size=5)
+    assert "Best of 3 trials" in command(home, *RESUME)
+    protocol = load_result(home / "runs", "s").sweep.protocol
+    assert protocol != protocol_now(load_result(home / "runs", "s").sweep.settings.base)
 
 
 def test_a_sweep_older_than_this_check_is_taken_as_it_is(home):

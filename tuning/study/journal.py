@@ -70,6 +70,18 @@ def load_study(path: Path, name: str) -> optuna.Study:
         raise UserError(f"{path} holds no study {name!r} yet; wait for its first trial.") from None
 
 
+def study_facts(path: Path, name: str) -> dict[str, Any]:
+    """The attributes of the study `name` in the journal at `path`; none if it was never begun."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = (
+            optuna.load_study(study_name=name, storage=_journal(path)) if path.exists() else None
+        )
+    except KeyError:
+        return {}
+    return dict(study.user_attrs) if study else {}
+
+
 def read_trials(study: optuna.Study) -> list[TrialRecord]:
     """Every trial that was given a configuration, in the order of their numbers."""
     trials = study.get_trials(deepcopy=False)

@@ -22,7 +22,7 @@ from tuning.reports.live_page import LiveReport
 from tuning.reports.live_table import LiveTables
 from tuning.reports.sentences import report_again, resume
 from tuning.storage.trial_files import TrialFiles
-from tuning.study.journal import open_study
+from tuning.study.journal import open_study, study_facts
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
 from tuning.study.trials import TrialRecord
@@ -62,7 +62,9 @@ class Cell:
         # Before they are cut: a sentence about the split of other images would mislead.
         known.require(replace(known, images=images.digest), settings.name, "start a new sweep")
         train, val = train_val(images, base.split)
-        about = protocol(base), environment()
+        # The same images may have been written anew, and would have another protocol.
+        begun = study_facts(settings.folder / STUDY, SEARCH).get("protocol")
+        about = begun or protocol(base), environment()
         return cls(settings, space, images.digest, train, val, base, *about)
 
     @property

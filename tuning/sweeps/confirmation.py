@@ -28,7 +28,7 @@ from tuning.records.result import SweepResult
 from tuning.records.settings import PUT_BACK, SweepSettings
 from tuning.reports.live_table import LiveTables
 from tuning.storage.trial_files import TrialFiles
-from tuning.study.journal import load_study
+from tuning.study.journal import study_facts
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.listed import open_list
 from tuning.sweeps.teacher import read_teacher
@@ -83,8 +83,7 @@ def planned(result: SweepResult, top: int, seeds: int) -> Plan:
             but the default completed.
     """
     asked = Plan(top, seeds, tuple(candidates(result, top)))
-    path = result.sweep.folder / f"{STUDY}.log"
-    begun = load_study(path, STUDY).user_attrs if path.exists() and path.stat().st_size else {}
+    begun = study_facts(result.sweep.folder / f"{STUDY}.log", STUDY)
     if PLAN not in begun:
         return asked
     plan = Plan(**begun[PLAN])
