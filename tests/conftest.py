@@ -16,6 +16,7 @@ for number, handler in (
         signal.signal(number, handler)
 
 RAY = (
+    "tests/test_old.py::test_its_interrupted_sweep_is_resumed",
     "tests/test_resumed.py",
     "tests/tuning/test_confirm.py",
     "tests/tuning/test_faults.py",
