@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 from parquet_folder import parquet_folder
 
@@ -41,10 +42,11 @@ def command(cwd: Path, module: str, *words: str, code: int = 0) -> str:
     return done.stdout if code == 0 else done.stderr.strip()
 
 
-def teacher_file(path: Path, folder: Path, seed_bias: float) -> Path:
+def teacher_file(path: Path, folder: Path, bias: float) -> Path:
     images = open_dataset(f"parquet:{folder}").train
+    torch.manual_seed(0)
     network = build_backbone("resnet8", 2, 1)
-    network.classifier.bias.data.fill_(seed_bias)
+    network.classifier.bias.data.fill_(bias)
     config = TrainConfig.paper("ce", "resnet8", f"parquet:{folder}")
     save_weights(network, path, describe(config, images, {"val_acc": 50.0}))
     return path
