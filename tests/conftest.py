@@ -1,10 +1,11 @@
-"""What `pytest -n 2 --dist loadgroup` has to know: who starts a Ray; one at a time is enough.
+"""What `pytest -n 2` has to know: who starts a Ray; one at a time is enough.
 
 A shell that starts the tests in the background, or `nohup`, leaves signals ignored, and what the
 tests start would inherit that: here they are heard again.
 """
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,13 @@ RAY = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.nodeid.startswith(RAY):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out test by test, but all that start a Ray to one worker."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneRay(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if nodeid.startswith(RAY) else nodeid
+
+    return OneRay(config, log)

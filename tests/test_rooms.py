@@ -126,6 +126,32 @@ def test_no_rooms_import_each_other_in_a_circle():
     assert not circle(rooms)
 
 
+HOMES = {
+    "ray": ("tuning.engine", "tuning.cluster"),
+    "mlflow": ("tuning.tracking",),
+    "optuna": ("tuning.study", "tuning.reports.importance"),
+}
+"""Who alone may know a library, as the drawing's text says."""
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_is_known_in_its_own_room_alone(library):
+    strangers = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if library in roots(node) and not name.startswith(HOMES[library])
+    }
+    assert not strangers
+
+
+def roots(node: ast.AST) -> set[str]:
+    """The top packages that an import statement names."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    return {str(node.module).partition(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+
+
 def test_the_walk_finds_a_circle():
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

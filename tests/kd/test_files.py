@@ -2,14 +2,12 @@
 
 import errno
 import os
-import resource
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Thread
 
 import pytest
 import torch
+from full_disk import no_file_above
 
 from kd.backbones import build_backbone
 from kd.errors import UserError
@@ -35,17 +33,6 @@ EXPORTS = {
     "safetensors": lambda path: export_safetensors(STUDENT, ABOUT, path),
     "program": lambda path: export_program(STUDENT.eval(), ABOUT, path),
 }
-
-
-@contextmanager
-def no_file_above(size: int) -> Iterator[None]:
-    """The kernel refuses what is written beyond, with an OSError, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("writer", WRITERS)

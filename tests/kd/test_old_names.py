@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,35 +12,7 @@ import kd.training.trainer
 from kd.config import TrainConfig
 from kd.methods import config_class, method_names
 
-EXPORTED = """from kd.config import AugmentConfig, OptimizerConfig, SplitConfig
-from kd.config import TeacherConfig, TrainConfig
-from kd.hyperparameters.lsskd import Config
-
-config = TrainConfig(method='lsskd',
-            backbone='resnet8',
-            dataset='digits',
-            epochs=9,
-            batch_size=10,
-            seed=0,
-            precision='auto',
-            kd=Config(alpha=0.8,
-                      alpha_schedule='linear',
-                      beta=1.0,
-                      gamma=0.05,
-                      temperature=3.0,
-                      feature_target='backbone'),
-            optimizer=OptimizerConfig(lr=0.05,
-                                      momentum=0.9,
-                                      nesterov=False,
-                                      weight_decay=0.0005,
-                                      schedule='step',
-                                      milestones=(0.625, 0.875),
-                                      gamma=0.1,
-                                      warmup=0.0),
-            augment=AugmentConfig(crop_padding=1, flip=0.0, cutout=0),
-            split=SplitConfig(val_fraction=0.6, train_size=150, seed=0),
-            teacher=TeacherConfig(backbone=None, weights=None, epochs=None))
-"""
+EXPORTED = (Path(__file__).parents[1] / "old" / "exported.py").read_text(encoding="utf-8")
 """As `tuning.export --to python` wrote it when the configurations had a folder of their own."""
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_disk import no_file_above
 
 import kd
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
@@ -177,14 +177,11 @@ def test_a_disk_without_room_is_one_sentence_and_the_run_goes_on_later(room, fil
     folder = tmp_path / "run"
     interrupt(Flags(config=file, output=folder), "epoch 1/3")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The kernel refuses what is written beyond, as a disk that is full does.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
-    try:
-        with pytest.raises(UserError, match=r"run cannot be written|yaml cannot be written"):
-            train(Flags(config=file, output=folder))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with (
+        no_file_above(room),
+        pytest.raises(UserError, match=r"run cannot be written|yaml cannot be written"),
+    ):
+        train(Flags(config=file, output=folder))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     train(Flags(config=file, output=folder))
 

@@ -1,7 +1,6 @@
 """Storage that is full, or holds half a file: its trial goes on later, and no trial is failed."""
 
 import errno
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_disk import no_file_above
 
 from kd.config import SplitConfig, TrainConfig
 from kd.data import open_dataset
@@ -37,17 +37,6 @@ def work(tmp_path: Path) -> Work:
 def searching(folder: Path, **options) -> Iterator[StudySearcher]:
     with open_study(folder / "study.log", "search", create=True) as study:
         yield StudySearcher(study, Space({}), CONFIG, 2, **options)
-
-
-@contextmanager
-def no_file_above(size: int) -> Iterator[None]:
-    """The kernel refuses what is written beyond, with an OSError, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def train(work: Work, tell=lambda report: None) -> list[dict]:

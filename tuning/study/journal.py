@@ -72,14 +72,13 @@ def load_study(path: Path, name: str) -> optuna.Study:
 
 def study_facts(path: Path, name: str) -> dict[str, Any]:
     """The attributes of the study `name` in the journal at `path`; none if it was never begun."""
+    if not path.exists():
+        return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = (
-            optuna.load_study(study_name=name, storage=_journal(path)) if path.exists() else None
-        )
+        return dict(optuna.load_study(study_name=name, storage=_journal(path)).user_attrs)
     except KeyError:
         return {}
-    return dict(study.user_attrs) if study else {}
 
 
 def read_trials(study: optuna.Study) -> list[TrialRecord]:
