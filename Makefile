@@ -10,7 +10,7 @@ search: .venv/installed
 	$(BIN)/python -m tuning.search lsskd
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # Real clusters on this machine: needs root, and skips with a sentence where it cannot run.
 test-cluster: .venv/installed

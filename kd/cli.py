@@ -1,18 +1,17 @@
 """What every command line has in common: its help, one sentence for an error, its exit code."""
 
 import codecs
-import io
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
-from pathlib import Path
+from errno import ENAMETOOLONG
 from typing import Any, NoReturn, TypeVar
 
 import tyro
 
 from kd.errors import UserError, brief
 from kd.screen import losable
+from kd.typed import read_flags
 
 A = TypeVar("A")
 
@@ -28,12 +27,23 @@ def run(
     _bear_any_encoding()
     with losable():
         try:
-            sys.exit(command(_parse(flags, argv)) or 0)
+            sys.exit(command(read_flags(flags, argv)) or 0)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            _refuse(str(error))
+        except OSError as error:
+            # Any question about a path may end so, and there are many.
+            if error.errno != ENAMETOOLONG:
+                raise
+            _refuse(f"{error.filename} is too long for a name or a path; give a shorter one.")
         except KeyboardInterrupt:
             sys.exit(130)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """Print the sentence, of whatever is long in it the beginning, and exit with 2."""
+    said = re.sub(r"[^\s;,'\"]{250,}", lambda long: brief(long[0]), sentence)
+    print(f"error: {said}", file=sys.stderr)
+    sys.exit(2)
 
 
 def put(text: str) -> None:
@@ -101,32 +111,3 @@ def _bear_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="kd.plain")
-
-
-# -- the flags ---------------------------------------------------------------------------------
-
-
-def _parse(flags: type[A], argv: Sequence[str] | None) -> A:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    prog = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
-    complaint = io.StringIO()
-    try:
-        with redirect_stderr(complaint):
-            return tyro.cli(flags, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
-    except SystemExit as end:
-        if not end.code:
-            raise
-    raise UserError(_sentence(complaint.getvalue()))
-
-
-def _sentence(box: str) -> str:
-    """The first paragraph of the box that the parser draws around an error."""
-    # The box is one of dashes and spaces where the terminal's encoding lacks its lines.
-    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
-    lines = ["" if set(line) <= set("╰╯─-") else line for line in lines]
-    begin = next((i for i, line in enumerate(lines) if line), 0)
-    end = next((i for i, line in enumerate(lines) if i > begin and not line), len(lines))
-    text = re.sub(r"\s+", " ", " ".join(lines[begin:end])).rstrip(".")
-    text = re.sub(r"\S{80,}", lambda long: brief(long[0]), text)
-    near = re.search(r"Perhaps you meant:\s+(--[\w-]+)", " ".join(lines))
-    return f"{text}; " + (f"did you mean {near[1]}?" if near else "--help lists what can be given.")

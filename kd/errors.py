@@ -27,4 +27,4 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     name = brief(name)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}."
-    return UserError(f"There is no {kind} {name!r}; {hint}")
+    return UserError(f"There is no {kind} '{name}'; {hint}")

@@ -30,7 +30,7 @@ class OptimizerConfig(Section):
     def __post_init__(self) -> None:
         self.check("lr", 0, inf, open_low=True)
         self.check("gamma", 0, inf, open_low=True)
-        self.check("momentum", 0, 1)
+        self.check("momentum", 0, 1, open_high=True)
         self.check("warmup", 0, 1)
         self.check("weight_decay", 0, inf)
         if self.nesterov and not self.momentum:

@@ -1,5 +1,6 @@
 """What a part of a configuration file is: a frozen dataclass, read and checked with a sentence."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from math import inf
@@ -37,9 +38,9 @@ class Section:
         below = value < high if open_high else value <= high
         if above and below and abs(value) != inf:
             return
-        bounds = [f"{'above' if open_low else 'at least'} {low}"] if low > -inf else []
+        bounds = [f"{'above' if open_low else 'at least'} {_short(low)}"] if low > -inf else []
         if high < inf:
-            bounds.append(f"{'below' if open_high else 'at most'} {high}")
+            bounds.append(f"{'below' if open_high else 'at most'} {_short(high)}")
         elif isinstance(value, float):
             bounds.append("finite")
         shown = brief(value)
@@ -49,6 +50,17 @@ class Section:
 # -- from values to a section -------------------------------------------------------------------
 
 T = TypeVar("T")
+_PLAINER = {
+    "input should be": "it must be",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+    "a valid string": "a text",
+    "a valid dictionary": "names and values",
+    "a valid tuple": "a list",
+    "a valid list": "a list",
+}
+"""pydantic's words, and those that are said instead."""
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
@@ -82,8 +94,16 @@ def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
         known = [f.name for f in fields(owner)]
         return UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
     given = "empty" if error["input"] is None else brief(_quoted(error["input"]))
-    message = error["msg"][0].lower() + error["msg"][1:].rstrip(".")
+    message = re.sub(", (unable|got) .*", "", error["msg"]).rstrip(".")
+    message = message[0].lower() + message[1:]
+    for theirs, ours in _PLAINER.items():
+        message = message.replace(theirs, ours)
     return UserError(f"{where}: {name} is {given}, but {message}.")
+
+
+def _short(bound: float) -> str:
+    """A bound as it is typed."""
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -62,7 +62,8 @@ def train(flags: Flags) -> None:
     if flags.epochs is not None:
         config = replace(config, epochs=flags.epochs)
     remedy = f"put the images there, or change the line dataset: of {brief(flags.config)}"
-    config.check_images(check_dataset(config.dataset, flags.data_root, remedy))
+    info = check_dataset(config.dataset, flags.data_root, remedy)
+    config.check_images(info)
     folder = flags.output or Path("runs/train") / flags.config.stem
     with _writing(folder):
         _check_folder(folder, config)
@@ -72,15 +73,18 @@ def train(flags: Flags) -> None:
     from kd.data import open_dataset
     from kd.data.split import train_val
     from kd.training.parallel import Place
-    from kd.training.teacher import load_teacher
+    from kd.training.teacher import check_teacher, load_teacher
 
+    teacher_given = config.needs_teacher and config.teacher.weights is not None
+    if teacher_given:
+        check_teacher(config, info)
     torch.set_num_threads(flags.threads)
     place = Place.local(flags.device)
     images = open_dataset(config.dataset, flags.data_root, remedy).train
     origin, now = Origin.load(folder), _origin(config, images)
     origin.require(now, f"the run in {brief(folder)}", _REMEDY)
     training, val = train_val(images, config.split)
-    if config.teacher.weights is not None:
+    if teacher_given:
         load_teacher(config, training)
     with _writing(folder):
         _make_folder(folder, config)

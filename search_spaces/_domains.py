@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sys import float_info
 from typing import Any, TypeGuard
 
-from kd.errors import UserError, unknown
+from kd.errors import UserError, brief, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +71,23 @@ class Choice:
 Domain = Range | RangeAbove | Choice
 
 
-def read_domain(name: str, spec: Any, *, replaces: Domain | None, integer: bool) -> Domain:
+def read_domain(
+    name: str, spec: Any, *, replaces: Domain | None, numeric: bool = True, integer: bool
+) -> Domain:
     """What a file says about `name`: [low, high], {low, high, log}, or a list of choices.
 
-    A range that replaces a `RangeAbove` stays above the same hyperparameter.
-    Raises `UserError` for a range that is upside down, not of numbers, or no range at all.
+    What is not `numeric` has choices alone. A range that replaces a `RangeAbove` stays above the
+    same hyperparameter. Raises `UserError` for a range that is upside down, not of numbers, or no
+    range at all.
     """
     if isinstance(spec, list):
-        spec = _written_out([number_or_text(value) for value in spec], replaces)
+        spec = _written_out([number_or_text(value) for value in spec], replaces, numeric)
+    if not numeric and isinstance(spec, dict) and "choices" not in spec:
+        raise UserError(f"{name} is no number; give a list of choices.")
     if not isinstance(spec, dict) or not spec:
-        raise UserError(f"{name} is {spec!r}; give a range [low, high] or a list of choices.")
+        raise UserError(
+            f"{name} is {brief(repr(spec))}; give a range [low, high] or a list of choices."
+        )
     known = ["choices"] if "choices" in spec else ["low", "high", "log"]
     for key in spec:
         if key not in known:
@@ -88,7 +95,9 @@ def read_domain(name: str, spec: Any, *, replaces: Domain | None, integer: bool)
     if "choices" in spec:
         choices = spec["choices"]
         if not isinstance(choices, list) or not choices:
-            raise UserError(f"{name} has choices {choices!r}; give a list of at least one.")
+            raise UserError(
+                f"{name} has choices {brief(repr(choices))}; give a list of at least one."
+            )
         if isinstance(replaces, RangeAbove):
             raise UserError(f"{name} starts at {replaces.other}; give a range, no choices.")
         return Choice(tuple(map(number_or_text, choices)))
@@ -118,9 +127,9 @@ def number_or_text(value: Any) -> Any:
         return value
 
 
-def _written_out(spec: list[Any], replaces: Domain | None) -> dict[str, Any]:
+def _written_out(spec: list[Any], replaces: Domain | None, numeric: bool) -> dict[str, Any]:
     """Two numbers are a range, on the scale of the range that it replaces; else choices."""
-    if len(spec) != 2 or not all(map(is_number, spec)):
+    if not numeric or len(spec) != 2 or not all(map(is_number, spec)):
         return {"choices": spec}
     log = isinstance(replaces, Range) and replaces.log and spec[0] > 0
     return {"low": spec[0], "high": spec[1], "log": log}

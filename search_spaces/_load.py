@@ -24,6 +24,9 @@ from search_spaces._names import resolve
 from search_spaces._space import Space
 from search_spaces.shared import OPTIMIZER
 
+PAIRED = 8
+"""Of so many choices of a hyperparameter it is tried whether they fit those of another one."""
+
 
 def load_space(
     method: str,
@@ -62,8 +65,13 @@ def load_space(
         return usual
 
     try:
+        given: set[str] = set()
         for typed, spec in ranges.items():
-            domains |= _read_range(resolve(str(typed), domains, settable), spec, domains, paper)
+            read = _read_range(resolve(str(typed), domains, settable), spec, domains, paper)
+            if twice := given & read.keys():
+                raise UserError(f"{min(twice)} is there twice; keep one.")
+            given |= read.keys()
+            domains |= read
         space = _space(domains, values)
         defaults = space.default_values(paper)
         for corner in _corners(space):
@@ -81,10 +89,11 @@ def _corners(space: Space) -> Iterator[dict[str, Any]]:
     that fall), or numbers that are all 0 (λ_b).
     """
     domains = dict(space.parameters())
-    ends = [[(name, end) for end in domain.corners()] for name, domain in domains.items()]
-    for count in (1, 2):
-        for some in combinations(ends, count):
-            yield from map(dict, product(*some))
+    for name, domain in domains.items():
+        yield from ({name: end} for end in domain.corners())
+    ends = [[(name, end) for end in domain.corners()[:PAIRED]] for name, domain in domains.items()]
+    for some in combinations(ends, 2):
+        yield from map(dict, product(*some))
     corners = {name: domain.corners() for name, domain in domains.items()}
     yield {name: min(ends) for name, ends in corners.items() if all(map(is_number, ends))}
 
@@ -126,6 +135,7 @@ def _read_range(
             leaf,
             spec,
             replaces=domains.get(leaf),
+            numeric=is_number(value),
             integer=isinstance(value, int) and not isinstance(value, bool),
         )
         for leaf, value in leaves.items()

@@ -11,11 +11,14 @@ from typing import Annotated
 import tyro
 
 from kd.cli import run, shown
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from tuning.records.findings import Findings
 from tuning.records.options import GpusPerTrial
 from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
+
+MOST = 1000
+"""Trials and seeds at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,8 @@ class Flags:
 def confirm(flags: Flags) -> int:
     """Run the command line."""
     for name in ("top", "seeds"):
-        if getattr(flags, name) < 1:
-            raise UserError(f"--{name} is {getattr(flags, name)}; it must be at least 1.")
+        if not 1 <= (number := getattr(flags, name)) <= MOST:
+            raise UserError(f"--{name} is {brief(number)}; it must be from 1 to {MOST}.")
     result = load_result(flags.storage, flags.sweep)
     if known := Findings.load(result.sweep.folder):
         print("The test set was opened before; this is what was found then.")

@@ -21,6 +21,7 @@ def search(flags: Flags) -> int:
     sweeps = [(settings, settings.space()) for settings in _sweeps(flags)]
     for settings, _ in sweeps:
         settings.check_images(begun=bool(flags.resume))
+        settings.check_study()
     if flags.dry_run:
         for settings, space in sweeps:
             print_plan(settings, space)

@@ -46,13 +46,13 @@ def show(flags: Flags) -> None:
             f"There is no MLflow store {store.name}; run python -m tuning.search METHOD, or give "
             "another --storage."
         )
+    port = None if store.served else choose_port(flags.port)
     client = store.connect()
     path = sweep_page(store, client, flags.sweep) if flags.sweep else "/#/experiments"
-    if store.served:
+    if port is None:
         _tell(store.page + path, flags.open)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    port = choose_port(flags.port)
     print(f"Starting MLflow's server on {HOST}:{port} …", file=sys.stderr, flush=True)
     with serving(store, port) as (address, server):
         _tell(address + path, flags.open)

@@ -57,7 +57,7 @@ def change(**changes):
         (change(optimizer__gamma=inf), "gamma is inf"),
         (change(optimizer__weight_decay=nan), "weight_decay is nan"),
         (change(optimizer__weight_decay=inf), "weight_decay is inf"),
-        (change(optimizer__lr=10**400), "input should be a valid number"),
+        (change(optimizer__lr=10**400), "it must be a number"),
         (change(kd__beta=inf), "kd.beta is inf"),
         (change(kd__temperature="1e999"), "kd.temperature is inf"),
         (change(kd__temperature=1e300), "kd.temperature is 1e+300; it must be at least 0.001"),
@@ -69,7 +69,7 @@ def change(**changes):
         (change(kd__alpha=True), "kd.alpha is true"),
         (change(split__train_size=True), "split.train_size is true"),
         # -- empty
-        (change(epochs=None), "epochs is empty, but input should be a valid integer."),
+        (change(epochs=None), "epochs is empty, but it must be a whole number."),
         (change(optimizer__lr=None), "optimizer.lr is empty"),
         (change(bogus=None), "no key 'bogus'"),
         # -- no section

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kd.cli import _parse
 from kd.errors import UserError
+from kd.typed import read_flags
 from tuning.cluster.parcel import to_words
 from tuning.cluster.target import Cluster, Head, find, started_from_here
 from tuning.engine import growth
@@ -118,11 +118,11 @@ def test_a_head_that_refuses_or_is_dead_is_one_sentence(statuses, sentence):
     ],
 )
 def test_a_command_line_reaches_the_cluster_as_it_was_typed(words):
-    flags = _parse(Flags, [*words, "--cluster", "ray_cluster.yaml", "--storage", "elsewhere"])
+    flags = read_flags(Flags, [*words, "--cluster", "ray_cluster.yaml", "--storage", "elsewhere"])
     sent = to_words(flags)
     assert "--cluster" not in sent
     assert "--storage" not in sent
-    assert _parse(Flags, sent) == _parse(Flags, words)
+    assert read_flags(Flags, sent) == read_flags(Flags, words)
 
 
 def test_a_cluster_is_planned_at_the_size_it_may_grow_to(tmp_path, monkeypatch):

@@ -78,7 +78,7 @@ def test_a_refusal_is_one_sentence(encoding, words, folder):
 def test_a_flag_that_cannot_be_read_is_the_same_sentence(encoding, columns, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     done = command(folder, encoding, "tuning.search", "lsskd", "--epochs", "x")
-    assert done.stderr.startswith(b"error: Error parsing --epochs: no type matching")
+    assert done.stderr.startswith(b"error: --epochs is 'x'; give a whole number.")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])

@@ -37,7 +37,7 @@ def test_rungs_are_geometric_and_below_the_last_epoch(
     [
         ("asha", 9, 10, 3, "grace period is 10; it must lie between 1 and the 9 epochs"),
         ("asha", 9, 0, 3, "grace period is 0"),
-        ("asha", 9, 1, 1, "reduction factor is 1; it must be above 1"),
+        ("asha", 9, 1, 1, "reduction factor is 1; it must be from 1.1 to 1000"),
         ("asha", 9, 1, float("nan"), "reduction factor is nan"),
         ("ahsa", 9, 1, 3, "no scheduler 'ahsa'; did you mean 'asha'"),
     ],

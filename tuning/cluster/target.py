@@ -105,6 +105,8 @@ def find(*, local: bool, address: str | None, file: Path | None) -> Cluster | No
     if file is not None and address is None:
         if not file.is_file():
             raise UserError(f"There is no cluster file {file}; give one, such as {FILE}.")
+        if "cluster_name" not in _read(file):
+            raise UserError(f"{file} is not a cluster file; give one, such as {FILE}.")
         return Cluster(file=file)
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None:
@@ -134,7 +136,7 @@ def started_from_here(file: Path) -> bool:
 def _read(file: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{file} is not a cluster file; mend it, or give --local.")
@@ -158,9 +160,14 @@ def _check_listening(address: str) -> None:
             f"{masked(address)} is for Ray's client, which no sweep can use; give HOST:PORT, the "
             "port that `ray start` names, or http://HOST:8265."
         )
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit()):
+    if address in ("auto", "local"):
         return
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()) or "://" in address:
+        raise UserError(
+            f"--address is {masked(address)}; give HOST:PORT, the port that `ray start` names, or "
+            "http://HOST:8265."
+        )
     ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         socket.create_connection((host, int(port)), ANSWER_WITHIN / 2).close()

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ from tuning.records.settings import SweepSettings
 
 Several = tyro.conf.UseAppendAction[tuple[str, ...]]
 
+LONGEST_NAME = 100
+"""Bytes of a name, and of the cell's part of one: a file system has room for 255 in all."""
 HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
 """Flags that mean something on the machine where they were typed, and nowhere else."""
 
@@ -91,6 +93,9 @@ def check(flags: Flags) -> None:
     for name in ("trials", "epochs"):
         if (number := getattr(flags, name)) is not None and number < 1:
             raise UserError(f"--{name} is {number}; it must be at least 1.")
+    where = [f"--{name}" for name in ("local", "address", "cluster") if getattr(flags, name)]
+    if len(where) > 1:
+        raise UserError(f"{' and '.join(where)} say where to run; give one of them.")
     if not (flags.resume or flags.method):
         raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
 
@@ -145,7 +150,7 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
 
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
     options = flags.options
-    fixed = dict(_assignment(text) for text in flags.set)
+    fixed = _fixed(flags.set)
     base = replace(
         cell.base,
         seed=options.seed,
@@ -153,17 +158,16 @@ def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
         split=_split(cell.base.split, fixed),
     )
     about = f"{base.method}-{base.backbone}-{DatasetName.parse(base.dataset).published}"
-    # A file system has room for 255 bytes, and the time and more are to come.
-    about = re.sub(r"[^\w.-]", "-", about).encode()[:120].decode(errors="ignore")
+    about = re.sub(r"[^\w.-]", "-", about).encode()[:LONGEST_NAME].decode(errors="ignore")
     name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
     if flags.name is not None:
+        if len(flags.name.encode()) > LONGEST_NAME:
+            raise UserError(
+                f"--name is '{brief(flags.name)}'; give one of at most {LONGEST_NAME} bytes."
+            )
         name = flags.name if alone else f"{flags.name}-{about}"
-    if (options.storage / name).exists():
-        raise UserError(
-            f"The sweep {name} exists; go on with --resume {name}, or give another --name."
-        )
     grace = flags.grace_period if flags.grace_period is not None else cell.grace_period
-    return SweepSettings(
+    settings = SweepSettings(
         name=name,
         base=base,
         trials=cell.trials,
@@ -173,13 +177,24 @@ def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
         ranges_file=str(flags.space or "--space"),
         **vars(options),
     )
+    if settings.folder.exists():
+        raise UserError(
+            f"The sweep {name} exists; go on with --resume {name}, or give another --name."
+        )
+    return settings
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise UserError(f"--set {text} says no value; type it as --set alpha=0.8.")
-    return name.strip(), value.strip()
+def _fixed(texts: Sequence[str]) -> dict[str, str]:
+    """What --set says, by name."""
+    fixed: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise UserError(f"--set {brief(text)} says no value; type it as --set alpha=0.8.")
+        if name in fixed:
+            raise UserError(f"--set gives {brief(name)} twice; give it once.")
+        fixed[name] = value
+    return fixed
 
 
 def _placed(dataset: str) -> str:

@@ -11,10 +11,11 @@ import yaml
 
 from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.data import check_dataset
-from kd.errors import UserError, unknown
+from kd.errors import UserError, brief, unknown
 from kd.files import replace_file
 from search_spaces import Space, load_space
 from tuning.records.options import Options
+from tuning.storage.addresses import check_store
 from tuning.storage.shelf import Shelf, check_uri
 from tuning.study.stopping import rungs
 
@@ -24,6 +25,13 @@ STUDY = "study.log"
 SEARCH = "search"
 BEST_CONFIG = "best_config.yaml"
 """The best configuration so far; the same as JSON stands beside it."""
+LIMITS = {
+    "trials": (1, 1_000_000),
+    "cpus_per_trial": (1, 10_000),
+    "gpus_per_trial": (0, 10_000),
+    "workers_per_trial": (1, 10_000),
+}
+"""From where to where the numbers go that a person may give."""
 NAME = r"\w[\w.-]*"
 """What a sweep may be called, as a regular expression."""
 PUT_BACK = "put the images back there, or start a new sweep"
@@ -53,26 +61,24 @@ class SweepSettings(Options, Section):
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME, self.name):
             raise UserError(
-                f"--name is {self.name!r}; use letters, digits, and '-', '_' or '.' between them."
+                f"--name is '{brief(self.name)}'; use letters, digits, and '-', '_' or '.' between "
+                "them."
             )
         if "://" in str(self.storage) or ":/" in str(self.storage):
             raise UserError(
                 f"--storage is {self.storage}; it must be a folder. Checkpoints alone may lie "
                 "elsewhere: --checkpoints s3://BUCKET/FOLDER."
             )
-        if self.trials < 1:
-            raise UserError(f"--trials is {self.trials}; it must be at least 1.")
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not low <= value <= high:
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} is {brief(value)}; it must be from {low} to {high}.")
         if self.checkpoints is not None:
             check_uri(self.checkpoints)
+        if self.tracking_uri is not None:
+            check_store(self.tracking_uri)
         rungs(self.base.epochs, self.grace_period, self.reduction_factor)
-        if self.cpus_per_trial is not None and self.cpus_per_trial < 1:
-            raise UserError(f"--cpus-per-trial is {self.cpus_per_trial}; it must be at least 1.")
-        if isinstance(self.gpus_per_trial, float) and not self.gpus_per_trial >= 0:
-            raise UserError(f"--gpus-per-trial is {self.gpus_per_trial}; it must be at least 0.")
-        if self.workers_per_trial < 1:
-            raise UserError(
-                f"--workers-per-trial is {self.workers_per_trial}; it must be at least 1."
-            )
         if self.gpus_per_trial == "auto" and self.workers_per_trial > 1:
             raise UserError(
                 "--gpus-per-trial auto packs trials of one worker; give a number of GPUs, or drop "
@@ -118,6 +124,13 @@ class SweepSettings(Options, Section):
             from kd.training.teacher import check_teacher
 
             check_teacher(self.base, info)
+
+    def check_study(self) -> None:
+        """Raise UserError where the journal of a sweep that began is damaged."""
+        if (journal := self.folder / STUDY).exists():
+            from tuning.study.journal import has_trials
+
+            has_trials(journal)
 
     def save(self) -> None:
         """Write the settings into the sweep's folder, which is made; not the same ones again."""

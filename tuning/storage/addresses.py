@@ -1,14 +1,38 @@
-"""Addresses of servers, as they may be shown: whatever may be a secret is masked, here alone."""
+"""Addresses of servers: which may be one, and how it is shown.
+
+Whatever may be a secret is masked, here alone.
+"""
 
 import re
+from importlib.metadata import entry_points
 from urllib.parse import unquote, unquote_plus
 
+from kd.errors import UserError
+
+_STORES = (
+    r"sqlite:///(?!:memory:).+",
+    r"https?://[^/]+.*",
+    r"(postgresql|mysql|mssql)(\+\w+)?://.*",
+    r"(databricks|databricks-uc)(://.*)?",
+)
 HIDDEN = "***"
 _SHOWN = {
     *("host", "hostaddr", "port", "dbname", "user", "sslmode", "mode"),
     *("region", "scheme", "endpoint_override"),
 }
 """Options whose values are shown; every other one may be a secret under some name."""
+
+
+def check_store(uri: str) -> None:
+    """Raise UserError for what is not the address of an MLflow store, or of one in memory."""
+    scheme = uri.partition(":")[0]
+    if any(re.fullmatch(form, uri, re.DOTALL) for form in _STORES):
+        return
+    if scheme not in {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}:
+        raise UserError(
+            f"--tracking-uri is {masked(uri)}, which is no address of an MLflow store; give "
+            "sqlite:////FOLDER/FILE.db, http://HOST:PORT or postgresql://…, or leave it away."
+        )
 
 
 def masked(address: str) -> str:

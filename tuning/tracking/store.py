@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kd.errors import UserError
-from tuning.storage.addresses import masked, public, scrubbed
+from tuning.storage.addresses import check_store, masked, public, scrubbed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,6 +49,8 @@ class Store:
     def at(cls, storage: str | Path = "runs", tracking_uri: str | None = None) -> "Store":
         """The store of the sweeps under `storage`: embedded SQLite, unless an address is given."""
         folder = Path(storage).absolute()
+        if tracking_uri is not None:
+            check_store(tracking_uri)
         uri = tracking_uri or f"sqlite:///{folder / 'mlflow.db'}"
         store = cls(uri)
         return store if store.served else cls(uri, str(folder / "mlflow-artifacts"))
@@ -165,6 +167,8 @@ def _alone(path: Path) -> Iterator[None]:
     Raises at once for a file that MLflow would try again for minutes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        _check_database(path)
     with ExitStack() as stack:
         # A folder that may only be read, or a file system without locks: nothing is made there.
         with suppress(OSError):
@@ -172,9 +176,13 @@ def _alone(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             path.touch()
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA schema_version")
+        _check_database(path)
         yield
+
+
+def _check_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA schema_version")
 
 
 def _reach(uri: str) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 from kd.data.config import AugmentConfig
 from kd.data.images import Dataset, DatasetInfo
 from kd.data.names import DOWNLOADED, DatasetName, dataset_names
-from kd.errors import unknown
+from kd.errors import UserError, brief, unknown
 
 
 class Source(Protocol):
@@ -56,6 +56,8 @@ def default_augment(name: str) -> AugmentConfig:
 
 def _source(name: str, root: str | Path | None, remedy: str | None) -> Source:
     dataset = DatasetName.parse(name)
+    if root is not None and os.path.isfile(root):
+        raise UserError(f"{brief(root)} is not a folder; set KD_DATA or --data-root to one.")
     if dataset.folder is not None:
         from kd.data.sources.parquet import ParquetFolder
 

@@ -1,0 +1,127 @@
+"""What was typed after a command: its flags, or one sentence for what is wrong with it."""
+
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tyro
+
+from kd.errors import UserError, brief
+
+A = TypeVar("A")
+
+
+def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
+    """The dataclass `flags` with what `argv` says; `~` in its paths is expanded.
+
+    UserError in one sentence for a flag, a value or a path that cannot be; the parser's own
+    SystemExit after --help.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    _check_empty(words)
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    prog = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            read = tyro.cli(flags, args=words, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UserError(_sentence(complaint.getvalue(), words)) from None
+    return cast(A, _expanded(read))
+
+
+def _check_empty(words: Sequence[str]) -> None:
+    """An empty word is most often a variable of the shell that is not set."""
+    for before, word in zip(["", *words], words, strict=False):
+        if word and not re.fullmatch(r"--[\w-]+=", word):
+            continue
+        flag = word.rstrip("=") or before
+        whose = f"{flag} is empty" if flag.startswith("--") else "One of the words is empty"
+        raise UserError(f"{brief(whose)}; give a value, or leave it away.")
+
+
+def _expanded(read: Any) -> Any:
+    """`read` with the user's folder for `~`, which no shell writes out in `--output=~/x`."""
+    changed: dict[str, Any] = {}
+    for entry in fields(read):
+        value = getattr(read, entry.name)
+        if is_dataclass(value):
+            changed[entry.name] = _expanded(value)
+        elif isinstance(value, Path) and str(value).startswith("~"):
+            path = os.path.expanduser(value)
+            if path.startswith("~"):
+                flag = entry.name.replace("_", "-")
+                user = brief(value.parts[0].removeprefix("~"))
+                raise UserError(
+                    f"--{flag} is {brief(value)}, but there is no user {user!r} here; for a "
+                    f"folder of that name type ./{brief(value)}."
+                )
+            changed[entry.name] = Path(path)
+    return replace(read, **changed) if changed else read
+
+
+# -- the parser's box, as a sentence ---------------------------------------------------------------
+
+_KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": "a text"}
+_WRONG_NUMBER = r"invalid literal for int\(\) with base 10|could not convert string to float"
+
+
+def _sentence(box: str, words: Sequence[str]) -> str:
+    """What the parser says in the first paragraph of its box about `words`."""
+    # The box is one of dashes and spaces where the terminal's encoding lacks its lines.
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
+    lines = ["" if set(line) <= set("╰╯─-") else line for line in lines]
+    begin = next((i for i, line in enumerate(lines) if line), 0)
+    end = next((i for i, line in enumerate(lines) if i > begin and not line), len(lines))
+    text = re.sub(r"\s+", " ", " ".join(lines[begin:end])).rstrip(".")
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) > 60:
+            # The box breaks it into lines.
+            broken = re.search(" ?".join(map(re.escape, word)), text)
+            text = text.replace(broken[0], brief(word)) if broken else text
+    return _plainer(text, re.findall(r"(--[\w-]+)", " ".join(lines[end:])))
+
+
+def _plainer(text: str, near: Sequence[str]) -> str:
+    """The parser's words in those of a person; `near` are flags that it offers instead."""
+    if found := re.match(
+        r"Error parsing (\S+): no type matching (\S+) could .* \['(.*)' ?\]$", text
+    ):
+        flag, kinds, value = found.groups()
+        names = [name for name in kinds.split("|") if name != "{None}"]
+        kind = " or ".join(_KINDS.get(name, name.strip("{}")) for name in names)
+        return f"{flag} is {value!r}; give {kind}."
+    if found := re.match(rf"Error parsing (\S+): ({_WRONG_NUMBER}|Exceeds).*?('.*'|$)", text):
+        kind = "a number" if "float" in found[2] else "a whole number"
+        return f"{found[1]} is {found[3] or 'a number of thousands of digits'}; give {kind}."
+    if found := re.match(r"invalid choice (.*) for argument '(.*)'\. Expected.*\((.*)\)", text):
+        value, flag, choices = found.groups()
+        known = [c for c in re.findall(r"'([^']*)'", choices) if c != "None"]
+        return f"{flag} is {value}; choose one of: {', '.join(known)}."
+    if found := re.match(r"Missing value for argument '(.*?)'", text):
+        return f"{found[1]} is there without a value; give one, or leave it away."
+    if found := re.match(r"Missing from .*?: (\S+) (.*?)\.? \(required\)", text):
+        return f"{found[1]} is missing: {found[2][0].lower()}{found[2][1:]}; --help has an example."
+    if found := re.match(r"Unrecognized options: (.*)", text):
+        return _unrecognized(found[1].split(", "), near)
+    return f"{text}; --help lists what can be given."
+
+
+def _unrecognized(words: Sequence[str], near: Sequence[str]) -> str:
+    """Without the values of unknown flags, of which one may be a password."""
+    strange = [word.partition("=")[0] for word in words if word.startswith("-")]
+    flags = strange or list(words)
+    known = [flag for flag in near if flag != "--help"]
+    offered = strange and get_close_matches(strange[0], known, n=1, cutoff=0.6)
+    hint = f"did you mean {offered[0]}?" if offered else "--help lists what can be given."
+    kind = "flag" if strange else "word"
+    return f"There is no {kind} {', '.join(map(brief, flags))} here; {hint}"

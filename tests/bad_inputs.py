@@ -1,0 +1,217 @@
+"""What people type wrong, over all commands, and how one such line is tried.
+
+`bad_inputs.txt` is the table: a line, and the sentence that answers it.
+`python tests/bad_inputs.py [WORD …]` prints what is answered to each line that begins so.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from parquet_folder import parquet_folder
+
+TESTS = Path(__file__).parent
+MODULES = {
+    **{name: f"tuning.{name}" for name in ("search", "confirm", "best", "export", "report", "ui")},
+    "train": "kd.train",
+}
+PATIENCE = 30
+"""Seconds after which a line counts as hanging; far above what any takes on a busy machine."""
+
+LONG, HUGE, DIGITS = "x" * 300, "y" * 5000, "9" * 400
+CONFIG = "method: pskd\nbackbone: resnet8\ndataset: digits\nepochs: 1\n"
+LAUGHS = "x0: &x0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"x{i + 1}: &x{i + 1} [{', '.join([f'*x{i}'] * 10)}]\n" for i in range(9)
+)
+WORDS = {
+    "<long>": LONG,
+    "<huge>": HUGE,
+    "<digits>": DIGITS,
+    "<thousands>": DIGITS * 11,
+    "<break>": "\n",
+}
+FILES = {
+    "config.yaml": CONFIG,
+    "empty.yaml": "",
+    "list.yaml": "- 1\n- 2\n",
+    "open.yaml": "epochs: [",
+    "twice.yaml": CONFIG + "epochs: 2\n",
+    "large.yaml": CONFIG + "#" * 10_000_000,
+    "bomb.yaml": LAUGHS,
+    "text": "a file\n",
+    "garbage.safetensors": "garbage",
+    "spaces/down.yaml": "alpha: [0.9, 0.2]",
+    "spaces/equal.yaml": "alpha: [0.5, 0.5]",
+    "spaces/words.yaml": "alpha_schedule: [0, 1]",
+    "spaces/mixed.yaml": "alpha: [0.1, much, 0.9]",
+    "spaces/none.yaml": "alpha:",
+    "spaces/empty.yaml": "alpha: []",
+    "spaces/high.yaml": "alpha: [0.1, 7]",
+    "spaces/log.yaml": "beta: {low: 0, high: 1, log: true}",
+    "spaces/nan.yaml": "alpha: [.nan, 1]",
+    "spaces/inf.yaml": "temperature: [1, .inf]",
+    "spaces/key.yaml": "alpha: {low: 0.1, hihg: 0.5}",
+    "spaces/long.yaml": f"{LONG}: [0.1, 0.5]",
+    "spaces/many.yaml": f"temperature: {[*range(1, 301)]}\nalpha: {[i / 301 for i in range(301)]}",
+    "spaces/split.yaml": "split.seed: [1, 2]",
+    "spaces/nested.yaml": "kd:\n  alpha: [0.1, 0.5]",
+    "spaces/number.yaml": "3: [0.1, 0.5]",
+    "spaces/huge.yaml": f"temperature: [1, {DIGITS}]",
+    "spaces/swapped.yaml": "beta_min: [5, 9]\nbeta_max: [1, 2]",
+    "spaces/both.yaml": "alpha: [0.1, 0.5]\nkd.alpha: [0.2, 0.6]",
+    "wrong/method.yaml": CONFIG.replace("pskd", "pksd"),
+    "wrong/nomethod.yaml": CONFIG.replace("method: pskd\n", ""),
+    "wrong/backbone.yaml": CONFIG.replace("resnet8", "resnet9"),
+    "wrong/dataset.yaml": CONFIG.replace("digits", "digit"),
+    "wrong/folder.yaml": CONFIG.replace("digits", "parquet:nowhere"),
+    "wrong/key.yaml": CONFIG + "batchsize: 3\n",
+    "wrong/section.yaml": CONFIG + "kd: 3\n",
+    "wrong/epochs.yaml": CONFIG.replace("epochs: 1", "epochs: many"),
+    "wrong/temperature.yaml": CONFIG.replace("pskd", "kd") + "kd: {temperature: 1.0e300}\n",
+    "wrong/alpha.yaml": CONFIG + "kd: {alpha: 7}\n",
+    "wrong/nan.yaml": CONFIG + "kd: {alpha: .nan}\n",
+    "wrong/batch.yaml": CONFIG + "batch_size: 1\n",
+    "wrong/seed.yaml": CONFIG + f"seed: {DIGITS}\n",
+    "wrong/teacher.yaml": CONFIG.replace("pskd", "kd") + "teacher: {backbone: resnet21}\n",
+    "wrong/weights.yaml": CONFIG.replace("pskd", "kd")
+    + "teacher: {weights: garbage.safetensors}\n",
+    "wrong/padding.yaml": CONFIG + "augment: {crop_padding: 1000000000}\n",
+    "wrong/cutout.yaml": CONFIG + "augment: {cutout: 1000000000}\n",
+    "wrong/lr.yaml": CONFIG + "optimizer: {lr: 0}\n",
+    "wrong/split.yaml": CONFIG + "split: {val_fraction: 1.5}\n",
+    "wrong/oblong.yaml": CONFIG.replace("pskd", "lsskd").replace("digits", "parquet:oblong"),
+}
+"""What lies where the lines are typed, beside the sweeps of tests/old; a file a value."""
+
+
+def lay_out(folder: Path) -> None:
+    """Write what the lines name into `folder`."""
+    with tarfile.open(TESTS / "old" / "runs.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "binary.yaml").write_bytes(bytes(range(256)))
+    (folder / "folder.yaml").mkdir()
+    (folder / "folder.safetensors").mkdir()
+    os.mkfifo(folder / "pipe.yaml")
+    parquet_folder(folder / "images")
+    parquet_folder(folder / "oblong", shape=(8, 6))
+    runs = folder / "runs"
+    for name in ("cut", "baseless", "nameless", "other"):
+        shutil.copytree(runs / "finished", runs / name)
+    (runs / "cut" / "sweep.yaml").write_text("")
+    (runs / "baseless" / "sweep.yaml").write_text("trials: 3\n")
+    (runs / "other" / "study.log").write_text("no journal\n" * 9)
+    (runs / "nameless").rename(runs / "two words")
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+def table() -> list[tuple[str, str]]:
+    """What is typed, and the sentence that answers it, in which … stands for anything."""
+    lines = (TESTS / "bad_inputs.txt").read_text(encoding="utf-8").splitlines()
+    typed = [line.removeprefix("$ ") for line in lines[::2]]
+    return list(zip(typed, lines[1::2], strict=True))
+
+
+def words(line: str) -> list[str]:
+    """A line as the shell would hand it on, long values written out."""
+    for short, long in WORDS.items():
+        line = line.replace(short, long)
+    return shlex.split(line)
+
+
+# -- a line, tried ---------------------------------------------------------------------------------
+
+
+class Answer(NamedTuple):
+    """What a command that was refused leaves: its exit code, what it printed, and the rest."""
+
+    code: int
+    out: str
+    err: str
+    left: set[str]
+    """The files that it made, changed or deleted."""
+
+
+class Asker:
+    """Tries lines in a folder, each in a fork of one process that has imported the commands."""
+
+    def __init__(self, folder: Path) -> None:
+        lay_out(folder)
+        self._folder = folder
+        self._answers = Path(tempfile.mkdtemp())
+        self._server = subprocess.Popen(
+            [sys.executable, __file__, "--serve", str(self._answers)],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(TESTS.parent), "TMPDIR": str(self._answers)},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+        shutil.rmtree(self._answers)
+
+    def ask(self, line: str) -> Answer:
+        """Type one line."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        before = self._state()
+        print(json.dumps(words(line)), file=self._server.stdin, flush=True)
+        code = int(self._server.stdout.readline())
+        out, err = ((self._answers / name).read_text() for name in ("out", "err"))
+        return Answer(code, out, err, {name for name, _ in before ^ self._state()})
+
+    def _state(self) -> set[tuple[str, int]]:
+        paths = [path for path in self._folder.rglob("*") if path.name != "mlflow.lock"]
+        return {(str(p.relative_to(self._folder)), p.lstat().st_mtime_ns) for p in paths}
+
+
+def serve(answers: Path) -> None:
+    """Answer the lines of standard input, in `answers` and with an exit code each."""
+    mains = {name: import_module(module).main for name, module in MODULES.items()}
+    # Whoever goes as far as to start a Ray ends here, with a traceback.
+    sys.modules["ray"] = None  # type: ignore[assignment]
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            signal.alarm(PATIENCE)
+            os.setsid()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            for number, name in ((1, "out"), (2, "err")):
+                os.dup2(os.open(answers / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            command, *words = json.loads(line)
+            mains[command](words)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(Path(sys.argv[2]))
+        sys.exit()
+    with tempfile.TemporaryDirectory() as name, Asker(Path(name)) as asker:
+        for line, _ in table():
+            if line.startswith(" ".join(sys.argv[1:])):
+                code, out, err, left = asker.ask(line)
+                print(f"$ {line}\n{err.removeprefix('error: ').strip()}", flush=True)
+                if code != 2 or left:
+                    print(f"!! {code} {sorted(left)}\n{out}")
