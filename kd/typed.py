@@ -72,7 +72,6 @@ def _expanded(read: Any) -> Any:
 # -- the parser's box, as a sentence ---------------------------------------------------------------
 
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": "a text"}
-_WRONG_NUMBER = r"invalid literal for int\(\) with base 10|could not convert string to float"
 
 
 def _sentence(box: str, words: Sequence[str]) -> str:
@@ -83,6 +82,8 @@ def _sentence(box: str, words: Sequence[str]) -> str:
     begin = next((i for i, line in enumerate(lines) if line), 0)
     end = next((i for i, line in enumerate(lines) if i > begin and not line), len(lines))
     text = re.sub(r"\s+", " ", " ".join(lines[begin:end])).rstrip(".")
+    if found := re.match(r"Error parsing (--\S+): (.*)", text):
+        return f"{found[1]} is '{_value(found[1], words)}'; give {_kind(found[2])}."
     for word in sorted(words, key=len, reverse=True):
         if len(word) > 60:
             # The box breaks it into lines.
@@ -91,18 +92,25 @@ def _sentence(box: str, words: Sequence[str]) -> str:
     return _plainer(text, re.findall(r"(--[\w-]+)", " ".join(lines[end:])))
 
 
+def _value(flag: str, words: Sequence[str]) -> str:
+    """What was typed for `flag`, of which the parser's text may have a part alone."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, _ = word.replace("_", "-").partition("=")
+        if name == flag:
+            return brief(word.partition("=")[2] if equals else following)
+    return "?"
+
+
+def _kind(text: str) -> str:
+    """What the parser wanted instead, by what it says of the types that it tried."""
+    if found := re.match(r"no type matching (\S+) could", text):
+        names = [name for name in found[1].split("|") if name != "{None}"]
+        return " or ".join(_KINDS.get(name, name.strip("{}")) for name in names)
+    return "a number" if "float" in text else "a whole number"
+
+
 def _plainer(text: str, near: Sequence[str]) -> str:
     """The parser's words in those of a person; `near` are flags that it offers instead."""
-    if found := re.match(
-        r"Error parsing (\S+): no type matching (\S+) could .* \['(.*)' ?\]$", text
-    ):
-        flag, kinds, value = found.groups()
-        names = [name for name in kinds.split("|") if name != "{None}"]
-        kind = " or ".join(_KINDS.get(name, name.strip("{}")) for name in names)
-        return f"{flag} is {value!r}; give {kind}."
-    if found := re.match(rf"Error parsing (\S+): ({_WRONG_NUMBER}|Exceeds).*?('.*'|$)", text):
-        kind = "a number" if "float" in found[2] else "a whole number"
-        return f"{found[1]} is {found[3] or 'a number of thousands of digits'}; give {kind}."
     if found := re.match(r"invalid choice (.*) for argument '(.*)'\. Expected.*\((.*)\)", text):
         value, flag, choices = found.groups()
         known = [c for c in re.findall(r"'([^']*)'", choices) if c != "None"]
@@ -110,7 +118,7 @@ def _plainer(text: str, near: Sequence[str]) -> str:
     if found := re.match(r"Missing value for argument '(.*?)'", text):
         return f"{found[1]} is there without a value; give one, or leave it away."
     if found := re.match(r"Missing from .*?: (\S+) (.*?)\.? \(required\)", text):
-        return f"{found[1]} is missing: {found[2][0].lower()}{found[2][1:]}; --help has an example."
+        return f"{found[1]} is missing: {found[2][0].lower()}{found[2][1:]}; --help lists what can be given."
     if found := re.match(r"Unrecognized options: (.*)", text):
         return _unrecognized(found[1].split(", "), near)
     return f"{text}; --help lists what can be given."
