@@ -118,7 +118,8 @@ def _plainer(text: str, near: Sequence[str]) -> str:
     if found := re.match(r"Missing value for argument '(.*?)'", text):
         return f"{found[1]} is there without a value; give one, or leave it away."
     if found := re.match(r"Missing from .*?: (\S+) (.*?)\.? \(required\)", text):
-        return f"{found[1]} is missing: {found[2][0].lower()}{found[2][1:]}; --help lists what can be given."
+        what = found[2][0].lower() + found[2][1:]
+        return f"{found[1]} is missing: {what}; --help lists what can be given."
     if found := re.match(r"Unrecognized options: (.*)", text):
         return _unrecognized(found[1].split(", "), near)
     return f"{text}; --help lists what can be given."

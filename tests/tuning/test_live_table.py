@@ -117,6 +117,28 @@ def test_estimate_counts_the_epochs_that_are_left(
     assert live.seconds_left() == pytest.approx(80)
 
 
+def test_what_workers_take_to_start_is_not_counted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("tuning.reports.live_table.time.monotonic", lambda: now)
+    result = sweep_result(tmp_path / "sweep", trials=2, epochs=9)
+    live = LiveTable(result.sweep, console=silent())
+    curve = dict(result.trials[0].curve)
+    for trial in result.trials:
+        trial.state, trial.curve = "running", {}
+        live.on_start(trial)
+    assert "starting workers" in "\n".join(screen(live))
+    for epoch in (1, 2, 3):
+        # 100 seconds to start, then one for each epoch of the two trials.
+        now = 99.0 + epoch
+        for trial in result.trials:
+            trial.curve = {e: curve[e] for e in range(1, epoch + 1)}
+            live.on_epoch(trial, epoch, {})
+    assert "starting workers" not in "\n".join(screen(live))
+    assert live.seconds_left() == pytest.approx(6, rel=0.4)
+
+
 def test_epochs_of_an_earlier_session_do_not_count_as_speed(tmp_path: Path) -> None:
     result = sweep_result(tmp_path / "sweep")
     live = LiveTable(result.sweep, result.trials[:8], console=silent())

@@ -4,7 +4,7 @@ from tuning.records.result import SweepResult
 
 
 def seconds_left(
-    result: SweepResult, *, brought: int, until_report: float, since_report: float
+    result: SweepResult, *, trained: int, within: float, since_report: float
 ) -> float | None:
     """An estimate of the seconds to the sweep's end; None before this session's first epoch.
 
@@ -13,12 +13,11 @@ def seconds_left(
 
     Args:
         result: the sweep so far.
-        brought: epochs trained in earlier sessions, which say nothing of this one's speed.
-        until_report: seconds from this session's beginning to the last report of a trial.
+        trained: epochs of this session by which its speed is judged.
+        within: seconds that they took, to the last report of a trial.
         since_report: seconds since then.
     """
-    spent = result.epochs_spent - brought
-    if spent <= 0:
+    if trained <= 0:
         return None
     sweep = result.sweep
     lengths = [t.epoch for t in result.of("completed", "stopped")] or [sweep.epochs]
@@ -28,6 +27,6 @@ def seconds_left(
         running.append(sum(longer) / len(longer) - trial.epoch)
     waiting = max(sweep.trials - len(result.trials), 0)
     epochs = sum(running) + waiting * sum(lengths) / len(lengths)
-    slot_seconds = until_report * sweep.slots / spent
+    slot_seconds = within * sweep.slots / trained
     in_parallel = max(epochs / sweep.slots, max(running, default=0.0))
     return max(in_parallel * slot_seconds - since_report, 0.0)

@@ -45,9 +45,17 @@ def progress(
     """
     ended, planned = len(result.ended), result.sweep.trials
     clock = Text(passed, no_wrap=True)
-    if seconds_left is not None:
+    if seconds_left is not None and ended < planned:
         clock.append(f"  about {duration(seconds_left)} left", style="dim")
-    bar = ProgressBar(total=planned, completed=ended, width=width // 4)
+    elif result.of("running"):
+        clock.append("  starting workers", style="dim")
+    bar = ProgressBar(
+        total=planned,
+        completed=ended,
+        width=width // 4,
+        complete_style="cyan",
+        finished_style="green",
+    )
     pieces: list[RenderableType] = [Text(f"{ended}/{planned} trials"), bar, clock]
     grid = Table.grid(padding=(0, 2))
     grid.add_row(*(pieces if width >= 60 else pieces[::2]))

@@ -35,6 +35,7 @@ class LiveTable:
         self._trials = {trial.number: trial for trial in trials}
         self._brought = self._result().epochs_spent
         self._began = self._last_report = time.monotonic()
+        self._first_report: tuple[float, int] | None = None
         self._label = ""
         self._drawn = False
         self._opened = ExitStack()
@@ -70,6 +71,8 @@ class LiveTable:
         """Show the trial's newest val accuracy."""
         self._trials[trial.number] = trial
         self._last_report = time.monotonic()
+        if self._first_report is None:
+            self._first_report = self._last_report, self._result().epochs_spent
 
     def on_end(self, trial: TrialRecord) -> None:
         """Show the outcome; without a table, as a line of its own, and one more for a new best."""
@@ -97,10 +100,14 @@ class LiveTable:
 
     def seconds_left(self) -> float | None:
         """An estimate of the seconds to the sweep's end; None before the first epoch."""
+        result, begin, known = self._result(), self._began, self._brought
+        if self._first_report and self._first_report[0] < self._last_report:
+            # What workers take to start is paid once.
+            begin, known = self._first_report
         return seconds_left(
-            self._result(),
-            brought=self._brought,
-            until_report=self._last_report - self._began,
+            result,
+            trained=result.epochs_spent - known,
+            within=self._last_report - begin,
             since_report=time.monotonic() - self._last_report,
         )
 

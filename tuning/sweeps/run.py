@@ -16,6 +16,7 @@ from tuning.reports.files import attempted
 from tuning.reports.live_table import LiveTables
 from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
+from tuning.reports.wording import count
 from tuning.sweeps.cell import Cell, Search, finish
 from tuning.sweeps.signals import as_interrupt, hangups_ignored
 from tuning.sweeps.teacher import ready, teach
@@ -40,6 +41,7 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
         cell.begin()
     searches: list[Search | None] = [None] * len(cells)
     outcome: Outcome = "finished"
+    _announce(cells)
     with ExitStack() as held:
         endings = held.enter_context(hangups_ignored())
         # MLflow takes seconds to open, beside Ray's.
@@ -73,6 +75,15 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
         else:
             print_summary(results[0], interrupted=interrupted, trials_page=trackers[0].page)
     return 130 if interrupted else int(any(result.best is None for result in results))
+
+
+def _announce(cells: Sequence[Cell]) -> None:
+    """Say what begins now: Ray and its workers take some seconds, in which nothing is seen."""
+    for cell in cells:
+        trials = count(cell.settings.trials, "trial")
+        epochs = count(cell.settings.base.epochs, "epoch")
+        print(f"{cell.settings.name}: {trials} of at most {epochs}")
+    print("Starting Ray and its workers …", flush=True)
 
 
 def _agreed(sweeps: Sequence[SweepSettings]) -> SweepSettings:
