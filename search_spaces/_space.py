@@ -62,6 +62,14 @@ class Space:
                 values[name + SPAN] = max(values.pop(name) - start, 0.0) / way if way else 0.0
         return values
 
+    def extremes(self, base: TrainConfig) -> Iterator[TrainConfig]:
+        """The default, and what differs from it in one hyperparameter, by each of its ends."""
+        default = self.default_values(base)
+        yield self.apply(base, default)
+        for name, domain in self.parameters():
+            for end in domain.corners():
+                yield self.apply(base, default | {name: end})
+
     def clipped(self, base: TrainConfig) -> list[str]:
         """The names whose value in `base` lies outside the space."""
         flat = base.flat()

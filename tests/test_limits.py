@@ -26,6 +26,8 @@ ONE_CLASS = ({"counts": (20,)}, ["ce"], "has images of one class alone")
 EMPTY_CLASS = ({"counts": (20, 0)}, ["ce"], "has images of one class alone")
 FEW = ({"counts": (2,) * 5}, ["ce"], "val_fraction 0.1 leaves no image of class 'class 1' for val")
 PADDING = ({}, ["ce", "--set", "crop_padding=9"], "crop_padding is 9, but the images have 8×8")
+SEARCHED = ({}, ["ce", "--space", "batches.yaml", "--workers-per-trial", "4"], "batch_size is 4;")
+BORDER = ({}, ["ce", "--space", "border.yaml"], "crop_padding is 20, but the images have 8×8")
 WORKERS = ({}, ["ce", "--workers-per-trial", "40"], "batch_size is 64; it must be at least 80")
 
 
@@ -41,9 +43,13 @@ def search(tmp_path, capsys, *flags):
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
 @pytest.mark.parametrize(
-    ("images", "flags", "sentence"), [OBLONG, ALONE, ONE_CLASS, EMPTY_CLASS, FEW, PADDING, WORKERS]
+    ("images", "flags", "sentence"),
+    [OBLONG, ALONE, ONE_CLASS, EMPTY_CLASS, FEW, PADDING, WORKERS, SEARCHED, BORDER],
 )
-def test_a_search_is_refused(images, flags, sentence, dry, tmp_path, capsys):
+def test_a_search_is_refused(images, flags, sentence, dry, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("batches.yaml").write_text("batch_size: [4, 64]")
+    Path("border.yaml").write_text("augment.crop_padding: [0, 20]")
     folder = parquet_folder(tmp_path / "data", **images)
     code, said = search(tmp_path, capsys, *flags, *dry, "--dataset", f"parquet:{folder}")
     assert code == 2

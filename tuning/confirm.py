@@ -19,6 +19,8 @@ from tuning.records.settings import SweepSettings
 
 MOST = 1000
 """Trials and seeds at most."""
+ANEW = ("cpus_per_trial", "gpus_per_trial", "data_root")
+"""What is the sweep's own unless it is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class Flags:
     """How many seeds each is trained on, the same for all."""
     storage: Path = Path("runs")
     """Where sweeps are kept."""
+    data_root: Annotated[Path | None, shown("FOLDER")] = None
+    """Where data sets are kept and downloaded to; the default is the sweep's."""
     cpus_per_trial: Annotated[int | None, shown("CORES")] = None
     """CPU cores of one training; the default is the sweep's."""
     gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = None
@@ -49,7 +53,7 @@ def confirm(flags: Flags) -> int:
         print("The test set was opened before; this is what was found then.")
         print_findings(known)
         return 0
-    asked = {name: getattr(flags, name) for name in ("cpus_per_trial", "gpus_per_trial")}
+    asked = {name: getattr(flags, name) for name in ANEW}
     given = {name: value for name, value in asked.items() if value is not None}
     settings = replace(SweepSettings.load(flags.storage, flags.sweep), **given)
     settings.check_images(begun=True)

@@ -1,12 +1,14 @@
 """Several studies in one run: who gets the next slot, and whom a report belongs to."""
 
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
 from kd.config import TrainConfig
+from kd.errors import UserError
 from search_spaces import load_space
-from tuning.engine.lanes import Lane, LaneSearcher
+from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
 from tuning.engine.trial import Work
 from tuning.storage.shelf import Shelf
 from tuning.storage.trial_files import TrialFiles
@@ -68,3 +70,15 @@ def test_reports_reach_the_study_of_their_own_lane(lanes):
     end(searcher, "t1", 44.0)
     assert lanes[1].searcher.records[0].state == "completed"
     assert lanes[0].searcher.records[0].state == "running"
+
+
+def test_trials_do_not_train_on_for_a_study_that_cannot_be_written(lanes):
+    searcher, stopping = LaneSearcher(lanes), LaneStopping(lanes)
+    config = searcher.suggest("t0")
+    trial, report = SimpleNamespace(config=config), {"trial": 0, "epoch": 1, "val_acc": 33.0}
+    assert stopping.on_trial_result(None, trial, report) == "CONTINUE"
+    lanes[1].searcher.error = UserError("The disk is full.")
+    assert stopping.on_trial_result(None, trial, report | {"epoch": 2}) == "STOP"
+    lanes[0].searcher.error = lanes[1].searcher.error
+    end(searcher, "t0")
+    assert lanes[0].searcher.records[0].state == "running", "for --resume"

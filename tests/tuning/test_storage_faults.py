@@ -102,7 +102,7 @@ def test_a_trial_whose_files_find_no_room_goes_on_when_they_do(room, work, tmp_p
 def test_a_full_disk_is_called_that():
     full = OSError(errno.ENOSPC, "No space left on device")
     last = ended_by(full, ASSIGNMENT)
-    assert last["failed"] == "the disk is full; free some space and resume"
+    assert last["failed"] == "the disk is full; free some space"
     assert last["unstored"]
     assert "unstored" not in ended_by(ValueError("a bug"), ASSIGNMENT)
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +280,40 @@ def test_a_busy_store_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
     assert "did not answer" in lines[-1]
     assert str(tmp_path) in lines[-1]
     blocker.execute("ROLLBACK")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_called_that_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    # Whoever waits for a full disk as for a server waits for ever.
+    monkeypatch.setattr(tuning.tracking.tracker, "CLOSES_WITHIN", None)
+    monkeypatch.setattr(tuning.tracking.tracker, "FULL_CLOSES_WITHIN", 0.5)
+    try:
+        store, lines = empty_store(disk), list[str]()
+        observer = tracker(store, lines)
+        record = trial(0)
+        observer.on_start(record)
+        epoch(observer, record, 1, 50.0)
+        wait_for(lambda: not observer.pending)
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        epoch(observer, record, 2, 60.0)
+        wait_for(lambda: bool(lines))
+        assert "has no room on its disk; the training goes on" in lines[0]
+        assert not observer.close("finished")
+        assert "is full" in lines[-1]
+        assert "when it has room, --resume sweep writes what is missing" in lines[-1]
+        (disk / "filler").unlink()
+        observer._thread.join()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_server_that_dies_misses_nothing(tmp_path: Path) -> None:

@@ -87,11 +87,14 @@ class LaneStopping(FIFOScheduler):
     def __init__(self, lanes: Sequence[Lane]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._rules = [lane.stopping for lane in lanes]
+        self._searchers = [lane.searcher for lane in lanes]
         for lane in lanes:
             lane.stopping.replay(lane.searcher.records.values())
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """STOP or CONTINUE, after one report."""
+        """STOP or CONTINUE, after one report; STOP where what it learns can be kept no more."""
+        if any(searcher.error for searcher in self._searchers):
+            return str(TrialScheduler.STOP)
         stops = self._rules[trial.config["lane"]].stops(_own(result))
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 

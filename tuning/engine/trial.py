@@ -160,8 +160,8 @@ def sentence(error: Exception) -> str:
     """What is told of an error that ended a trial."""
     if isinstance(error, OSError):
         if error.errno in FULL:
-            return "the disk is full; free some space and resume"
-        return f"the storage does not answer ({error}); mend it and resume"
+            return "the disk is full; free some space"
+        return f"the storage does not answer ({error}); mend it"
     if _out_of_memory(error):
         return "the GPU's memory is full; --set a smaller batch_size"
     return f"{type(error).__name__}: {error}".splitlines()[0]

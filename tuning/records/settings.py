@@ -74,6 +74,11 @@ class SweepSettings(Options, Section):
             if isinstance(value, int | float) and not low <= value <= high:
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is {brief(value)}; it must be from {low} to {high}.")
+        if self.tracking_uri is None and "?" in str(self.storage.absolute()):
+            raise UserError(
+                f"--storage is {self.storage.absolute()}, and MLflow's database cannot lie in a "
+                "folder with a question mark; give another one."
+            )
         if self.checkpoints is not None:
             check_uri(self.checkpoints)
         if self.tracking_uri is not None:
@@ -117,9 +122,8 @@ class SweepSettings(Options, Section):
         info = check_dataset(self.base.dataset, self.data_root, PUT_BACK if begun else None)
         if begun:
             return
-        space = self.space()
-        default = space.apply(self.base, space.default_values(self.base))
-        default.check_images(info, self.workers_per_trial)
+        for config in self.space().extremes(self.base):
+            config.check_images(info, self.workers_per_trial)
         if self.base.needs_teacher and self.base.teacher.weights is not None:
             from kd.training.teacher import check_teacher
 

@@ -7,7 +7,6 @@ the same study, whatever engine ran the trials.
 """
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from tuning.storage.patience import FULL
 from tuning.study.journal import STATES, read_trials
 from tuning.study.sampling import sampler, suggest
 from tuning.study.stopping import score
-from tuning.study.trials import Observer, Span, State, TrialRecord
+from tuning.study.trials import Observer, Span, TrialRecord, measured, outcome
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,8 @@ class StudySearcher:
     `records` holds every trial by its number; `gpus` is how many GPUs, or which part of one, the
     trials hold that are given out from now on. `error` is set once the study, or a trial's files,
     cannot be written: no other trial's end is recorded, and `suggest` raises it. What runs then
-    stays unfinished, with its files, for a resumed sweep. `observers` are told in their order.
+    stays unfinished, with its files, for a resumed sweep; `again` says what goes on with it.
+    `observers` are told in their order.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class StudySearcher:
         *,
         seed: int = 0,
         observers: Sequence[Observer] = (),
+        again: str = "resume the sweep",
     ) -> None:
         self.study = study
+        self._again = again
         self.records: dict[int, TrialRecord] = {r.number: r for r in read_trials(study)}
         self.error: UserError | None = None
         self.gpus = 0.0
@@ -129,12 +131,13 @@ class StudySearcher:
             self._starved.append(trial)
             return
         if report.get("unstored") and self.error is None:
-            self.error = UserError(f"Trial {number} is unfinished: {report['failed']}.")
+            why = f"{report['failed']} and {self._again}"
+            self.error = UserError(f"Trial {number} is unfinished: {why}.")
         self._record_epoch(trial, report)
         if self.error is not None:
             return
         record = self.records[number]
-        record.state, record.reason = _outcome(record, report, crashed)
+        record.state, record.reason = outcome(record, report, crashed)
         record.ended = time.time()
         self._pause(trial)
         with suppress(UserError), self._storing():
@@ -180,7 +183,7 @@ class StudySearcher:
         epoch = report.get("epoch")
         if epoch is None or "failed" in report:
             return
-        metrics = _metrics(report)
+        metrics = measured(report)
         if epoch >= record.epoch:
             record.metrics = metrics
         if epoch not in record.curve:
@@ -219,8 +222,8 @@ class StudySearcher:
             full = error.errno in FULL
             remedy = "free some space" if full else "put its folder back as it was"
             self.error = UserError(
-                f"The study cannot be written: {error.strerror or error}; {remedy} and resume the "
-                "sweep."
+                f"The study cannot be written: {error.strerror or error}; {remedy} and "
+                f"{self._again}."
             )
             raise self.error from None
 
@@ -253,8 +256,10 @@ class ListSearcher(StudySearcher):
         configs: Sequence[TrainConfig],
         *,
         observers: Sequence[Observer] = (),
+        again: str = "resume the sweep",
     ) -> None:
-        super().__init__(study, Space({}), configs[0], len(configs), observers=observers)
+        space, count = Space({}), len(configs)
+        super().__init__(study, space, configs[0], count, observers=observers, again=again)
         self._configs = configs
         asked = dict(enumerate(config.to_dict() for config in configs))
         if any(record.config != asked.get(number) for number, record in self.records.items()):
@@ -268,30 +273,3 @@ class ListSearcher(StudySearcher):
 
 
 OPTUNA_STATES = {state: optuna_state for optuna_state, state in STATES.items()}
-
-
-def _metrics(report: Report) -> dict[str, float]:
-    """What the loop measured: the finite numbers."""
-    return {
-        name: float(value)
-        for name, value in report.items()
-        if name not in ("trial", "epoch")
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    }
-
-
-def _outcome(record: TrialRecord, report: Report, crashed: bool) -> tuple[State, str]:
-    if crashed:
-        return "failed", "its process ended with an error"
-    if "failed" in report:
-        return "failed", str(report["failed"])
-    if report.get("diverged"):
-        return "stopped", f"the loss was not finite in epoch {record.epoch}"
-    if not record.curve:
-        return "failed", "it ended before its first report"
-    epochs = record.config["epochs"]
-    if record.epoch >= epochs:
-        return "completed", ""
-    return "stopped", f"behind others after epoch {record.epoch} of {epochs}"

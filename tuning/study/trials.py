@@ -1,5 +1,7 @@
 """A trial as the rest of the project sees it, whatever engine ran it."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -82,3 +84,31 @@ class Observer(Protocol):
 
     def on_end(self, trial: TrialRecord) -> None:
         """A trial is completed, stopped or failed."""
+
+
+def measured(report: Mapping[str, Any]) -> dict[str, float]:
+    """What the loop measured: the finite numbers."""
+    return {
+        name: float(value)
+        for name, value in report.items()
+        if name not in ("trial", "epoch")
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    }
+
+
+def outcome(record: TrialRecord, report: Mapping[str, Any], crashed: bool) -> tuple[State, str]:
+    """How a trial ended whose last report this is, and why."""
+    if crashed:
+        return "failed", "its process ended with an error"
+    if "failed" in report:
+        return "failed", str(report["failed"])
+    if report.get("diverged"):
+        return "stopped", f"the loss was not finite in epoch {record.epoch}"
+    if not record.curve:
+        return "failed", "it ended before its first report"
+    epochs = record.config["epochs"]
+    if record.epoch >= epochs:
+        return "completed", ""
+    return "stopped", f"behind others after epoch {record.epoch} of {epochs}"

@@ -149,7 +149,8 @@ def _train(
     live = LiveTables()
     shown = {"seed": Choice(tuple(config.seed for config in configs))}
     with ExitStack() as opened:
-        lane = open_list(settings, configs, work, opened, live, shown=shown)
+        again = "type the same again"
+        lane = open_list(settings, configs, work, opened, live, shown=shown, again=again)
         lane.searcher.study.set_user_attr(PLAN, plan._asdict())
         nodes = opened.enter_context(connected())
         opened.enter_context(guarded("the same command goes on"))

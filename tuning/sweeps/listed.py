@@ -24,16 +24,18 @@ def open_list(
     live: LiveTables,
     *,
     shown: Mapping[str, Domain] | None = None,
+    again: str = "resume the sweep",
 ) -> Lane:
     """The lane that trains `configs`, one trial each, from where it was interrupted.
 
     Its study has the name of the work's and lies in the sweep's folder, open as long as
-    `opened`. `live` shows it, with the values of `shown`. UserError where another list was begun.
+    `opened`. `live` shows it, with the values of `shown`; `again` says what goes on with it.
+    UserError where another list was begun.
     """
     name = work.files.study
     path = settings.folder / f"{name}.log"
     study = opened.enter_context(open_study(path, name, create=not path.exists()))
-    searcher = ListSearcher(study, configs)
+    searcher = ListSearcher(study, configs, again=again)
     about = replace(
         settings, base=configs[0], trials=len(configs), scheduler="none", grace_period=1
     )

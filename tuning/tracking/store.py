@@ -149,6 +149,11 @@ def is_transient(error: Exception) -> bool:
     return code >= 500 or code in (408, 429)
 
 
+def is_full(error: Exception) -> bool:
+    """Whether the disk of an embedded store is full, as SQLite says it."""
+    return "disk is full" in str(error)
+
+
 def quoted(text: str) -> str:
     """`text` as a string of MLflow's search language, which has no escapes."""
     return f'"{text}"' if "'" in text else f"'{text}'"

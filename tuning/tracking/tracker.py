@@ -18,10 +18,12 @@ from typing import Self
 
 from tuning.study.trials import TrialRecord
 from tuning.tracking.runs import Outcome, SweepRuns
-from tuning.tracking.store import Store, is_transient
+from tuning.tracking.store import Store, is_full, is_transient
 
 CLOSES_WITHIN = 30.0
 """Seconds that the end of a sweep waits for a store that does not answer."""
+FULL_CLOSES_WITHIN = 3.0
+"""Seconds that it waits for one on a full disk, which nobody will free meanwhile."""
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts at a server that does not answer."""
 
@@ -69,6 +71,7 @@ class Tracker:
         self._missed = 0
         self._refused = False
         self._down_told = False
+        self._full = False
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -144,8 +147,9 @@ class Tracker:
     def close(self, outcome: Outcome, timeout: float | None = None) -> bool:
         """End the sweep's run and whatever is still open below it; nothing the second time.
 
-        Waits at most `timeout` seconds, `CLOSES_WITHIN` unless told; what could not be written
-        by then is given up, and one line says so. Returns whether nothing was given up.
+        Waits at most `timeout` seconds, `CLOSES_WITHIN` or on a full disk `FULL_CLOSES_WITHIN`
+        unless told; what could not be written by then is given up, and one line says so. Returns
+        whether nothing was given up.
         """
         if self._closed:
             return not self._missed
@@ -153,7 +157,8 @@ class Tracker:
         self._closed = True
         self._reports.put(None)
         try:
-            self._thread.join(CLOSES_WITHIN if timeout is None else timeout)
+            usual = FULL_CLOSES_WITHIN if self._full else CLOSES_WITHIN
+            self._thread.join(usual if timeout is None else timeout)
             self._missed = self.pending if self._thread.is_alive() else 0
         finally:
             self._abandoned.set()
@@ -161,9 +166,10 @@ class Tracker:
         if self._missed and (outcome == "finished" or not self._down_told):
             count = f"{self._missed} report{'s' * (self._missed > 1)}"
             self._notify(
-                f"MLflow at {self._store.name} did not answer: {count} could not be "
-                "written there, and nothing is registered; when it answers, --resume "
-                f"{self._sweep} writes what is missing from the sweep's folder."
+                f"MLflow at {self._store.name} {'is full' if self._full else 'did not answer'}: "
+                f"{count} could not be written there, and nothing is registered; when it "
+                f"{'has room' if self._full else 'answers'}, --resume {self._sweep} writes what "
+                "is missing from the sweep's folder."
             )
         return not self._missed
 
@@ -204,15 +210,18 @@ class Tracker:
                         )
                     self._refused = True
                     return
+                self._full = is_full(error)
             else:
                 if down:
                     self._notify(f"MLflow at {self._store.name} answers again.")
+                self._full = False
                 return
             if not down:
                 self._down_told = True
+                what = "has no room on its disk" if self._full else "does not answer"
                 self._notify(
-                    f"MLflow at {self._store.name} does not answer; the training goes on, and "
-                    "what is missing there will be written when it is back."
+                    f"MLflow at {self._store.name} {what}; the training goes on, and what is "
+                    "missing there will be written when it is back."
                 )
             down = True
             self._abandoned.wait(next(pauses, _PAUSES[-1]))
