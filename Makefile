@@ -8,6 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 search: .venv/installed
 	$(BIN)/python -m tuning.search lsskd
+	@echo "For these commands in this shell: . $(BIN)/activate"
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n 2

@@ -4,7 +4,7 @@ import codecs
 import re
 import sys
 from collections.abc import Callable, Sequence
-from errno import ENAMETOOLONG
+from errno import EACCES, EEXIST, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM, EPIPE, EROFS
 from typing import Any, NoReturn, TypeVar
 
 import tyro
@@ -32,11 +32,21 @@ def run(
             _refuse(str(error))
         except OSError as error:
             # Any question about a path may end so, and there are many.
-            if error.errno != ENAMETOOLONG:
+            if error.filename is None or error.errno not in _OF_PATHS:
                 raise
-            _refuse(f"{error.filename} is too long for a name or a path; give a shorter one.")
+            why = f"cannot be used: {error.strerror}; {_OF_PATHS[error.errno]}"
+            _refuse(f"{error.filename} {why}.")
         except KeyboardInterrupt:
             sys.exit(130)
+
+
+_OF_PATHS = {
+    ENAMETOOLONG: "give a shorter name or path",
+    **dict.fromkeys((EACCES, EPERM), "see that you may read and write there, or name another"),
+    EROFS: "name another one, which may be written",
+    **dict.fromkeys((ENOTDIR, EISDIR, EEXIST, ELOOP), "move away what lies there"),
+}
+"""What to do about an error of a path, by its number."""
 
 
 def _refuse(sentence: str) -> NoReturn:
@@ -49,7 +59,8 @@ def _refuse(sentence: str) -> NoReturn:
 def put(text: str) -> None:
     """Print what another program reads, as UTF-8, whatever the terminal's own encoding is.
 
-    UserError for a text that cannot be written so.
+    UserError for a text that cannot be written so, and where it is lost, unless to a pipe whose
+    reader has read enough.
     """
     utf8(text)
     stream: Any = sys.stdout
@@ -61,6 +72,10 @@ def put(text: str) -> None:
     stream.write(text)
     stream.flush()
     change(encoding=encoding)
+    failure = getattr(stream, "failure", None)
+    if failure is not None and getattr(failure, "errno", None) != EPIPE:
+        why = getattr(failure, "strerror", None) or failure
+        raise UserError(f"The output cannot be written: {why}; write it elsewhere.")
 
 
 def utf8(text: str) -> bytes:

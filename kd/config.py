@@ -97,8 +97,8 @@ class TrainConfig(Section):
     def paper(cls, method: str, backbone: str, dataset: str, **changes: Any) -> Self:
         """The configuration that the method's paper trains with, with `changes` on top.
 
-        What a paper publishes for a data set holds for `parquet:DIR` where DIR has its name, as
-        in `parquet:data/tiny-imagenet`.
+        What a paper publishes for a data set holds for `parquet:FOLDER` where FOLDER has its
+        name, as in `parquet:data/tiny-imagenet`.
         """
         config = config_class(method)
         recipe = config.recipe_for(backbone)

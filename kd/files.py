@@ -32,6 +32,14 @@ def replace_file(
         raise UserError(f"{path} cannot be written: {reason}; {remedy}.") from None
 
 
+def check_folder(path: Path, remedy: str = "give another -o") -> None:
+    """Raise UserError unless the folder is there that `path` is to be written into."""
+    if not os.path.isdir(path.parent):
+        raise UserError(
+            f"{path} cannot be written: there is no folder {path.parent}; make it, or {remedy}."
+        )
+
+
 @contextmanager
 def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place of `path` once it is whole and on the disk.

@@ -7,7 +7,9 @@ full: what is shown ends then, and not the work.
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from errno import EBADF
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 
@@ -17,6 +19,8 @@ class _Losable:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lost = False
+        self.failure: Exception | None = None
+        """Why it was lost."""
 
     def write(self, text: str) -> int:
         """Write `text`; what the stream's encoding lacks becomes a question mark."""
@@ -47,8 +51,8 @@ class _Losable:
             act()
         except UnicodeEncodeError:
             raise
-        except (OSError, ValueError):
-            self._lost = True
+        except (OSError, ValueError) as error:
+            self._lost, self.failure = True, error
             _discard(self._stream)
 
 
@@ -65,12 +69,22 @@ def _discard(stream: TextIO) -> None:
 def losable() -> Iterator[None]:
     """Let standard output and error be lost within, to whoever prints."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (s and cast(TextIO, _Losable(s)) for s in before)
-    within = sys.stdout, sys.stderr
-    try:
-        yield
-    finally:
-        for stream in within:
-            if stream is not None:
+    with ExitStack() as opened:
+        sys.stdout, sys.stderr = (cast(TextIO, _losable(s, opened)) for s in before)
+        within = sys.stdout, sys.stderr
+        try:
+            yield
+        finally:
+            for stream in within:
                 stream.flush()
-        sys.stdout, sys.stderr = before
+            sys.stdout, sys.stderr = before
+
+
+def _losable(stream: TextIO | None, opened: ExitStack) -> _Losable:
+    """One that may be lost; closed by whoever started us (`>&-`), it is lost already."""
+    if stream is not None:
+        return _Losable(stream)
+    nowhere = opened.enter_context(closing(Path(os.devnull).open("w", encoding="utf-8")))  # noqa: SIM115
+    lost = _Losable(nowhere)
+    lost.failure = OSError(EBADF, "it is closed")
+    return lost

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, fields
 from math import inf
 from pathlib import Path
@@ -125,13 +126,16 @@ MOST = 10_000
 """Values in it at most, once its aliases are written out."""
 
 
-def read_mapping(path: str | Path) -> dict[str, Any]:
-    """The mapping that a YAML or JSON file holds; UserError if it holds anything else."""
+def read_mapping(path: str | Path, remedy: str = "give the path of a YAML file") -> dict[str, Any]:
+    """The mapping that a YAML or JSON file holds; UserError if it holds anything else.
+
+    `remedy` is for a file that cannot be read.
+    """
     try:
         data = read_yaml(_text(Path(path)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text file"
-        raise UserError(f"{path} cannot be read: {reason}; give the path of a YAML file.") from None
+        raise UserError(f"{path} cannot be read: {reason}; {remedy}.") from None
     except _RefusedError as error:
         raise UserError(f"{path} {error}.") from None
     except yaml.YAMLError as error:
@@ -169,6 +173,14 @@ class _RefusedError(yaml.YAMLError):
 
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is there twice, and aliases that stand for more than memory holds."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+            # JSON writes a character beyond the BMP as two; one alone is no text, and stays.
+            with suppress(UnicodeDecodeError):
+                return value.encode("utf-16", "surrogatepass").decode("utf-16")
+        return value
 
     def construct_document(self, node: yaml.Node) -> Any:
         if _count(node, {}) > MOST:

@@ -55,8 +55,9 @@ def imported(name: str) -> Iterator[str]:
     skipped = {
         id(node)
         for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
-        for node in ast.walk(branch)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for statement in branch.body
+        for node in ast.walk(statement)
     }
     for node in ast.walk(tree):
         if id(node) in skipped:
@@ -66,6 +67,18 @@ def imported(name: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name} imports relatively"
             yield from (owner(f"{node.module}.{alias.name}") for alias in node.names)
+        elif loaded := loads(node):
+            yield owner(loaded)
+
+
+def loads(node: ast.AST) -> str:
+    """The module that a call of import_module or __import__ names, as far as it is written."""
+    if not (isinstance(node, ast.Call) and node.args):
+        return ""
+    called = ast.unparse(node.func).rpartition(".")[2]
+    name = node.args[0]
+    written = called in ("import_module", "__import__") and isinstance(name, ast.Constant)
+    return str(name.value) if written else ""
 
 
 def owner(dotted: str) -> str:
@@ -140,7 +153,8 @@ def test_a_library_is_known_in_its_own_room_alone(library):
         name
         for name, tree in TREES.items()
         for node in ast.walk(tree)
-        if library in roots(node) and not name.startswith(HOMES[library])
+        if library in roots(node)
+        and not any(name == home or name.startswith(f"{home}.") for home in HOMES[library])
     }
     assert not strangers
 
@@ -149,7 +163,30 @@ def roots(node: ast.AST) -> set[str]:
     """The top packages that an import statement names."""
     if isinstance(node, ast.Import):
         return {alias.name.partition(".")[0] for alias in node.names}
-    return {str(node.module).partition(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+    if isinstance(node, ast.ImportFrom):
+        return {str(node.module).partition(".")[0]}
+    return {loads(node).partition(".")[0]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f():\n    from tuning import search",
+        "if not TYPE_CHECKING:\n    from tuning import search",
+        "if TYPE_CHECKING:\n    pass\nelse:\n    import tuning.search",
+        "importlib.import_module('tuning.search')",
+        "def f():\n    __import__('tuning.search')",
+    ],
+)
+def test_no_import_is_overlooked(text, monkeypatch):
+    monkeypatch.setitem(TREES, "kd.text", ast.parse(text))
+    assert "tuning.search" in set(imported("kd.text"))
+
+
+def test_what_is_for_type_checkers_alone_is_no_import(monkeypatch):
+    text = "if TYPE_CHECKING:\n    from tuning import search"
+    monkeypatch.setitem(TREES, "kd.text", ast.parse(text))
+    assert not set(imported("kd.text"))
 
 
 def test_the_walk_finds_a_circle():

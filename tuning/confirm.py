@@ -61,12 +61,14 @@ def confirm(flags: Flags) -> int:
     from tuning.reports.files import attempted, write_page
     from tuning.reports.sentences import report_again
     from tuning.sweeps.confirmation import confirm_sweep, planned, record
+    from tuning.sweeps.signals import held
 
-    findings = confirm_sweep(result, settings, planned(result, flags.top, flags.seeds))
+    Findings.check_place(result.sweep.folder)
+    with held():
+        findings = confirm_sweep(result, settings, planned(result, flags.top, flags.seeds))
     if findings is None:
         print("Stopped; the same command goes on from there. The test set is still sealed.")
         return 130
-    findings.save(result.sweep.folder)
     with attempted("The report does not show it yet", report_again(result.sweep)):
         write_page(result)
     record(settings, findings)

@@ -69,8 +69,8 @@ def write(flags: Flags) -> None:
         return
     config, folder = _chosen(flags)
     if flags.to in SUFFIXES:
-        path, card = write_weights(config, folder, flags.to, flags.output, flags.data_licence)
-        print(f"wrote {path} and {card}", file=sys.stderr)
+        paths = write_weights(config, folder, flags.to, flags.output, flags.data_licence)
+        print(f"wrote {' and '.join(map(str, paths))}", file=sys.stderr)
         return
     text = export(config, flags.to)
     if flags.output is None:

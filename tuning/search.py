@@ -12,6 +12,7 @@ from tuning.records.presets import choose
 from tuning.records.request import Flags
 from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import resume
+from tuning.sweeps.signals import held
 
 
 def search(flags: Flags) -> int:
@@ -35,9 +36,10 @@ def search(flags: Flags) -> int:
         if not flags.local and "RAY_ADDRESS" not in os.environ:
             print("No cluster that was started from here is up, so this machine searches alone.")
 
-        from tuning.sweeps.run import run_sweeps
+        with held():
+            from tuning.sweeps.run import run_sweeps
 
-        return run_sweeps(sweeps)
+            return run_sweeps(sweeps)
     except BaseException as error:
         kept = [settings for settings, _ in sweeps if flags.resume or not settings.forget()]
         if isinstance(error, KeyboardInterrupt):

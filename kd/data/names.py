@@ -12,7 +12,7 @@ PARQUET = "parquet"
 
 @dataclass(frozen=True)
 class DatasetName:
-    """The name of a data set: one word, or `parquet:DIR` for the images of a folder.
+    """The name of a data set: one word, or `parquet:FOLDER` for the images of a folder.
 
     kind: `digits`, `cifar100`, …, or `parquet`; an unknown name is a kind as it stands.
     folder: DIR as it was written, but for `~`; None where the name is one word.
@@ -59,4 +59,4 @@ class DatasetName:
 
 def dataset_names() -> tuple[str, ...]:
     """Every name that `open_dataset` knows; DIR stands for a folder."""
-    return tuple(sorted(("digits", *DOWNLOADED, f"{PARQUET}:DIR")))
+    return tuple(sorted(("digits", *DOWNLOADED, f"{PARQUET}:FOLDER")))

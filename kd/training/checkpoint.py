@@ -88,6 +88,10 @@ def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:
             description["backbone"], description["num_classes"], description["in_channels"]
         )
         network.load_state_dict(tensors)
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror or error}; see that you may read it."
+        ) from None
     except (*DAMAGED, OSError, SafetensorError):
         raise UserError(
             f"{path} holds no network written by this project; give a student.safetensors that "

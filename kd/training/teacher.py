@@ -79,7 +79,8 @@ def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:
             return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no file's name"
-    raise UserError(f"The teacher {brief(path)} cannot be read: {reason}; {remedy}.")
+    where = brief(os.path.abspath(path))
+    raise UserError(f"The teacher {where} cannot be read: {reason}; {remedy}.")
 
 
 def _differing(description: dict[str, Any], train: Images) -> str | None:

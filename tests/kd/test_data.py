@@ -89,8 +89,8 @@ def test_the_test_digits_are_the_same_for_ever() -> None:
     [
         ("cifar-100", "did you mean 'cifar100'"),
         ("fashion", "did you mean 'fashion-mnist'"),
-        ("parquet:", "did you mean 'parquet:DIR'"),
-        ("zzz", "choose one of: cifar10, cifar100, digits, fashion-mnist, parquet:DIR"),
+        ("parquet:", "did you mean 'parquet:FOLDER'"),
+        ("zzz", "choose one of: cifar10, cifar100, digits, fashion-mnist, parquet:FOLDER"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, sentence: str) -> None:
@@ -221,7 +221,7 @@ def test_a_missing_or_damaged_file_is_found_by_the_quick_check(folder: Path, spl
 @pytest.mark.parametrize("name", ["parquet:~nobody-of-this-name/x", "parquet:no-such-folder"])
 def test_a_folder_that_is_not_there_is_one_sentence(name: str) -> None:
     for ask in (check_dataset, open_dataset):
-        with pytest.raises(UserError, match="is not a folder; give parquet:DIR one"):
+        with pytest.raises(UserError, match="is not a folder; give parquet:FOLDER one"):
             ask(name)
 
 

@@ -57,5 +57,5 @@ def test_a_folder_is_placed_beside_a_file_or_in_the_current_folder(tmp_path, mon
 
 
 def test_every_known_name_is_listed():
-    assert dataset_names() == ("cifar10", "cifar100", "digits", "fashion-mnist", "parquet:DIR")
+    assert dataset_names() == ("cifar10", "cifar100", "digits", "fashion-mnist", "parquet:FOLDER")
     assert set(DOWNLOADED) < set(dataset_names())

@@ -1,5 +1,6 @@
 """What lies in a sweep's folder follows the folder: moved, renamed, copied, or never begun."""
 
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -123,8 +124,10 @@ def test_other_epochs_are_another_sweep(tmp_path: Path, capsys: pytest.CaptureFi
     assert ended.value.code == 2
     said = capsys.readouterr().err.strip()
     assert "keeps its own epochs (9)" in said
-    command = said.partition("python -m tuning.search ")[2].rstrip(".").split()
-    assert command == ["lsskd", "--backbone", "resnet8", "--dataset", "digits", "--epochs", "40"]
+    command = shlex.split(said.partition("python -m tuning.search ")[2])
+    assert command[:5] == ["lsskd", "--backbone", "resnet8", "--dataset", "digits"]
+    assert command[5:7] == ["--trials", "4"]
+    assert command[-2:] == ["--epochs", "40"]
     with pytest.raises(SystemExit) as ended:
         main([*command, "--dry-run", "--local", "--storage", str(tmp_path)])
     assert ended.value.code == 0

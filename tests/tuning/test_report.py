@@ -604,7 +604,7 @@ def test_a_full_disk_leaves_the_old_files_whole(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="No space left on device; make room there"):
+    with pytest.raises(UserError, match="No space left on device; make room for it"):
         write_report(result)
     assert {path: path.read_bytes() for path in result.sweep.folder.iterdir()} == old
 
@@ -616,7 +616,7 @@ def test_images_that_are_elsewhere_are_told_apart_by_what_the_sweep_noted(tmp_pa
         sweep = dataclasses.replace(result.sweep, protocol=noted)
         keep(SweepResult(sweep, result.trials))
     results = [load_result(tmp_path, name) for name in ("cats", "dogs")]
-    with pytest.raises(UserError, match="dataset parquet-1 and dogs has parquet-2"):
+    with pytest.raises(UserError, match="dataset digits and dogs has digits with other images"):
         check_comparable(results)
 
 

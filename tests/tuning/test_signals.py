@@ -1,4 +1,4 @@
-"""What ends a sweep from outside."""
+"""What ends a sweep from outside: held while it starts, heard once it runs."""
 
 import os
 import signal
@@ -9,22 +9,41 @@ from typing import Any
 
 import pytest
 
-from tuning.sweeps.signals import as_interrupt, hangups_ignored
+from tuning.sweeps.signals import heard, held
+
+BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@BOTH
 def test_they_interrupt_once_ray_has_started(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with hangups_ignored() as endings:
-        os.kill(os.getpid(), signal.SIGHUP)
-        with pytest.raises(KeyboardInterrupt), as_interrupt(endings):
-            signal.raise_signal(number)
+    with held(), pytest.raises(KeyboardInterrupt), heard():
+        signal.raise_signal(number)
     assert signal.getsignal(number) is before
+
+
+@BOTH
+def test_what_came_while_ray_started_interrupts_then(number: signal.Signals) -> None:
+    with held():
+        os.kill(os.getpid(), number)
+        with pytest.raises(KeyboardInterrupt), heard():
+            pytest.fail("the sweep began")
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+@BOTH
+def test_what_comes_at_the_end_ends_nothing(number: signal.Signals) -> None:
+    with held():
+        with heard():
+            pass
+        os.kill(os.getpid(), number)
+    with held(), held(), heard():
+        pass
 
 
 def test_what_ray_starts_does_not_hear_of_a_closed_terminal() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGHUP); print('lives')"
-    with hangups_ignored():
+    with held():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.stdout == b"lives\n"
 
@@ -32,9 +51,8 @@ def test_what_ray_starts_does_not_hear_of_a_closed_terminal() -> None:
 def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with hangups_ignored() as endings, as_interrupt(endings):
+        with held(), heard():
             os.kill(os.getpid(), signal.SIGHUP)
-        assert endings == (signal.SIGTERM,)
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -43,10 +61,10 @@ def test_a_thread_does_without() -> None:
     seen: list[Any] = []
 
     def sweep() -> None:
-        with hangups_ignored() as endings, as_interrupt(endings):
-            seen.append(endings)
+        with held(), heard():
+            seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=sweep)
     thread.start()
     thread.join()
-    assert seen == [()]
+    assert seen == [signal.getsignal(signal.SIGTERM)]

@@ -59,6 +59,7 @@ def test_what_the_card_says_loads_the_weights(
     scope: dict[str, Any] = {}
     for block in blocks(card, "python"):
         exec(block, scope)
+    assert not scope["model"].training, "BatchNorm would normalise by the batch"
     expected, _ = load_weights(tmp_path / "runs" / "first" / "student.safetensors")
     images = torch.rand(2, 3, 8, 8)
     torch.testing.assert_close(scope["model"].eval()(images), expected(images))

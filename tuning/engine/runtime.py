@@ -20,6 +20,8 @@ OBJECT_STORE = 512 * 2**20
 """Bytes that a Ray of our own may map for the images; a cluster has its own limit."""
 ROOM = 128 * 2**20
 """Bytes that must be free where a Ray of our own writes its logs."""
+OWN = "KD_OWN_RAY"
+"""Set in the environment of all that runs on a Ray of our own."""
 LONGEST = 29
 """Of the path of a folder for Ray's: the name of a socket in it has room for 107 bytes in all."""
 
@@ -82,7 +84,8 @@ def _joined(address: str) -> Iterator[list[Node]]:
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _signals_left_alone():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # a bare one, too
         raise not_joined(error, address) from None
     try:
@@ -119,18 +122,31 @@ def _start(folder: Path) -> None:
     from ray.job_config import JobConfig
 
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
-            job_config=JobConfig(_py_driver_sys_path=_OwnFolder([_ROOT])),
-        )
+        with _signals_left_alone():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),
+                job_config=JobConfig(_py_driver_sys_path=_OwnFolder([_ROOT])),
+            )
     except Exception as error:  # a bare one, too, where a busy machine starts it too slowly
         raise not_started(error, folder) from None
+
+
+@contextmanager
+def _signals_left_alone() -> Iterator[None]:
+    """Within, Ray does not set its own handler of SIGTERM, which would abort the process."""
+    from ray._private import utils
+
+    before, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 @contextmanager
@@ -148,13 +164,17 @@ def _closed() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        OWN: "1",
     }
     ray_constants.ENABLE_RAY_CLUSTER = False
     _look_at_environment()
     try:
         yield
     finally:
-        for name in (ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        for name in (
+            *(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"),
+            OWN,
+        ):
             os.environ.pop(name)
             if name in before:
                 os.environ[name] = before[name]

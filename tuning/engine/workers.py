@@ -20,6 +20,7 @@ from ray.tune import Trainable
 from ray.util.queue import Queue
 from torch.distributed import DistError
 
+from tuning.engine.rendezvous import torch_config
 from tuning.engine.share import Share
 from tuning.engine.trial import ended_by, train_trial
 
@@ -125,6 +126,7 @@ class WorkersTrial(Trainable):
 
         trainer = TorchTrainer(
             loop,
+            torch_config=torch_config(),
             scaling_config=ScalingConfig(
                 num_workers=share.workers,
                 use_gpu=share.gpus > 0,

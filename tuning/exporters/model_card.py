@@ -20,6 +20,7 @@ _USE = {
 ```python
 from safetensors.torch import load_file
 model.load_state_dict(load_file({file}))
+model.eval()
 ```
 
 The network takes **normalised** images: `(pixels / 255 - mean) / std`, per channel.""",

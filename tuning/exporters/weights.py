@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from kd.config import TrainConfig
 from kd.errors import UserError
-from kd.files import replace_file
+from kd.files import check_folder, replace_file
 from tuning.records.findings import Findings
 from tuning.records.keeper import STUDENT
 from tuning.records.protocol import cell_name
@@ -21,11 +21,12 @@ SUFFIXES = {"safetensors": ".safetensors", "torch-export": ".pt2", "onnx": ".onn
 
 def write_weights(
     config: TrainConfig, folder: Path, target: str, output: Path | None, licence: str | None
-) -> tuple[Path, Path]:
+) -> list[Path]:
     """Write the student that `folder` holds in the format `target`, and its card beside it.
 
     `folder` is a sweep's, or a run's of kd.train, and `config` what its student was trained
-    with; `output` None makes a name of method, backbone and data set. Returns both files.
+    with; `output` None makes a name of method, backbone and data set. Returns both files; a pipe
+    or a device gets no card.
 
     Raises:
         UserError: there is no student, or another one, or a file cannot be written.
@@ -33,15 +34,18 @@ def write_weights(
     from kd.export import export_onnx, export_program, export_safetensors
     from tuning.exporters.model_card import model_card
 
+    cell = cell_name(config.method, config.backbone, config.dataset)
+    path = output or Path(cell + SUFFIXES[target])
+    check_folder(path)
     student, description = _student(config, folder)
     writers = {
         "safetensors": export_safetensors,
         "torch-export": export_program,
         "onnx": export_onnx,
     }
-    cell = cell_name(config.method, config.backbone, config.dataset)
-    path = output or Path(cell + SUFFIXES[target])
     writers[target](student, description, path)
+    if not path.is_file():
+        return [path]
     card = path.with_name(f"{path.name}.md")
     text = model_card(
         path,
@@ -53,7 +57,7 @@ def write_weights(
         licence=licence,
     )
     replace_file(card, text.encode())
-    return path, card
+    return [path, card]
 
 
 def _student(config: TrainConfig, folder: Path) -> "tuple[StagedBackbone, dict[str, Any]]":

@@ -1,6 +1,7 @@
 """What confirming a sweep found: val accuracy on new seeds, and the one look at the test set."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,15 +34,19 @@ class Findings(Section):
 
     def __post_init__(self) -> None:
         for number in (REFERENCE, self.winner):
-            complete = (self.val_acc.get(number), self.test.get(number))
-            if any(values is None or len(values) != len(self.seeds) for values in complete):
+            val, test = self.val_acc.get(number, []), self.test.get(number, [])
+            if not len(val) == len(test) == len(self.seeds) > 0:
                 raise UserError(f"trial {number} has not a score for every seed.")
+        for number, test in self.test.items():
+            scores = [*self.val_acc.get(number, []), *(s.get("test_acc", math.nan) for s in test)]
+            if not all(0 <= score <= 100 for score in scores):
+                raise UserError(f"trial {number} has scores that are none.")
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """What the sweep's folder holds; None if it was not confirmed; UserError if damaged."""
         path = folder / FILE
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
             return parse(cls, read_mapping(path), str(path))
@@ -50,10 +55,16 @@ class Findings(Section):
                 f"{path} is damaged ({str(error).rstrip('.')}); restore a copy of it."
             ) from None
 
+    @classmethod
+    def check_place(cls, folder: Path) -> None:
+        """Raise UserError where it could not be written: before the test set is opened."""
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UserError(f"Nothing may be written into {folder}; mend that first.")
+
     def save(self, folder: Path) -> None:
         """Write it into the sweep's folder."""
         text = as_json(asdict(self), indent=2) + "\n"
-        replace_file(folder / FILE, text.encode(), "make room there")
+        replace_file(folder / FILE, text.encode(), "make room for it")
 
     def test_acc(self, number: int) -> list[float]:
         """Test accuracies in percent, one a seed; none for a trial whose test stayed sealed."""

@@ -54,6 +54,6 @@ class Keeper:
         if weights is not None and (self._folder / Path(weights).name).exists():
             # Beside this file, wherever the folder goes; a trial may know it by an earlier name.
             config = replace(config, teacher=replace(config.teacher, weights=Path(weights).name))
-        remedy = "free some space"
+        remedy = "make room for it"
         replace_file(path, config.to_yaml().encode(), remedy)
         replace_file(path.with_suffix(".json"), config.to_json().encode(), remedy)

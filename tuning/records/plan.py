@@ -1,5 +1,7 @@
 """What a sweep will do and cost, said before it starts."""
 
+from dataclasses import asdict
+
 from search_spaces import Space
 from tuning.records.settings import SweepSettings
 from tuning.study.stopping import rungs
@@ -33,6 +35,6 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     if base.needs_teacher and base.teacher.weights is None:
         teacher = base.teacher_recipe()
         print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
-    print("searched:")
-    for line in space.describe():
-        print(f"  {line}")
+    augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
+    print(f"augmentation: {augment}")
+    print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")

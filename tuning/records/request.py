@@ -15,7 +15,7 @@ from kd.cli import repeated, shown
 from kd.config import SplitConfig, TeacherConfig, parse, read_mapping
 from kd.data.names import DatasetName
 from kd.errors import UserError, brief
-from kd.methods import method_names
+from kd.methods import config_class, method_names
 from tuning.records.options import CHANGEABLE, Options
 from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
@@ -96,8 +96,18 @@ def check(flags: Flags) -> None:
     where = [f"--{name}" for name in ("local", "address", "cluster") if getattr(flags, name)]
     if len(where) > 1:
         raise UserError(f"{' and '.join(where)} say where to run; give one of them.")
+    if flags.teacher is not None and not any(map(_taught, flags.method)):
+        taught = ", ".join(filter(_taught, method_names()))
+        raise UserError(
+            f"--teacher is for {taught}, and {' and '.join(flags.method)} learn"
+            f"{'s' * (len(flags.method) == 1)} from none; leave it away."
+        )
     if not (flags.resume or flags.method):
         raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
+
+
+def _taught(method: str) -> bool:
+    return config_class(method).teacher != "none"
 
 
 def sweeps(flags: Flags, *, gpus: float) -> list[SweepSettings]:
@@ -133,12 +143,11 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
         if name in CHANGEABLE:
             changes[name] = value
         elif name == "epochs":
-            base = SweepSettings.load(storage, flags.resume[0]).base
+            settings = SweepSettings.load(storage, flags.resume[0])
             raise UserError(
-                f"A resumed sweep keeps its own epochs ({base.epochs}), which its schedules and "
-                "rungs follow from; for others start a new sweep: python -m tuning.search "
-                f"{base.method} --backbone {base.backbone} --dataset {quote(base.dataset)} "
-                f"--epochs {value}."
+                f"A resumed sweep keeps its own epochs ({settings.base.epochs}), which its "
+                "schedules and rungs follow from; for others start a new sweep: "
+                f"{anew(settings)} --epochs {value}"
             )
         elif name not in ("resume", "dry_run", *HERE_ONLY):
             raise UserError(
@@ -148,13 +157,37 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
     return [replace(SweepSettings.load(storage, name), **changes) for name in names]
 
 
+def anew(settings: SweepSettings) -> str:
+    """The command of a new sweep like this one, without its epochs."""
+    base = settings.base
+    words = [base.method, "--backbone", base.backbone, "--dataset", base.dataset]
+    words += ["--trials", str(settings.trials)]
+    if base.needs_teacher and (teacher := base.teacher.weights or base.teacher.backbone):
+        words += ["--teacher", teacher]
+    usual = SplitConfig()
+    split = {n: v for n, v in asdict(base.split).items() if v != getattr(usual, n)}
+    fixed = settings.fixed | {f"split.{name}": value for name, value in split.items()}
+    for name, value in fixed.items():
+        words += ["--set", f"{name}={value}"]
+    if settings.ranges:
+        words += ["--space", settings.ranges_file]
+    for entry in fields(Options):
+        value = getattr(settings, entry.name)
+        if value != getattr(Options(), entry.name) and entry.name not in (
+            "storage",
+            "tracking_uri",
+        ):
+            words += [f"--{entry.name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return " ".join(["python -m tuning.search", *map(quote, words)])
+
+
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
     options = flags.options
     fixed = _fixed(flags.set)
     base = replace(
         cell.base,
         seed=options.seed,
-        teacher=_teacher(flags.teacher),
+        teacher=_teacher(flags.teacher) if cell.base.needs_teacher else TeacherConfig(),
         split=_split(cell.base.split, fixed),
     )
     about = f"{base.method}-{base.backbone}-{DatasetName.parse(base.dataset).published}"

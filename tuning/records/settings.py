@@ -74,10 +74,11 @@ class SweepSettings(Options, Section):
             if isinstance(value, int | float) and not low <= value <= high:
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is {brief(value)}; it must be from {low} to {high}.")
-        if self.tracking_uri is None and "?" in str(self.storage.absolute()):
+        where = str(self.storage.absolute())
+        if self.tracking_uri is None and re.search(r"\?|%[0-9A-Fa-f]{2}", where):
             raise UserError(
-                f"--storage is {self.storage.absolute()}, and MLflow's database cannot lie in a "
-                "folder with a question mark; give another one."
+                f"--storage is {where}, and MLflow's database cannot lie in a folder with a "
+                "question mark, or a percent sign before two digits; give another one."
             )
         if self.checkpoints is not None:
             check_uri(self.checkpoints)
@@ -183,7 +184,7 @@ class SweepSettings(Options, Section):
             if known := sweep_names(storage):
                 raise unknown("sweep", name, known)
             raise UserError(f"There is no sweep under {storage}; start one, or give --storage.")
-        plain = read_mapping(path)
+        plain = read_mapping(path, "restore a copy of it, or start a new sweep")
         base = plain.get("base")
         if not isinstance(base, dict):
             raise UserError(f"{path} is damaged: it has no section base; start a new sweep.")

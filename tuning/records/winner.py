@@ -14,7 +14,7 @@ def sweep_config(storage: Path, name: str) -> TrainConfig:
         UserError: there is no such sweep, or it has no best configuration, or a damaged one.
     """
     path = storage / name / BEST_CONFIG
-    if not path.is_file():
+    if not path.exists():
         known = [found.parent.name for found in storage.glob(f"*/{BEST_CONFIG}")]
         if not known:
             raise UserError(

@@ -28,6 +28,10 @@ def check_comparable(results: Sequence[SweepResult]) -> None:
     for first, second in pairwise(result.sweep for result in results):
         for name, value in first.protocol.items():
             if (other := second.protocol.get(name)) != value:
+                if name == "dataset":
+                    # What tells images apart is a digest, which nobody knows them by.
+                    value, other = first.dataset, second.dataset
+                    other += " with other images" if value == other else ""
                 raise UserError(
                     f"{first.name} has {name} {value} and {second.name} has {other}; compare "
                     "sweeps of equal epochs, images, split and seeds."

@@ -16,7 +16,7 @@ from tuning.storage.tables import to_parquet
 REPORT = "report.html"
 PICTURE = "curves.png"
 TABLES = ("trials.parquet", "curves.parquet")
-_REMEDY = "make room there"
+_REMEDY = "make room for it"
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What the live table shows of a sweep at one moment, for a screen of some width and height."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -73,21 +75,26 @@ def best_line(result: SweepResult) -> RenderableType:
     return Text(found, style="green")
 
 
-def trials(result: SweepResult, width: int, height: int) -> RenderableType:
-    """The best, the paper's default and the running trials, as many as the screen holds."""
+def trials(
+    result: SweepResult, width: int, height: int, listed: Sequence[str] = ()
+) -> RenderableType:
+    """The best, the paper's default and the running trials, as many as the screen holds.
+
+    `listed` calls the trials of a list, of which the running ones and the last to end are shown.
+    """
     if not result.trials:
         return Text("The first trial is about to start.", style="dim")
     names = _fitting(result, width)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("")
-    for heading in ("trial", "epoch", "val acc"):
+    for heading in ("" if listed else "trial", "epoch", "val acc"):
         table.add_column(heading, justify="right")
     for name in names:
         table.add_column(terminal(short(name)), justify="right", no_wrap=True)
-    for mark, style, trial in _chosen(result, height):
+    for mark, style, trial in _latest(result, height) if listed else _chosen(result, height):
         table.add_row(
             mark,
-            str(trial.number),
+            listed[trial.number] if listed else str(trial.number),
             f"{trial.epoch}/{result.sweep.epochs}",
             accuracy(trial.score),
             *(terminal(value_of(trial, name)) for name in names),
@@ -117,6 +124,14 @@ def _chosen(result: SweepResult, height: int) -> list[tuple[str, str, TrialRecor
             rows.append(("", "", trial))
     room = max(height - 10 - len(rows), 1)
     return rows + [("running", "", trial) for trial in result.of("running")[-room:]]
+
+
+def _latest(result: SweepResult, height: int) -> list[tuple[str, str, TrialRecord]]:
+    """(mark, style, trial) of the last that ended, and of those that run."""
+    running = result.of("running")[-max(height - 10, 1) :]
+    ended = result.ended[-TOP:] if len(running) < height - 10 - TOP else []
+    done = [(str(trial.state), _STYLES[trial.state], trial) for trial in ended]
+    return done + [("running", "", trial) for trial in running]
 
 
 def _fitting(result: SweepResult, width: int) -> list[str]:

@@ -1,7 +1,7 @@
 """The live table of the sweeps that run, or plain lines where there is no terminal."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Self
 
@@ -23,14 +23,21 @@ _SHOW_CURSOR = "\x1b[?25h"
 class LiveTable:
     """An `Observer` that shows a sweep as it goes; used in a `with` statement.
 
-    `trials` are those that an interrupted sweep brings along. On a terminal the table redraws
-    itself four times a second, so that the clock moves while no trial reports.
+    `trials` are those that an interrupted sweep brings along. `names` calls those of a list that
+    is trained, by their numbers, so that none is taken for a trial of the search. On a terminal
+    the table redraws itself four times a second, so that the clock moves while no trial reports.
     """
 
     def __init__(
-        self, sweep: Sweep, trials: Iterable[TrialRecord] = (), console: Console | None = None
+        self,
+        sweep: Sweep,
+        trials: Iterable[TrialRecord] = (),
+        console: Console | None = None,
+        *,
+        names: Sequence[str] = (),
     ) -> None:
         self.sweep = sweep
+        self._names = names
         self.console = console or Console(highlight=False)
         self._trials = {trial.number: trial for trial in trials}
         self._brought = self._result().epochs_spent
@@ -83,11 +90,11 @@ class LiveTable:
         result = self._result()
         begin = f"[{self._clock()}] {self._label}"
         self.note(f"{begin}{len(result.ended)}/{self.sweep.trials}  {self._outcome(trial)}")
-        if result.best is not None and result.best.number == trial.number:
+        if not self._names and result.best is not None and result.best.number == trial.number:
             self.note(f"{begin}new best: {numbered(trial)}, val acc {percent(trial.score)}")
 
     def _outcome(self, trial: TrialRecord) -> str:
-        name = numbered(trial)
+        name = self._names[trial.number] if self._names else numbered(trial)
         if trial.state == "failed":
             return f"{name} failed at epoch {trial.epoch}: {trial.reason or 'no reason'}"
         values = ", ".join(f"{short(n)} {value_of(trial, n)}" for n in self.sweep.searched)
@@ -117,11 +124,12 @@ class LiveTable:
     def brief(self) -> RenderableType:
         """A few lines: the cell, how far it is, and its best so far."""
         result = self._result()
-        return Group(*self._head(result), live_rows.best_line(result))
+        best = [] if self._names else [live_rows.best_line(result)]
+        return Group(*self._head(result), *best)
 
     def _whole(self) -> RenderableType:
         result = self._result()
-        rows = live_rows.trials(result, self.console.width, self.console.height)
+        rows = live_rows.trials(result, self.console.width, self.console.height, self._names)
         return Group(*self._head(result), "", rows)
 
     def _head(self, result: SweepResult) -> list[RenderableType]:
@@ -146,9 +154,11 @@ class LiveTables:
         self._tables: list[LiveTable] = []
         self._opened = ExitStack()
 
-    def add(self, sweep: Sweep, trials: Iterable[TrialRecord] = ()) -> LiveTable:
+    def add(
+        self, sweep: Sweep, trials: Iterable[TrialRecord] = (), names: Sequence[str] = ()
+    ) -> LiveTable:
         """The observer that shows `sweep`; to be added before the `with` statement."""
-        table = LiveTable(sweep, trials, self.console)
+        table = LiveTable(sweep, trials, self.console, names=names)
         self._tables.append(table)
         return table
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE, SweepSettings
@@ -85,7 +86,7 @@ def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
     steps = [resume([sweep.settings])] if interrupted else []
     if result.best is not None:
         steps += [
-            f"python -m kd.train {shown(sweep.folder) / BEST_CONFIG}",
+            f"python -m kd.train {quote(str(shown(sweep.folder) / BEST_CONFIG))}",
             f"python -m tuning.export --sweep {sweep.name}{kept}",
         ]
         if not interrupted and result.best is not result.default:
@@ -123,4 +124,4 @@ def _read_elsewhere() -> bool:
 
 def _storage_flag(settings: SweepSettings) -> str:
     storage = shown(settings.folder).parent
-    return "" if storage == DEFAULT_STORAGE else f" --storage {storage}"
+    return "" if storage == DEFAULT_STORAGE else f" --storage {quote(str(storage))}"

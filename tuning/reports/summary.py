@@ -17,7 +17,7 @@ from tuning.reports.sentences import (
     next_steps_of_several,
     shown,
 )
-from tuning.reports.wording import percent, short, trial_name, value_of
+from tuning.reports.wording import count, percent, short, trial_name, value_of
 from tuning.study.trials import TrialRecord
 
 
@@ -38,6 +38,9 @@ def print_summary(
         console.print(terminal(words, style), soft_wrap=True)
 
     say()
+    if interrupted:
+        ended, planned = len(result.ended), result.sweep.trials
+        say(f"Interrupted after {ended} of {count(planned, 'trial')}.", "bold")
     if result.best is None:
         say(f"No trial of {result.sweep.name} completed, so there is no best configuration yet.")
         for trial in result.of("failed")[:3]:

@@ -140,7 +140,14 @@ class Search:
         study.set_user_attr("val_size", len(cell.val))
         study.set_user_attr("environment", cell.environment)
         study.set_user_attr("protocol", cell.protocol)
-        searcher = StudySearcher(study, cell.space, cell.base, settings.trials, seed=settings.seed)
+        searcher = StudySearcher(
+            study,
+            cell.space,
+            cell.base,
+            settings.trials,
+            seed=settings.seed,
+            again=f"go on with: {resume([settings])}",
+        )
         known = list(searcher.records.values())
         for record in known:
             if record.state != "running":

@@ -16,7 +16,6 @@ from kd.data import Dataset, Images, open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
 from kd.origin import Origin
-from search_spaces import Choice
 from tuning.engine.guard import guarded
 from tuning.engine.packing import share_of
 from tuning.engine.run import run_trials
@@ -27,10 +26,12 @@ from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult
 from tuning.records.settings import PUT_BACK, SweepSettings
 from tuning.reports.live_table import LiveTables
+from tuning.reports.wording import count
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import study_facts
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.listed import open_list
+from tuning.sweeps.signals import heard
 from tuning.sweeps.teacher import read_teacher
 from tuning.tracking.registry import mark_confirmed
 from tuning.tracking.seeds import log_seeds
@@ -47,6 +48,12 @@ class Pair(NamedTuple):
     number: int
     config: TrainConfig
 
+    @property
+    def name(self) -> str:
+        """What the live table calls it."""
+        trial = "the paper's default" if self.number == REFERENCE else f"trial {self.number}"
+        return f"{trial}, seed {self.config.seed}"
+
 
 def candidates(result: SweepResult, top: int) -> dict[int, TrainConfig]:
     """The default and the `top` best other completed trials, by number.
@@ -59,7 +66,7 @@ def candidates(result: SweepResult, top: int) -> dict[int, TrainConfig]:
     if result.default is None or not best:
         raise UserError(
             f"{result.sweep.name} has no completed trial beside the paper's default; search on, "
-            f"with --resume {result.sweep.name} or more trials."
+            f"with --resume {result.sweep.name} --trials {len(result.trials) + 4}."
         )
     return {t.number: TrainConfig.from_dict(t.config) for t in (result.default, *best)}
 
@@ -98,7 +105,7 @@ def planned(result: SweepResult, top: int, seeds: int) -> Plan:
 
 
 def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> Findings | None:
-    """Train what the `plan` says on new seeds, then open the test set.
+    """Train what the `plan` says on new seeds, open the test set, and keep what was found.
 
     None if it was interrupted before the test set was opened.
 
@@ -118,6 +125,11 @@ def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> F
     train, val = train_val(dataset.train, settings.base.split)
     files = TrialFiles(shelf=settings.shelf, study=STUDY)
     work = Work(train, val, files, teacher)
+    print(
+        f"{settings.name}: {count(len(chosen), 'configuration')} on {count(len(seeds), 'seed')} "
+        f"each, {count(configs[REFERENCE].epochs, 'epoch')}"
+    )
+    print("Starting Ray and its workers …", flush=True)
     try:
         records = _train(settings, plan, pairs, work)
     except KeyboardInterrupt:
@@ -129,9 +141,7 @@ def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> F
         for number in (REFERENCE, winner)
     }
     test = _open_test(dataset, train, files, students)
-    for index in range(len(pairs)):
-        files.discard(index)
-    return Findings(
+    findings = Findings(
         sweep=settings.name,
         winner=winner,
         seeds=seeds,
@@ -139,6 +149,11 @@ def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> F
         val_acc=val_acc,
         test=test,
     )
+    findings.save(settings.folder)
+    # Not before: without them nothing could be told again.
+    for index in range(len(pairs)):
+        files.discard(index)
+    return findings
 
 
 def _train(
@@ -147,12 +162,13 @@ def _train(
     """What became of every pair, in their order; goes on where it was interrupted."""
     configs = [pair.config for pair in pairs]
     live = LiveTables()
-    shown = {"seed": Choice(tuple(config.seed for config in configs))}
+    names = [pair.name for pair in pairs]
     with ExitStack() as opened:
         again = "type the same again"
-        lane = open_list(settings, configs, work, opened, live, shown=shown, again=again)
+        lane = open_list(settings, configs, work, opened, live, names=names, again=again)
         lane.searcher.study.set_user_attr(PLAN, plan._asdict())
         nodes = opened.enter_context(connected())
+        opened.enter_context(heard())
         opened.enter_context(guarded("the same command goes on"))
         tried = {pair.number: pair.config for pair in pairs}.values()
         part = share_of(settings, nodes, [(config, work) for config in tried])

@@ -1,11 +1,10 @@
 """Training a list of configurations: the teacher is a list of one, confirming one of pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 from kd.config import TrainConfig
-from search_spaces import Domain
 from tuning.engine.lanes import Lane
 from tuning.engine.trial import Work
 from tuning.records.result import Sweep
@@ -23,13 +22,13 @@ def open_list(
     opened: ExitStack,
     live: LiveTables,
     *,
-    shown: Mapping[str, Domain] | None = None,
+    names: Sequence[str],
     again: str = "resume the sweep",
 ) -> Lane:
     """The lane that trains `configs`, one trial each, from where it was interrupted.
 
     Its study has the name of the work's and lies in the sweep's folder, open as long as
-    `opened`. `live` shows it, with the values of `shown`; `again` says what goes on with it.
+    `opened`. `live` shows it, by what `names` calls them; `again` says what goes on with it.
     UserError where another list was begun.
     """
     name = work.files.study
@@ -39,6 +38,6 @@ def open_list(
     about = replace(
         settings, base=configs[0], trials=len(configs), scheduler="none", grace_period=1
     )
-    sweep = Sweep(settings=about, searched=shown or {})
-    searcher.observers.append(live.add(sweep, searcher.records.values()))
+    sweep = Sweep(settings=about, searched={})
+    searcher.observers.append(live.add(sweep, searcher.records.values(), names))
     return Lane(searcher, make_stopping("none", configs[0].epochs), work)

@@ -18,7 +18,7 @@ from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
 from tuning.reports.wording import count
 from tuning.sweeps.cell import Cell, Search, finish
-from tuning.sweeps.signals import as_interrupt, hangups_ignored
+from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import ready, teach
 from tuning.tracking.runs import Outcome
 
@@ -36,18 +36,22 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
         KeyboardInterrupt: before the search began, or again while what it ended was closed.
     """
     settings = _agreed([settings for settings, _ in sweeps])
-    folder, cells = settings.folder, ready(_cells(sweeps))
+    with held():
+        return _run(settings, ready(_cells(sweeps)))
+
+
+def _run(settings: SweepSettings, cells: list[Cell]) -> int:
+    folder = settings.folder
     for cell in cells:
         cell.begin()
     searches: list[Search | None] = [None] * len(cells)
     outcome: Outcome = "finished"
     _announce(cells)
-    with ExitStack() as held:
-        endings = held.enter_context(hangups_ignored())
+    with ExitStack() as kept:
         # MLflow takes seconds to open, beside Ray's.
-        trackers = [held.enter_context(cell.tracker()) for cell in cells]
+        trackers = [kept.enter_context(cell.tracker()) for cell in cells]
         with connected() as nodes, ExitStack() as opened:
-            held.enter_context(as_interrupt(endings))
+            kept.enter_context(heard())
             again = resume([cell.settings for cell in cells])
             opened.enter_context(guarded(f"go on with: {again}"))
             for tracker in trackers:

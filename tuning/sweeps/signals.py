@@ -1,4 +1,8 @@
-"""What ends a sweep from outside, as Ctrl-C does: SIGTERM, and the closing of its terminal."""
+"""What ends a sweep from outside, as Ctrl-C does: SIGTERM, and the closing of its terminal.
+
+While a sweep starts it must not be interrupted just anywhere: what comes then is held, and heard
+once Ray is there.
+"""
 
 import signal
 import threading
@@ -6,38 +10,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_holding: set[signal.Signals] = set()
+_came: list[int] = []
+
 
 @contextmanager
-def hangups_ignored() -> Iterator[tuple[signal.Signals, ...]]:
-    """Ignore SIGHUP, for this process and those that it starts; yields what is to end the sweep.
+def held() -> Iterator[None]:
+    """Hold back what would end this process; it interrupts within `heard`, and only there.
 
-    Ray's processes inherit it: a terminal that is closed tells them all, and this one ends them in
-    their order. Under `nohup` nothing that happens to the terminal ends anything.
+    SIGHUP is blocked, which the processes that are started meanwhile inherit: a terminal that is
+    closed tells them all, and this one ends them in their order. Under `nohup` nothing that
+    happens to the terminal ends anything. Outside of the main thread, where Python takes no
+    signals, and within another `held`, nothing changes.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield ()
+    if threading.current_thread() is not threading.main_thread() or _holding:
+        yield
         return
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    numbers = {signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
+    before = {number: signal.signal(number, _note) for number in numbers}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers & {signal.SIGHUP})
+    _holding.update(numbers)
     try:
-        yield ((signal.SIGTERM,) if before is signal.SIG_IGN else (signal.SIGTERM, signal.SIGHUP))
+        yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        _holding.clear()
+        _came.clear()
+        for number in numbers:
+            # What came too late to end anything is forgotten.
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def as_interrupt(numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
-    """Raise KeyboardInterrupt at these signals; to be entered once Ray has started.
-
-    Ray's own handler of SIGTERM, set when it starts, would abort the process. `numbers` is empty
-    outside of the main thread, where Python takes no signals.
-    """
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+def heard() -> Iterator[None]:
+    """Raise KeyboardInterrupt for what is held back, also for what came before; not in threads."""
+    numbers = set(_holding)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = set()
+    before = {number: signal.signal(number, _interrupt) for number in numbers}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers & {signal.SIGHUP})
     try:
+        if numbers and _came:
+            raise KeyboardInterrupt
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers & {signal.SIGHUP})
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    _came.append(number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

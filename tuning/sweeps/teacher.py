@@ -66,6 +66,7 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
                     cell.work_of(STUDY),
                     opened,
                     live,
+                    names=["the teacher"],
                 )
                 for cell in missing
             ]

@@ -74,7 +74,9 @@ class Store:
     def file(self) -> Path | None:
         """The database file of an embedded store."""
         prefix = "sqlite:///"
-        return Path(self.uri.removeprefix(prefix)) if self.uri.startswith(prefix) else None
+        if not self.uri.startswith(prefix):
+            return None
+        return Path(self.uri.removeprefix(prefix).partition("?")[0])
 
     def connect(self) -> "MlflowClient":
         """A client of the store, which is made if it is embedded and does not exist yet.
@@ -140,11 +142,15 @@ class Store:
         )
 
 
+_LASTING = (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""What is wrong with a folder, and will be the next time."""
+
+
 def is_transient(error: Exception) -> bool:
     """Whether the same call may succeed later: the server is down or busy, the file locked."""
     status = getattr(error, "get_http_status_code", None)
     if status is None:
-        return isinstance(error, OSError)
+        return isinstance(error, OSError) and not isinstance(error, _LASTING)
     code: int = status()
     return code >= 500 or code in (408, 429)
 

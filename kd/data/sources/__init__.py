@@ -61,7 +61,7 @@ def _source(name: str, root: str | Path | None, remedy: str | None) -> Source:
     if dataset.folder is not None:
         from kd.data.sources.parquet import ParquetFolder
 
-        return ParquetFolder(dataset.folder, remedy or "give parquet:DIR one")
+        return ParquetFolder(dataset.folder, remedy or "give parquet:FOLDER one")
     if dataset.kind == "digits":
         from kd.data.sources.digits import Digits
 
@@ -71,6 +71,6 @@ def _source(name: str, root: str | Path | None, remedy: str | None) -> Source:
 
         # Path.expanduser raises for a `~` before a name that no user has.
         folder = Path(os.path.expanduser(root or os.environ.get("KD_DATA", "~/.cache/kd")))
-        otherwise = "type --dataset digits, or --dataset parquet:DIR for your own images"
+        otherwise = "type --dataset digits, or --dataset parquet:FOLDER for your own images"
         return Download(dataset.kind, folder, remedy or otherwise)
     raise unknown("data set", name, dataset_names())

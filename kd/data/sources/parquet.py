@@ -1,4 +1,4 @@
-"""A folder of anyone's images: DIR/train.parquet and DIR/test.parquet.
+"""A folder of anyone's images: FOLDER/train.parquet and FOLDER/test.parquet.
 
 Columns `image` (binary) and `label` (integer). The schema's metadata describes them, in JSON:
 `shape`, [H, W] or [H, W, C]; `class_names`; `encoding`, `raw-uint8` for the bare pixels
@@ -50,7 +50,7 @@ class ParquetFolder:
     """The images of `folder`; `remedy` says what to do if it is not there."""
 
     folder: Path
-    remedy: str = "give parquet:DIR one"
+    remedy: str = "give parquet:FOLDER one"
 
     def check(self) -> DatasetInfo:
         """Read the two footers and the training labels.
