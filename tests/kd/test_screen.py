@@ -89,3 +89,54 @@ def test_a_training_goes_on_without_its_reader(tmp_path: Path) -> None:
     os.close(where)
     assert done.returncode == 0
     assert (tmp_path / "run" / "student.safetensors").exists()
+
+
+CLI = """
+import sys
+from dataclasses import dataclass
+from errno import EACCES
+from kd.cli import put, run
+
+@dataclass(frozen=True)
+class Flags:
+    words: tuple[str, ...] = ()
+
+def command(flags):
+    if flags.words:
+        raise PermissionError(EACCES, "Permission denied", flags.words[0])
+    put("the work")
+
+run(Flags, command)
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirect", "code", "sentence"),
+    [
+        (">/dev/full", 2, "error: The output cannot be written: No space left on device"),
+        (">&-", 2, "error: The output cannot be written: it is closed"),
+        ("| head -c 0", 0, ""),
+        ("2>&- >/dev/null", 0, ""),
+    ],
+)
+def test_output_that_is_the_work_itself_is_not_lost_in_silence(redirect, code, sentence) -> None:
+    shell = f'set -o pipefail; {sys.executable} -c "$0" {redirect}'
+    done = subprocess.run(["bash", "-c", shell, CLI], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(sentence)
+    assert "Traceback" not in done.stderr
+
+
+def test_closed_streams_end_nothing(tmp_path: Path) -> None:
+    shell = f'{sys.executable} -c "$0" {tmp_path / "mark"} >&- 2>&- <&-'
+    done = subprocess.run(["bash", "-c", shell, CODE], check=False)
+    assert (tmp_path / "mark").read_text() == "done"
+    assert done.returncode == 7
+
+
+def test_a_path_that_may_not_be_used_is_one_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLI, "--words", "kept"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: kept cannot be used: Permission denied; see that you")

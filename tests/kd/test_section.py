@@ -1,5 +1,6 @@
 """One validator for every section of a configuration, and what importing them costs."""
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import pytest
 from kd.config import AugmentConfig, OptimizerConfig, SplitConfig, TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.methods import config_class
-from kd.section import Section
+from kd.section import Section, read_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +77,11 @@ def test_importing_a_configuration_imports_nothing_heavy(module):
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_json_beyond_the_basic_plane_is_read_as_it_is_meant(tmp_path):
+    written = {"name": "\U0001f600 x", "list": ["a\U0001f680b"]}
+    (tmp_path / "c.json").write_text(json.dumps(written))
+    assert read_mapping(tmp_path / "c.json") == written
+    (tmp_path / "c.json").write_text('{"name": "\\udcff"}')
+    assert read_mapping(tmp_path / "c.json") == {"name": "\udcff"}, "no text, and not made one"

@@ -1,16 +1,19 @@
 """Statistics at their edges: 0 and 100 %, one val image, equal scores, equal seeds."""
 
 import io
+import json
 import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from synthetic import sweep_result
 
 from kd.config import TrainConfig
+from kd.errors import UserError
 from tuning.exporters.model_card import model_card
 from tuning.records.findings import Findings, paired
 from tuning.records.result import SweepResult
@@ -123,3 +126,31 @@ def test_equal_differences_are_no_matter_of_a_test(winner: list[float], sentence
     assert sentence in said
     assert "nan" not in said
     assert paired(default, default) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"seeds": [], "val_acc": {0: [], 1: []}, "test": {0: [], 1: []}}, "has not a score for"),
+        ({"test": {0: [{}, {}], 1: [{}, {}]}}, "trial 0 has scores that are none"),
+        ({"val_acc": {0: [80.0, math.nan], 1: [80.0, 81.0]}}, "trial 0 has scores that are none"),
+        ({"val_acc": {0: [80.0, 810.0], 1: [80.0, 81.0]}}, "trial 0 has scores that are none"),
+    ],
+)
+def test_damaged_findings_are_one_sentence(
+    change: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    scores = {number: [{"test_acc": 80.0}, {"test_acc": 81.0}] for number in (0, 1)}
+    whole = {"sweep": "s", "winner": 1, "seeds": [1, 2], "config": {}, "test": scores}
+    whole |= {"val_acc": {0: [80.0, 81.0], 1: [80.0, 81.0]}}
+    (tmp_path / "confirm.json").write_text(json.dumps(whole))
+    assert Findings.load(tmp_path)
+    (tmp_path / "confirm.json").write_text(json.dumps(whole | change).replace("NaN", ".nan"))
+    with pytest.raises(UserError, match=rf"confirm\.json is damaged \({sentence}|{sentence}"):
+        Findings.load(tmp_path)
+
+
+def test_findings_that_are_a_folder_are_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "confirm.json").mkdir()
+    with pytest.raises(UserError, match="is damaged"):
+        Findings.load(tmp_path)

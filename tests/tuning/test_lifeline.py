@@ -183,3 +183,17 @@ def joined(port: int, home: Path) -> bool:
         attempt.kill()
         said.append(attempt.communicate()[0].strip())
     return any(said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_comes_while_a_sweep_starts_ends_it(number: signal.Signals, tmp_path: Path) -> None:
+    asked = ["ce", "--local", "--storage", str(tmp_path), "--name", "soon", *SHORT]
+    with command("tuning.search", *asked, PYTHONUNBUFFERED="1") as process:
+        assert process.stdout
+        assert any("soon: 50 trials" in line for line in process.stdout)
+        ours = family(process.pid)
+        process.send_signal(number)
+        assert process.stdout.read().endswith("Stopped before it began.\n")
+        assert process.wait(timeout=60) == 130
+    assert not (tmp_path / "soon").exists()
+    assert soon(lambda: not any(map(alive, ours)))

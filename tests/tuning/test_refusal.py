@@ -133,3 +133,22 @@ def test_an_address_that_means_here_is_no_address(monkeypatch: pytest.MonkeyPatc
     for address in ("local", ""):
         monkeypatch.setenv("RAY_ADDRESS", address)
         assert runtime.gpus_at_hand() == 2
+
+
+def test_a_ray_is_ended_though_its_end_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    calls: list[str] = []
+
+    def shutdown() -> None:
+        calls.append("shutdown")
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    monkeypatch.setattr(runtime, "_start", lambda folder: None)
+    monkeypatch.setattr(runtime, "_nodes", list)
+    with pytest.raises(KeyboardInterrupt), runtime.connected():
+        pass
+    assert len(calls) == 2, "half ended, Ray would make its folder again"

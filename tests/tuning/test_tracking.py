@@ -23,7 +23,7 @@ from tuning.records.protocol import protocol
 from tuning.study.trials import TrialRecord
 from tuning.tracking.lookup import best_config
 from tuning.tracking.registry import promote
-from tuning.tracking.store import Store
+from tuning.tracking.store import Store, is_transient
 from tuning.tracking.tracker import Tracker
 
 ROOT = Path(__file__).parent.parent.parent
@@ -467,3 +467,18 @@ def test_a_password_is_not_shown() -> None:
         assert not any(part in store.name for part in ("secret", "cret", "cr:et"))
         assert "host" in store.name
     assert Store("http://kd:secret@host:5000/").page == "http://host:5000"
+
+
+def test_an_address_may_have_options_of_its_driver(tmp_path: Path) -> None:
+    plain = empty_store(tmp_path)
+    store = Store.at(tmp_path, f"{plain.uri}?timeout=30")
+    assert store.file == tmp_path / "mlflow.db"
+    assert store.connect().search_experiments()
+
+
+@pytest.mark.parametrize(
+    ("error", "lasts"),
+    [(NotADirectoryError(), True), (PermissionError(), True), (TimeoutError(), False)],
+)
+def test_a_folder_that_is_none_is_not_waited_for(error: OSError, lasts: bool) -> None:
+    assert is_transient(error) is not lasts

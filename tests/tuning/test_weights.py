@@ -204,3 +204,10 @@ def test_a_table_that_cannot_be_is_one_sentence(
 ) -> None:
     with pytest.raises(UserError, match=complaint):
         write(Flags(storage=tmp_path, to="parquet", **flags))
+
+
+def test_a_device_gets_no_card_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path / "runs" / "first")
+    monkeypatch.chdir(tmp_path)
+    write(Flags(sweep="first", to="safetensors", output=Path("/dev/null")))
+    assert not Path("/dev/null.md").exists()

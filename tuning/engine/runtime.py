@@ -105,7 +105,12 @@ def _own() -> Iterator[list[Node]]:
             _start(folder / "r")
             yield _nodes()
         finally:
-            ray.shutdown()
+            try:
+                ray.shutdown()
+            except KeyboardInterrupt:
+                # Half ended, it would write into the folder once more when this process ends.
+                ray.shutdown()
+                raise
 
 
 def _nodes() -> list[Node]:
