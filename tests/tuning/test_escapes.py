@@ -90,7 +90,8 @@ def test_a_card_shows_names_as_they_are(name: str) -> None:
     assert TrainConfig.from_dict(_yaml(blocks["yaml"])).dataset == config.dataset
     loaded: list[str] = []
     code = blocks["python"].replace("from safetensors.torch import load_file\n", "")
-    model = type("Model", (), {"load_state_dict": lambda self, given: None})()
+    does = {"load_state_dict": lambda self, given: None, "eval": lambda self: self}
+    model = type("Model", (), does)()
     exec(code, {"load_file": loaded.append, "model": model})
     assert loaded == [file.name]
 

@@ -259,7 +259,7 @@ def test_a_full_disk_ends_the_sweep_with_a_sentence_and_keeps_the_study(tmp_path
                 filler.write(b"0" * 4096)
         said, _ = process.communicate(timeout=200)
         assert process.returncode == 2, said
-        assert "free some space and resume" in said
+        assert "free some space and go on with: python -m tuning.search --resume full" in said
         assert not [t for t in journal(disk, "full") if t.state.name == "FAIL"], "none is lost"
         (disk / "filler").unlink()
         assert any(t.state.name == "COMPLETE" for t in journal(disk, "full"))
