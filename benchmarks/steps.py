@@ -40,7 +40,7 @@ class Steps:
     def forward_flops(self) -> int:
         """Floating-point operations of the convolutions and products of one forward pass."""
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.trainer.method(self.batches[0], 0)
+            self.trainer.method(self.batches[0])
         return counter.get_total_flops()
 
 

@@ -1,6 +1,7 @@
 """What every method is: a student, and a loss on a batch."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Generic, Self, TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from kd.data.batch import Batch
 from kd.errors import UserError
 from kd.methods import MethodConfig
 from kd.parts.history import SoftLabelHistory
+from kd.parts.losses import SOFT
 
 __all__ = ["Batch", "Loss", "Method", "Task"]
 
@@ -35,6 +37,28 @@ class Loss:
         self.terms = {name: term.detach() for name, term in self.terms.items()}
 
 
+class Scalars(nn.Module):
+    """The numbers of a loss, by name: 0-dim float64 tensors where the network lies.
+
+    A step reads them from there, so that what was captured or compiled of it serves every epoch
+    and every configuration. They are no part of a state: each epoch begins by setting them.
+    """
+
+    def set(self, values: Mapping[str, float]) -> None:
+        """Write `values` in place; their names are those of the first time."""
+        for name, value in values.items():
+            if name in self._buffers:
+                self[name].fill_(value)
+            else:
+                number = torch.tensor(value, dtype=torch.float64)
+                self.register_buffer(name, number, persistent=False)
+
+    def __getitem__(self, name: str) -> Tensor:
+        number = self._buffers[name]
+        assert number is not None
+        return number
+
+
 C = TypeVar("C", bound=MethodConfig)
 
 
@@ -53,6 +77,8 @@ class Method(nn.Module, Generic[C]):
         super().__init__()
         self.config = config
         self.task = task
+        self.numbers = Scalars()
+        self.soft = getattr(config, "temperature", 0.0) > SOFT
         self.student = student
         self.teacher = teacher
         if teacher is not None:
@@ -61,10 +87,28 @@ class Method(nn.Module, Generic[C]):
             raise UserError(
                 "This method learns from a trained network; give teacher.weights: FILE."
             )
+        self.begin_epoch(0)
 
-    def forward(self, batch: Batch, epoch: int) -> Loss:
-        """The loss of `batch` in epoch `epoch`, counted from 0 as in the papers' formulas."""
+    def forward(self, batch: Batch) -> Loss:
+        """The loss of `batch`, with the `numbers` of the epoch that was begun.
+
+        It waits for nothing that lies on the device: no number is read from a tensor there, and
+        no shape depends on one.
+        """
         raise NotImplementedError
+
+    def scalars(self, epoch: int) -> dict[str, float]:
+        """The numbers of the loss in `epoch`, counted from 0 as in the papers' formulas.
+
+        Those of the configuration; a method adds, or puts in their place, what changes from
+        epoch to epoch (α_e, β_e).
+        """
+        values = {f.name: getattr(self.config, f.name) for f in fields(self.config)}
+        return {name: value for name, value in values.items() if isinstance(value, float)}
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before the first batch of every epoch, on every worker."""
+        self.numbers.set(self.scalars(epoch))
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> Tensor:

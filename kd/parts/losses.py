@@ -10,14 +10,19 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+Number = float | Tensor
+"""A number of a loss; as a tensor of no dimensions it may change where it lies."""
 SOFT = 64.0
 """The temperature above which two log-softmaxes differ by hardly more than their rounding."""
 
 
-def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """The logarithm of softmax(logits / T) over the last dimension, in float32 at least."""
+def log_probabilities(logits: Tensor, temperature: Number | None = None) -> Tensor:
+    """The logarithm of softmax(logits / T) over the last dimension, in float32 at least.
+
+    T is 1 where none is given.
+    """
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return torch.log_softmax(wide if temperature == 1 else wide / temperature, dim=-1)
+    return torch.log_softmax(wide if temperature is None else wide / temperature, dim=-1)
 
 
 def probabilities(logits: Tensor) -> Tensor:
@@ -25,14 +30,14 @@ def probabilities(logits: Tensor) -> Tensor:
     return log_probabilities(logits.detach()).exp()
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: Number | None = None) -> Tensor:
     """−Σ_c y_c·log softmax(z)_c with y = (1−ε)·onehot + ε/C (Szegedy et al. 2016, section 7).
 
-    logits: (..., C). labels: (...) int64. smoothing: ε; more than 1 is possible too.
+    logits: (..., C). labels: (...) int64. smoothing: ε, None for 0; more than 1 is possible too.
     """
     log_p = log_probabilities(logits)
     hard = -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return (1 - smoothing) * hard - smoothing * log_p.mean(-1) if smoothing else hard
+    return hard if smoothing is None else (1 - smoothing) * hard - smoothing * log_p.mean(-1)
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -40,13 +45,13 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * log_probabilities(logits)).sum(-1)
 
 
-def soft_targets(labels: Tensor, past: Tensor, weight: float) -> Tensor:
+def soft_targets(labels: Tensor, past: Tensor, weight: Number) -> Tensor:
     """(1−w)·onehot(y) + w·p: PS-KD, LSSKD equations 1 and 2, DTSKD equation 6 with w = 1−β.
 
     labels: int64 that broadcasts to (...). past: probabilities p (..., C). Returns (..., C).
     """
     index = labels.expand(past.shape[:-1]).unsqueeze(-1)
-    hard = past.new_full((), 1 - weight).expand(index.shape)
+    hard = torch.as_tensor(1 - weight, dtype=past.dtype, device=past.device).expand(index.shape)
     return (weight * past).scatter_add_(-1, index, hard)
 
 
@@ -59,16 +64,22 @@ def target_kl(logits: Tensor, targets: Tensor) -> Tensor:
     return negative_entropy + soft_cross_entropy(logits, targets)
 
 
-def distillation_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+def distillation_kl(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: Number, *, soft: bool | None = None
+) -> Tensor:
     """KL_T(t‖s) = Σ_c softmax(t/T)_c·(log softmax(t/T)_c − log softmax(s/T)_c), no T² factor.
 
     Hinton et al. 2015, section 2. Both (..., C), broadcast against each other. Gradient flows
     into both; detach the one that teaches.
 
     Value and gradient keep the logits' precision up to T = 10¹²: T²·KL_T tends to half the
-    variance of t − s over the classes.
+    variance of t − s over the classes. `soft` says that T is above `SOFT`, where that takes
+    another form; of a T that lies on a device it must be said, as nobody waits for it.
     """
-    if temperature > SOFT:
+    if soft is None:
+        assert not isinstance(temperature, Tensor), "say whether a temperature on a device is soft"
+        soft = temperature > SOFT
+    if soft:
         wide = torch.promote_types(student_logits.dtype, torch.float32)
         both = (student_logits.double(), teacher_logits.double())
         student, teacher = torch.broadcast_tensors(*both)  # type: ignore[no-untyped-call]
@@ -88,7 +99,7 @@ class _SoftKL(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: Number) -> Tensor:
         log_q, log_p = (torch.log_softmax(z / temperature, dim=-1) for z in (student, teacher))
         p, q = log_p.exp(), log_q.exp()
         x = (student - teacher) / temperature

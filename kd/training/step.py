@@ -15,8 +15,8 @@ class Step:
     Another way to make the same update takes the same arguments and offers the same names.
 
     Args:
-        model: takes a batch and the epoch, and gives its `Loss`; all its parameters that need a
-            gradient are trained.
+        model: takes a batch and gives its `Loss`; all its parameters that need a gradient are
+            trained.
         config: the optimizer, the precision and the number of epochs.
         device: where the parameters lie.
     """
@@ -37,7 +37,7 @@ class Step:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with self.autocast():
-            loss: Loss = self.model(batch, int(progress))
+            loss: Loss = self.model(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -157,9 +157,10 @@ class Trainer:
         sums: dict[str, torch.Tensor] = {}
         steps = len(self.loader)
         self.model.train()
+        self.method.begin_epoch(self.epoch)
         batches = zip(self.loader.epoch(self.epoch), self.loader.weights, strict=True)
         for step, (batch, weight) in enumerate(batches):
-            loss = self.step(batch, self.epoch + step / steps, weight)
+            loss = self._step(batch, self.epoch + step / steps, weight)
             for name, value in {"train_loss": loss.total.detach(), **loss.terms}.items():
                 sums[name] = sums[name] + weight * value if name in sums else weight * value
         self.method.end_epoch()
@@ -173,6 +174,7 @@ class Trainer:
 
         `weight` is how much the batch counts among those of other workers.
         """
+        self.method.begin_epoch(int(progress))
         return self._step(batch, progress, weight)
 
     @torch.no_grad()

@@ -25,9 +25,10 @@ def test_two_epochs(golden, same, name, detach):
     data = golden(f"REF_dtskd_intended_{name}")
     method = build(Config(detach_teacher=detach)).double()
     for epoch, order in enumerate(data["order"]):
+        method.begin_epoch(epoch)
         for step, indices in enumerate(order.split(4)):
             z = data["logits_epoch_branch"][epoch][:, indices].transpose(0, 1).clone()
-            loss = method.loss(z.requires_grad_(), data["labels"][indices], indices, epoch)
+            loss = method.loss(z.requires_grad_(), data["labels"][indices], indices)
             loss.total.backward()
             got = torch.stack([loss.total, loss.terms["loss_his"], loss.terms["loss_stru"]])
             same(got, data["loss_lossHis_lossStru_beta"][epoch, step, :3])
@@ -79,7 +80,7 @@ def test_forward_stacks_the_backbone_and_the_branches_from_the_shallowest_on():
     method.loss = lambda logits, *args: seen.append(logits)
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        method(Batch(images, torch.tensor([1, 4]), torch.tensor([0, 5])), 0)
+        method(Batch(images, torch.tensor([1, 4]), torch.tensor([0, 5])))
         (logits,) = seen
         torch.testing.assert_close(logits[:, 0], method.student(images))
         pooled = [feature.mean((2, 3)) for feature in method.student.features(images)]
@@ -146,7 +147,7 @@ def test_lambda_weighs_every_branch_on_its_own(golden, same):
     z = data["logits_epoch_branch"][0][:, indices].transpose(0, 1)
     labels = data["labels"][indices]
     weights = (0.5, 2.0, 3.0, 0.0)
-    loss = build(Config(lambda_b=weights, beta_max=1.0)).double().loss(z, labels, indices, 0)
+    loss = build(Config(lambda_b=weights, beta_max=1.0)).double().loss(z, labels, indices)
     each = [nn.functional.cross_entropy(z[:, b], labels) for b in range(4)]
     same(loss.terms["loss_his"], sum(w * e for w, e in zip(weights, each, strict=True)))
 

@@ -38,9 +38,10 @@ def test_two_epochs(golden, same, run):
     table = expected["tot_ceresp_cehier_kl_l2deep_l2bb_alpha"]
     method = build(RUNS[run]).double()
     for epoch, order in enumerate(data["order"]):
+        method.begin_epoch(epoch)
         for step, indices in enumerate(order.split(4)):
             out = outputs(data, epoch, indices)
-            loss = method.loss(out, data["labels"][indices], indices, epoch)
+            loss = method.loss(out, data["labels"][indices], indices)
             loss.total.backward()
             names = ("loss_cls", "loss_hier", "loss_kl", "loss_feat")
             got = torch.stack([loss.total, *(loss.terms[name] for name in names)])
@@ -60,9 +61,10 @@ def test_features_drawn_to_the_deepest_head(golden, same):
     table = data["const_alpha0.5__tot_ceresp_cehier_kl_l2deep_l2bb_alpha"]
     method = build(Config(feature_target="deepest", gamma=0.3)).double()
     for epoch, order in enumerate(data["order"]):
+        method.begin_epoch(epoch)
         for step, indices in enumerate(order.split(4)):
             out = outputs(data, epoch, indices)
-            loss = method.loss(out, data["labels"][indices], indices, epoch)
+            loss = method.loss(out, data["labels"][indices], indices)
             loss.total.backward()
             same(loss.terms["loss_feat"], table[epoch, step, 4])
             difference = out.features[:, :-1] - out.features[:, -1:]
@@ -74,7 +76,7 @@ def test_the_weights_weigh_their_terms(golden, same):
     data = golden("REF_lsskd")
     indices = data["order"][0, :4]
     out, labels = outputs(data, 0, indices), data["labels"][indices]
-    loss = build(Config(beta=2.0, gamma=0.5)).double().loss(out, labels, indices, 0)
+    loss = build(Config(beta=2.0, gamma=0.5)).double().loss(out, labels, indices)
     terms = loss.terms
     weighted = 2.0 * terms["loss_kl"] + 0.5 * terms["loss_feat"]
     same(loss.total, terms["loss_cls"] + terms["loss_hier"] + weighted)
@@ -87,7 +89,7 @@ def test_forward_shows_the_loss_every_view_of_every_image_in_its_place():
     method.loss = lambda out, *args: seen.append(out)
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        method(Batch(images, torch.tensor([1, 4]), torch.tensor([0, 5])), 0)
+        method(Batch(images, torch.tensor([1, 4]), torch.tensor([0, 5])))
         (out,) = seen
         torch.testing.assert_close(out.logits, method.student(images))
         for view in range(4):

@@ -13,23 +13,28 @@ class DynamicRectification(Method[Config]):
     The teacher is an earlier-trained copy of the student.
     """
 
-    def forward(self, batch: Batch, epoch: int) -> Loss:
+    def scalars(self, epoch: int) -> dict[str, float]:
+        """α and τ, and what the KL is multiplied by."""
+        temperature = self.config.temperature
+        scale = {
+            "paper": 1.0,
+            "tau_squared": temperature**2,
+            "per_class": temperature**2 / self.task.num_classes,
+        }[self.config.scaling]
+        return {**super().scalars(epoch), "scale": self.config.multiplier * scale}
+
+    def forward(self, batch: Batch) -> Loss:
         """The same in every epoch."""
         teacher_logits = self.teacher_logits(batch.images)
         return self.loss(self.student(batch.images), teacher_logits, batch.labels)
 
     def loss(self, logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Loss:
         """Both logits (B, C), the teacher's not yet rectified; labels (B,)."""
-        alpha, temperature = self.config.alpha, self.config.temperature
-        scale = {
-            "paper": 1.0,
-            "tau_squared": temperature**2,
-            "per_class": temperature**2 / self.task.num_classes,
-        }[self.config.scaling]
+        alpha, temperature = self.numbers["alpha"], self.numbers["temperature"]
         hard = cross_entropy(logits, labels).mean()
         rectified = rectify(teacher_logits, labels)
-        soft = distillation_kl(logits, rectified, temperature).mean()
-        soft = self.config.multiplier * scale * soft
+        kl = distillation_kl(logits, rectified, temperature, soft=self.soft)
+        soft = self.numbers["scale"] * kl.mean()
         return Loss((1 - alpha) * hard + alpha * soft, {"loss_ce": hard, "loss_kl": soft})
 
 

@@ -38,29 +38,34 @@ class DualTeachers(Method[Config]):
         )
         self.history = DenseHistory(task.num_samples, (count, task.num_classes))
 
-    def forward(self, batch: Batch, epoch: int) -> Loss:
+    def forward(self, batch: Batch) -> Loss:
         """Branches are fused from the deepest to the shallowest, on pooled features."""
         *shallow, fused = [pool(feature) for feature in self.student.features(batch.images)]
         logits = [self.student.classifier(fused)]
         for branch, feature in zip(reversed(self.branches), reversed(shallow), strict=True):
             fused, branch_logits = branch(feature, fused)
             logits.insert(1, branch_logits)
-        return self.loss(torch.stack(logits, dim=1), batch.labels, batch.indices, epoch)
+        return self.loss(torch.stack(logits, dim=1), batch.labels, batch.indices)
 
-    def loss(self, logits: Tensor, labels: Tensor, indices: Tensor, epoch: int) -> Loss:
+    def loss(self, logits: Tensor, labels: Tensor, indices: Tensor) -> Loss:
         """The loss of logits (B, branches, C), which the history then keeps.
 
         Branch 0 is the backbone, the others follow from the shallowest to the deepest.
         """
         labels = labels.unsqueeze(1)
-        targets = soft_targets(labels, self.history.read(indices, labels), 1 - self.beta(epoch))
+        past = self.history.read(indices, labels)
+        targets = soft_targets(labels, past, 1 - self.numbers["beta"])
         self.history.write(indices, probabilities(logits))
         his = (self.lambda_b * target_kl(logits, targets).mean(0)).sum()
-        temperature = self.config.temperature
+        alpha, temperature = self.numbers["alpha"], self.numbers["temperature"]
         teacher = logits[:, :1].detach() if self.config.detach_teacher else logits[:, :1]
-        stru = temperature**2 * distillation_kl(logits[:, 1:], teacher, temperature).mean(0).sum()
-        alpha = self.config.alpha
+        kl = distillation_kl(logits[:, 1:], teacher, temperature, soft=self.soft)
+        stru = temperature**2 * kl.mean(0).sum()
         return Loss(alpha * his + (1 - alpha) * stru, {"loss_his": his, "loss_stru": stru})
+
+    def scalars(self, epoch: int) -> dict[str, float]:
+        """α, T, and β_e."""
+        return {**super().scalars(epoch), "beta": self.beta(epoch)}
 
     def beta(self, epoch: int) -> float:
         """β_e, the label's weight in epoch `epoch`, counted from 0 (equation 7, table 9)."""

@@ -10,16 +10,17 @@ from kd.parts.losses import cross_entropy, distillation_kl
 class KnowledgeDistillation(Method[Config]):
     """(1−α)·CE + α·T²·KL_T(teacher ‖ student)."""
 
-    def forward(self, batch: Batch, epoch: int) -> Loss:
+    def forward(self, batch: Batch) -> Loss:
         """The same in every epoch."""
         teacher_logits = self.teacher_logits(batch.images)
         return self.loss(self.student(batch.images), teacher_logits, batch.labels)
 
     def loss(self, logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Loss:
         """Both logits (B, C), labels (B,)."""
-        alpha, temperature = self.config.alpha, self.config.temperature
+        alpha, temperature = self.numbers["alpha"], self.numbers["temperature"]
         hard = cross_entropy(logits, labels).mean()
-        soft = temperature**2 * distillation_kl(logits, teacher_logits, temperature).mean()
+        kl = distillation_kl(logits, teacher_logits, temperature, soft=self.soft)
+        soft = temperature**2 * kl.mean()
         return Loss((1 - alpha) * hard + alpha * soft, {"loss_ce": hard, "loss_kl": soft})
 
 

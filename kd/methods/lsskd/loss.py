@@ -54,7 +54,7 @@ class LayeredSelfSupervised(Method[Config]):
         self.history = DenseHistory(task.num_samples, (task.num_classes,))
         self.joint_history = DenseHistory(task.num_samples, (stages, M, joint_classes))
 
-    def forward(self, batch: Batch, epoch: int) -> Loss:
+    def forward(self, batch: Batch) -> Loss:
         """One pass over the M·B views; only the backbone's logits of the unturned ones count."""
         features = self.student.features(rotate4(batch.images))
         final = _by_image(pool(features[-1]))
@@ -64,14 +64,14 @@ class LayeredSelfSupervised(Method[Config]):
             for tensors in zip(*heads, strict=True)
         )
         outputs = Outputs(self.student.classifier(final[:, 0]), joint, pooled, final)
-        return self.loss(outputs, batch.labels, batch.indices, epoch)
+        return self.loss(outputs, batch.labels, batch.indices)
 
-    def loss(self, outputs: Outputs, labels: Tensor, indices: Tensor, epoch: int) -> Loss:
+    def loss(self, outputs: Outputs, labels: Tensor, indices: Tensor) -> Loss:
         """The loss of `outputs`, whose predictions the history then keeps for the next epoch."""
         z, q = outputs.logits, outputs.joint_logits
         views = torch.arange(M, device=labels.device)
         joint_labels = (M * labels.unsqueeze(1) + views).unsqueeze(1)
-        alpha = self._alpha(epoch)
+        alpha, temperature = self.numbers["alpha"], self.numbers["temperature"]
         targets = soft_targets(labels, self.history.read(indices, labels), alpha)
         joint_past = self.joint_history.read(indices, joint_labels)
         joint_targets = soft_targets(joint_labels, joint_past, alpha)
@@ -80,11 +80,12 @@ class LayeredSelfSupervised(Method[Config]):
 
         classes = soft_cross_entropy(z, targets).mean()
         hierarchy = _sum_over_heads(soft_cross_entropy(q, joint_targets))
-        temperature = self.config.temperature
         deepest = q[:, -1:].detach()
-        kl = temperature**2 * _sum_over_heads(distillation_kl(q[:, :-1], deepest, temperature))
+        kl = distillation_kl(q[:, :-1], deepest, temperature, soft=self.soft)
+        kl = temperature**2 * _sum_over_heads(kl)
         feature = _sum_over_heads(self._feature_distance(outputs))
-        total = classes + hierarchy + self.config.beta * kl + self.config.gamma * feature
+        beta, gamma = self.numbers["beta"], self.numbers["gamma"]
+        total = classes + hierarchy + beta * kl + gamma * feature
         terms = {
             "loss_cls": classes,
             "loss_hier": hierarchy,
@@ -93,10 +94,12 @@ class LayeredSelfSupervised(Method[Config]):
         }
         return Loss(total, terms)
 
-    def _alpha(self, epoch: int) -> float:
-        if self.config.alpha_schedule == "constant":
-            return self.config.alpha
-        return self.config.alpha * (epoch + 1) / self.task.epochs
+    def scalars(self, epoch: int) -> dict[str, float]:
+        """α_e, β, γ and T."""
+        values = super().scalars(epoch)
+        if self.config.alpha_schedule == "linear":
+            values["alpha"] = self.config.alpha * (epoch + 1) / self.task.epochs
+        return values
 
     def _feature_distance(self, outputs: Outputs) -> Tensor:
         """(B, L, M); (B, L−1, M) where the deepest head is the target itself."""

@@ -18,14 +18,18 @@ class ProgressiveSelfDistillation(Method[Config]):
         super().__init__(config, student, task, teacher)
         self.history = DenseHistory(task.num_samples, (task.num_classes,))
 
-    def forward(self, batch: Batch, epoch: int) -> Loss:
+    def scalars(self, epoch: int) -> dict[str, float]:
         """α_e = α_T·(e+1)/E."""
-        return self.loss(self.student(batch.images), batch.labels, batch.indices, epoch)
+        return {"alpha": self.config.alpha * (epoch + 1) / self.task.epochs}
 
-    def loss(self, logits: Tensor, labels: Tensor, indices: Tensor, epoch: int) -> Loss:
+    def forward(self, batch: Batch) -> Loss:
+        """Of the batch as it comes."""
+        return self.loss(self.student(batch.images), batch.labels, batch.indices)
+
+    def loss(self, logits: Tensor, labels: Tensor, indices: Tensor) -> Loss:
         """The loss of logits (B, C), which the history then keeps for the next epoch."""
-        alpha = self.config.alpha * (epoch + 1) / self.task.epochs
-        targets = soft_targets(labels, self.history.read(indices, labels), alpha)
+        past = self.history.read(indices, labels)
+        targets = soft_targets(labels, past, self.numbers["alpha"])
         self.history.write(indices, probabilities(logits))
         return Loss(soft_cross_entropy(logits, targets).mean())
 
