@@ -38,13 +38,18 @@ class Draws(NamedTuple):
         centres = (u[3:] * torch.tensor(size).unsqueeze(1)).long().T
         return cls(shifts, u[2] < config.flip, centres)
 
-    def take(self, where: slice) -> Self:
-        """The draws for some of the images."""
-        return type(self)(*(tensor[where] for tensor in self))
+    def take(self, where: slice | Tensor) -> Self:
+        """The draws for the images at some places of the epoch's order."""
+        return type(self)(*(at(tensor, where) for tensor in self))
 
     def to(self, device: torch.device) -> Self:
         """The draws on `device`."""
         return type(self)(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def at(tensor: Tensor, where: slice | Tensor) -> Tensor:
+    """The entries at `where`: a slice, or int64 places on the tensor's device."""
+    return tensor[where] if isinstance(where, slice) else tensor.index_select(0, where)
 
 
 def crop(images: Tensor, shifts: Tensor, padding: int) -> Tensor:

@@ -3,18 +3,30 @@
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kd.data.augment import Draws, crop, cutout, flip
+from kd.data.augment import Draws, at, crop, cutout, flip
 from kd.data.batch import Batch
 from kd.data.config import AugmentConfig, check_batches
 from kd.data.images import Images
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of every channel, of pixels in 0 … 1."""
+
+
+class Order(NamedTuple):
+    """In what order an epoch takes the images, (N,) int64, and what chance decides for each."""
+
+    indices: Tensor
+    draws: Draws | None
+
+    def tensors(self) -> list[Tensor]:
+        """All of it, on the device."""
+        return [self.indices, *(self.draws or ())]
 
 
 class DeviceLoader:
@@ -27,7 +39,8 @@ class DeviceLoader:
     fewer than two images a worker (too few for BatchNorm) it joins the one before.
     `batch_size` None is for images that are only evaluated.
 
-    `weights` says, step by step, how many images this worker's part holds for every image of
+    `slices` says, step by step, which places of the epoch's order are this worker's, and
+    `weights` how many images this worker's part holds for every image of
     an equal share: 1.0 where the workers share the batch equally.
 
     Raises UserError for a batch, or a training set, of fewer than two images a worker.
@@ -53,28 +66,37 @@ class DeviceLoader:
         self._scale, self._offset = 1 / (255 * std), -mean / std
         rank, world = shard
         batches = [] if batch_size is None else _batches(len(images), batch_size, world)
-        self._slices = [_part(batch, rank, world) for batch in batches]
+        self.slices = [_part(batch, rank, world) for batch in batches]
         self.weights = [
             world * (part.stop - part.start) / (batch.stop - batch.start)
-            for part, batch in zip(self._slices, batches, strict=True)
+            for part, batch in zip(self.slices, batches, strict=True)
         ]
 
     def __len__(self) -> int:
-        return len(self._slices)
+        return len(self.slices)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of `epoch`, counted from 0, in a new order."""
+        order = self.order(epoch)
+        for where in self.slices:
+            yield self.take(order, where)
+
+    def order(self, epoch: int) -> Order:
+        """What chance decides for `epoch`, on the device."""
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
         count, _, height, width = self.images.shape
         order = torch.randperm(count, generator=generator).to(self.device, non_blocking=True)
         draws = None
         if self.augment is not None:
             draws = Draws.make(self.augment, count, (height, width), generator).to(self.device)
-        for where in self._slices:
-            indices = order[where]
-            images = self.images.index_select(0, indices)
-            images = self._finish(images, draws.take(where) if draws else None)
-            yield Batch(images, self.labels.index_select(0, indices), indices)
+        return Order(order, draws)
+
+    def take(self, order: Order, where: slice | Tensor) -> Batch:
+        """The images at some places of `order`, augmented; waits for nothing on the device."""
+        indices = at(order.indices, where)
+        images = self.images.index_select(0, indices)
+        images = self._finish(images, order.draws.take(where) if order.draws else None)
+        return Batch(images, self.labels.index_select(0, indices), indices)
 
     def evaluate(self, batch_size: int) -> Iterator[Batch]:
         """All images in their own order, not augmented, the same on every worker."""

@@ -1,7 +1,7 @@
 """The one update of the weights that a training repeats."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kd.config import Precision, TrainConfig
 from kd.data.batch import Batch
@@ -33,9 +33,40 @@ class Step:
 
         `weight` is how much the batch counts among those of other workers.
         """
-        rate = learning_rate(self.config.optimizer, progress, self.config.epochs)
+        self.at(progress)
+        return self.update(batch, weight)
+
+    def rate(self, progress: float) -> float:
+        """The learning rate after `progress` epochs."""
+        return learning_rate(self.config.optimizer, progress, self.config.epochs)
+
+    def at(self, progress: float) -> None:
+        """Set the learning rate to that after `progress` epochs."""
+        rate = self.rate(progress)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def use_rate(self, rate: Tensor) -> None:
+        """Let the learning rate lie in `rate`, of no dimensions, from now on."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+    def momenta(self) -> list[Tensor]:
+        """The optimizer's momentum; where it has not begun, zeros, which begin as it does."""
+        for group in self.optimizer.param_groups:
+            if group["momentum"]:
+                for parameter in group["params"]:
+                    state = self.optimizer.state[parameter]
+                    if state.get("momentum_buffer") is None:
+                        state["momentum_buffer"] = torch.zeros_like(parameter)
+        states = self.optimizer.state.values()
+        return [value for state in states for value in state.values() if isinstance(value, Tensor)]
+
+    def update(self, batch: Batch, weight: float = 1.0) -> Loss:
+        """Update the weights on one batch, at the learning rate that is set."""
         with self.autocast():
             loss: Loss = self.model(batch)
         self.optimizer.zero_grad(set_to_none=True)

@@ -18,6 +18,7 @@ from kd.methods import build_method
 from kd.methods.base import Loss, Task
 from kd.metrics import ValidationMetrics
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
+from kd.training.epoch import CapturedSteps, Steps
 from kd.training.parallel import Place, average_statistics, data_parallel, mean_over_workers
 from kd.training.step import Step
 
@@ -97,6 +98,12 @@ class Trainer:
             seed=config.seed,
             shard=(place.rank, place.world),
         )
+        captured = on_gpu and place.world == 1
+        self._steps = (
+            CapturedSteps(self._step, self.loader, self.method)
+            if captured
+            else Steps(self._step, self.loader)
+        )
         self.val_loader = DeviceLoader(
             val,
             None,
@@ -146,7 +153,7 @@ class Trainer:
             "epoch": self.epoch,
             **losses,
             **self.validate(),
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
             "train_seconds": trained - began,
             "epoch_seconds": time.perf_counter() - began,
         }
@@ -154,19 +161,13 @@ class Trainer:
         return metrics
 
     def _train_epoch(self) -> Metrics:
-        sums: dict[str, torch.Tensor] = {}
-        steps = len(self.loader)
         self.model.train()
         self.method.begin_epoch(self.epoch)
-        batches = zip(self.loader.epoch(self.epoch), self.loader.weights, strict=True)
-        for step, (batch, weight) in enumerate(batches):
-            loss = self._step(batch, self.epoch + step / steps, weight)
-            for name, value in {"train_loss": loss.total.detach(), **loss.terms}.items():
-                sums[name] = sums[name] + weight * value if name in sums else weight * value
+        sums = self._steps.run(self.epoch)
         self.method.end_epoch()
         average_statistics(self.method)
         names, values = list(sums), torch.stack([v.float() for v in sums.values()])
-        means = (mean_over_workers(values) / steps).tolist()
+        means = (mean_over_workers(values) / len(self.loader)).tolist()
         return dict(zip(names, means, strict=True))
 
     def step(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
@@ -195,7 +196,7 @@ class Trainer:
             "epoch": self.epoch,
             "history": list(self.history),
             "method": self.method.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": _plain(self.optimizer.state_dict()),
         }
 
     def load_state(self, state: State) -> None:
@@ -211,12 +212,20 @@ class Trainer:
                 )
             self.method.load_state_dict(state["method"])
             self.optimizer.load_state_dict(state["optimizer"])
+            self._steps.forget()
             self.history = list(state["history"])
             self.epoch = int(state["epoch"])
         except OF_THE_DEVICE:
             raise
         except DAMAGED:
             raise UnreadableError("The checkpoint") from None
+
+
+def _plain(optimizer: State) -> State:
+    """An optimizer's state whose learning rate is a number, wherever it lay."""
+    for group in optimizer["param_groups"]:
+        group["lr"] = float(group["lr"])
+    return optimizer
 
 
 def _without_paths(config: State) -> State:

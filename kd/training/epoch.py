@@ -1,0 +1,156 @@
+"""The steps of one epoch: one after the other, or replayed from one CUDA graph.
+
+Both take exactly the same steps. Launching the hundreds of kernels of a step takes Python several
+times as long as they take a GPU; a graph launches them all at once.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from kd.data.device_loader import DeviceLoader, Order
+from kd.methods.base import Loss, Method
+from kd.methods.config import MethodConfig
+from kd.training.step import Step
+
+Sums = dict[str, Tensor]
+Body = Callable[[], None]
+WARM_UP = 2
+"""Steps before a capture, in which cuDNN chooses its kernels and autograd finds its streams."""
+
+
+class Steps:
+    """One step after the other; what is measured of them is summed on the device."""
+
+    def __init__(self, step: Step, loader: DeviceLoader) -> None:
+        self.step = step
+        self.loader = loader
+        self._names: list[str] = []
+
+    def run(self, epoch: int) -> Sums:
+        """Take the steps of `epoch`, counted from 0; the sums of the loss and its terms."""
+        order = self.loader.order(epoch)
+        return self._named([self._plain(order, epoch, s) for s in range(len(self.loader))])
+
+    def forget(self) -> None:
+        """The optimizer's state was replaced by another one."""
+
+    def _plain(self, order: Order, epoch: int, step: int) -> Tensor:
+        """Step number `step`: the weighted loss and terms, float64."""
+        self.step.at(epoch + step / len(self.loader))
+        weight = self.loader.weights[step]
+        loss = self.step.update(self.loader.take(order, self.loader.slices[step]), weight)
+        vector: Tensor = weight * self._vector(loss)
+        return vector
+
+    def _vector(self, loss: Loss) -> Tensor:
+        self._names = ["train_loss", *loss.terms]
+        values = [loss.total.detach(), *loss.terms.values()]
+        return torch.stack([value.double() for value in values])
+
+    def _named(self, vectors: Iterable[Tensor]) -> Sums:
+        first, *others = vectors
+        for vector in others:
+            first = first + vector
+        return dict(zip(self._names, first.unbind(), strict=True))
+
+
+class CapturedSteps(Steps):
+    """The full batches of an epoch are replayed from one graph of a step; a short one is not.
+
+    What a step reads lies in slots on the device: the epoch's order and draws, its learning
+    rates, the number of the step, and the method's own numbers. So the graph that was captured in
+    the first epoch serves them all. Capturing leaves no trace: the steps that it takes to warm up
+    are undone.
+
+    Args:
+        capture: from the step as a function to what replays it; by default a CUDA graph.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        loader: DeviceLoader,
+        method: Method[MethodConfig],
+        capture: Callable[[Body], Body] | None = None,
+    ) -> None:
+        super().__init__(step, loader)
+        self._method = method
+        self._capture = capture or cuda_graph
+        self._replay: Body | None = None
+        sizes = [part.stop - part.start for part in loader.slices]
+        self._size = sizes[0]
+        self._full = sum(size == self._size for size in sizes)
+        device = step.device
+        self._order = loader.order(0)
+        self._rates = torch.zeros(self._full, device=device)
+        self._rate = torch.zeros((), device=device)
+        self._position = torch.zeros(1, dtype=torch.int64, device=device)
+        self._places = torch.arange(self._size, device=device)
+        self._sums = torch.zeros(0, dtype=torch.float64, device=device)
+
+    def run(self, epoch: int) -> Sums:
+        """As of `Steps`."""
+        for slot, value in zip(
+            self._order.tensors(), self.loader.order(epoch).tensors(), strict=True
+        ):
+            slot.copy_(value)
+        steps = len(self.loader)
+        rates = [self.step.rate(epoch + step / steps) for step in range(self._full)]
+        self._rates.copy_(torch.tensor(rates))
+        self._position.zero_()
+        if self._replay is None:
+            self._replay = self._captured()
+        self._sums.zero_()
+        for _ in range(self._full):
+            self._replay()
+        vectors = [self._plain(self._order, epoch, step) for step in range(self._full, steps)]
+        return self._named([self._sums.clone(), *vectors])
+
+    def forget(self) -> None:
+        """The optimizer's state was replaced: what the graph points at is no longer it."""
+        self._replay = None
+
+    def _body(self) -> None:
+        """The step at the position in the slots, which it moves on, around the epoch."""
+        places = self._position * self._size + self._places
+        self._rate.copy_(self._rates.index_select(0, self._position).squeeze(0))
+        loss = self.step.update(self.loader.take(self._order, places))
+        vector = self._vector(loss)
+        if len(self._sums) != len(vector):
+            self._sums = torch.zeros_like(vector)
+        self._sums.add_(vector)
+        self._position.add_(1).remainder_(self._full)
+
+    def _captured(self) -> Body:
+        self.step.use_rate(self._rate)
+        kept = self._changing()
+        before = [tensor.detach().clone() for tensor in kept]
+        replay = self._capture(self._body)
+        with torch.no_grad():
+            for tensor, old in zip(kept, before, strict=True):
+                tensor.copy_(old)
+        return replay
+
+    def _changing(self) -> list[Tensor]:
+        """All that a step changes, but for its gradients and sums."""
+        momenta = self.step.momenta()
+        own = [self._position, self._rate]
+        return [*self._method.parameters(), *self._method.buffers(), *momenta, *own]
+
+
+def cuda_graph(body: Body) -> Body:
+    """Warm `body` up and capture it, on a stream of its own; random state stays as it was."""
+    random = torch.cuda.get_rng_state()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            body()
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.set_rng_state(random)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        body()
+    return graph.replay
