@@ -3,13 +3,18 @@
 The checks run a few steps on random images; each raises AssertionError with a sentence.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kd.backbones import build_backbone
+from kd.errors import UserError
 from kd.methods import MethodConfig, build_method, config_class
 from kd.methods.base import Batch, Loss, Method, Task
 
@@ -25,10 +30,10 @@ class Case:
     backbone: str
     image_size: int
 
-    def build(self, seed: int = 0) -> AnyMethod:
+    def build(self, seed: int = 0, config: MethodConfig | None = None) -> AnyMethod:
         """The method with the paper's values, its weights drawn from `seed`, in train mode."""
         torch.manual_seed(seed)
-        config = config_class(self.method).paper(self.backbone, "digits")
+        config = config or config_class(self.method).paper(self.backbone, "digits")
         student = build_backbone(self.backbone, TASK.num_classes)
         teacher = None if config.teacher == "none" else deepcopy(student)
         return build_method(self.method, config, student, TASK, teacher)
@@ -52,6 +57,8 @@ def check_method(method: str, backbone: str, image_size: int = 16) -> None:
     check_modes(trained)
     check_determinism(loss, case)
     check_state(trained, case)
+    check_numbers(trained, case)
+    check_stays_on_device(trained, case)
     check_half_precision(trained, case)
 
 
@@ -121,6 +128,69 @@ def check_state(method: AnyMethod, case: Case) -> None:
         pairs = [(_in_epoch(method, batch, e), _in_epoch(copy, batch, e)) for e in (1, 2)]
     assert all(torch.equal(a, b) for a, b in pairs), "the loaded state must give the same losses"
     assert_same_state(copy.state_dict(), method.state_dict())
+
+
+def check_numbers(method: AnyMethod, case: Case) -> None:
+    """One object is as good as a fresh one, in every epoch and under another configuration.
+
+    So the loss reads its numbers from `numbers`, where `begin_epoch` puts them, and a step that
+    was captured or compiled once serves a whole search.
+    """
+    config, last = method.config, TASK.epochs - 1
+    for name, other in _other_configs(config):
+        fresh = case.build(seed=1, config=other)
+        fresh.load_state_dict(method.state_dict())
+        for epoch in (0, last):
+            method.numbers.set(fresh.scalars(epoch))
+            fresh.begin_epoch(epoch)
+            before = deepcopy(method.state_dict())
+            one, two = method(case.batch()).total, fresh(case.batch()).total
+            method.load_state_dict(before)
+            fresh.load_state_dict(before)
+            assert torch.equal(one, two), (
+                f"{name} must be read from numbers, set by begin_epoch, and not from the "
+                f"configuration (epoch {epoch})"
+            )
+
+
+def _other_configs(config: MethodConfig) -> Iterator[tuple[str, MethodConfig]]:
+    """The configuration itself, and with each of its numbers halved, where that is allowed."""
+    yield "what changes from epoch to epoch", config
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, float) and value:
+            with suppress(UserError):
+                yield f"kd.{field.name}", replace(config, **{field.name: value / 2})
+
+
+class WaitingError(Exception):
+    """An operation that makes the host wait for the device, or depends on data for its shape."""
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raises for every operation of which no graph can be captured."""
+
+    _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().partition("::")[2].partition(".")[0]
+        tensors = args[1] if name in ("index", "index_put", "index_put_") else ()
+        masked = any(isinstance(t, Tensor) and t.dtype == torch.bool for t in tensors)
+        drawn = any(isinstance(a, torch.Generator) for a in (*args, *(kwargs or {}).values()))
+        if name in self._WAITING or masked or drawn:
+            raise WaitingError(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def check_stays_on_device(method: AnyMethod, case: Case) -> None:
+    """Loss and gradients call nothing that waits for the device, or whose shape depends on data."""
+    batch = case.batch()
+    try:
+        with _Watch():  # type: ignore[no-untyped-call]
+            method(batch).total.backward()
+    except WaitingError as error:
+        raise AssertionError(f"the loss must not call {error}: a device would wait") from None
+    method.zero_grad(set_to_none=True)
 
 
 def _in_epoch(method: AnyMethod, batch: Batch, epoch: int) -> Tensor:

@@ -84,6 +84,32 @@ class RollsDice(ProgressiveSelfDistillation):
         return Loss(super().loss(*args).total + next(self.dice))
 
 
+class ReadsConfig(ProgressiveSelfDistillation):
+    def loss(self, *args):
+        return Loss(super().loss(*args).total * self.config.alpha)
+
+
+class KeepsItsFirstEpoch(ProgressiveSelfDistillation):
+    def begin_epoch(self, epoch):
+        super().begin_epoch(epoch)
+        if not hasattr(self, "kept"):
+            self.kept = float(self.numbers["alpha"])
+
+    def loss(self, *args):
+        return Loss(super().loss(*args).total * self.kept)
+
+
+class AsksTheDevice(ProgressiveSelfDistillation):
+    def loss(self, logits, *args):
+        loss = super().loss(logits, *args)
+        return Loss(loss.total * 2) if logits.sum() > 1e9 else loss
+
+
+class PicksByMask(ProgressiveSelfDistillation):
+    def loss(self, logits, labels, indices):
+        return Loss(super().loss(logits, labels, indices).total + 0 * logits[labels > 0].sum())
+
+
 class StaysHalf(ProgressiveSelfDistillation):
     def loss(self, logits, *args):
         return Loss(super().loss(logits, *args).total.to(logits.dtype))
@@ -101,6 +127,10 @@ class StaysHalf(ProgressiveSelfDistillation):
         ("pskd", HasNoMean, "total must be a scalar"),
         ("pskd", DividesByZero, "total must be finite"),
         ("pskd", RollsDice, "the same seed must give the same loss"),
+        ("pskd", ReadsConfig, r"kd\.alpha must be read from numbers"),
+        ("pskd", KeepsItsFirstEpoch, r"kd\.alpha must be read from numbers"),
+        ("pskd", AsksTheDevice, "must not call aten.*a device would wait"),
+        ("pskd", PicksByMask, "must not call aten.*a device would wait"),
         ("pskd", StaysHalf, "bfloat16, not float32"),
     ],
 )
