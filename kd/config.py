@@ -39,6 +39,8 @@ __all__ = [
 
 EPOCHS = 1_000_000
 """As many as a run may have."""
+TEACHERS_SEED = 2**31
+"""How far a teacher's seed is from its student's: they must not begin as twins."""
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -184,7 +186,7 @@ class TrainConfig(Section):
         return config_class(self.method).teacher != "none"
 
     def teacher_recipe(self) -> Self:
-        """How the teacher is trained: plain cross-entropy, otherwise as the student.
+        """How the teacher is trained: plain cross-entropy, a seed of its own, else as the student.
 
         A self-teacher has the student's backbone (DR-KD, section 3); a network teacher has
         `teacher.backbone`, or the one that the registry pairs with the student.
@@ -199,6 +201,7 @@ class TrainConfig(Section):
             kd=config_class("ce")(),
             backbone=network or self.backbone,
             epochs=self.teacher.epochs or self.epochs,
+            seed=(self.seed + TEACHERS_SEED) % SEEDS,
             teacher=TeacherConfig(),
         )
 

@@ -14,11 +14,15 @@ from kd.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a run takes place: its device, and its rank among `world` data-parallel workers."""
+    """Where a run takes place: its device, and its rank among `world` data-parallel workers.
+
+    `captured` lets one worker on a GPU replay its steps from a graph; they are the same steps.
+    """
 
     device: torch.device
     rank: int = 0
     world: int = 1
+    captured: bool = True
 
     @classmethod
     def local(cls, device: str | None = None) -> Self:

@@ -94,8 +94,11 @@ def sgd(model: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
 
 
 def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type that `precision` stands for: `auto` is bfloat16 on a GPU that has it."""
+    """The type that `precision` stands for: `auto` is bfloat16 on a GPU that computes in it.
+
+    One that emulates it (T4, V100) would be slower than in float32.
+    """
     if precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

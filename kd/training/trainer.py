@@ -98,7 +98,7 @@ class Trainer:
             seed=config.seed,
             shard=(place.rank, place.world),
         )
-        captured = on_gpu and place.world == 1
+        captured = on_gpu and place.world == 1 and place.captured
         self._steps = (
             CapturedSteps(self._step, self.loader, self.method)
             if captured
