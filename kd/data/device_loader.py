@@ -64,7 +64,7 @@ class DeviceLoader:
         self.labels = _tensor(images.labels, self.device)
         mean, std = torch.tensor(statistics, device=self.device).view(2, 1, -1, 1, 1)
         self._scale, self._offset = 1 / (255 * std), -mean / std
-        rank, world = shard
+        self.shard = rank, world = shard
         batches = [] if batch_size is None else _batches(len(images), batch_size, world)
         self.slices = [_part(batch, rank, world) for batch in batches]
         self.weights = [
@@ -99,10 +99,11 @@ class DeviceLoader:
         return Batch(images, self.labels.index_select(0, indices), indices)
 
     def evaluate(self, batch_size: int) -> Iterator[Batch]:
-        """All images in their own order, not augmented, the same on every worker."""
+        """This worker's part of all images, in their own order, not augmented."""
         indices = torch.arange(len(self.labels), device=self.device)
-        for start in range(0, len(indices), batch_size):
-            where = slice(start, start + batch_size)
+        part = _part(slice(0, len(indices)), *self.shard)
+        for start in range(part.start, part.stop, batch_size):
+            where = slice(start, min(start + batch_size, part.stop))
             images = self._finish(self.images[where], None)
             yield Batch(images, self.labels[where], indices[where])
 
@@ -147,9 +148,9 @@ def _part(batch: slice, rank: int, world: int) -> slice:
     return slice(start + count * rank // world, start + count * (rank + 1) // world)
 
 
-def mixed_seed(seed: int, epoch: int) -> int:
-    """One 64-bit seed for the pair, so that neighbouring seeds share no epoch."""
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
+def mixed_seed(seed: int, epoch: int, rank: int = 0) -> int:
+    """One 64-bit seed for all of them, so that neighbouring seeds share no epoch."""
+    return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1, np.uint64)[0])
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:

@@ -53,13 +53,19 @@ def data_parallel(method: nn.Module) -> nn.Module:
     return model
 
 
-def mean_over_workers(values: Tensor) -> Tensor:
-    """The mean of every worker's `values`, the same on all of them; alone, `values`."""
+def sum_over_workers(values: Tensor) -> Tensor:
+    """The sum of every worker's `values`, the same on all of them; alone, `values`."""
     if not dist.is_initialized():
         return values
     total = values.clone()
     dist.all_reduce(total)
-    return total / dist.get_world_size()
+    return total
+
+
+def mean_over_workers(values: Tensor) -> Tensor:
+    """The mean of every worker's `values`, the same on all of them; alone, `values`."""
+    total = sum_over_workers(values)
+    return total / dist.get_world_size() if dist.is_initialized() else total
 
 
 @torch.no_grad()

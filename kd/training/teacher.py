@@ -79,7 +79,8 @@ def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:
             return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no file's name"
-    where = brief(os.path.abspath(path))
+    # Of a short name, a person asks: from where?
+    where = brief(path) if os.path.isabs(path) else f"{brief(path)} (in {brief(os.getcwd())})"
     raise UserError(f"The teacher {where} cannot be read: {reason}; {remedy}.")
 
 

@@ -19,7 +19,13 @@ from kd.methods.base import Loss, Task
 from kd.metrics import ValidationMetrics
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.epoch import CapturedSteps, Steps
-from kd.training.parallel import Place, average_statistics, data_parallel, mean_over_workers
+from kd.training.parallel import (
+    Place,
+    average_statistics,
+    data_parallel,
+    mean_over_workers,
+    sum_over_workers,
+)
 from kd.training.step import Step
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
@@ -111,6 +117,7 @@ class Trainer:
             statistics=normalise,
             device=place.device,
             seed=config.seed,
+            shard=(place.rank, place.world),
         )
 
     @property
@@ -143,7 +150,7 @@ class Trainer:
     def run_epoch(self) -> Metrics:
         """Train one epoch and validate. Metrics: `epoch` (1-based), losses, val scores, time."""
         began = time.perf_counter()
-        torch.manual_seed(mixed_seed(self.config.seed, self.epoch))
+        torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.place.rank))
         losses = self._train_epoch()
         trained = time.perf_counter()
         if not math.isfinite(losses["train_loss"]):
@@ -180,13 +187,18 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> Metrics:
-        """Scores of the student alone on val: `val_acc`, `val_acc5` (percent), ECE, NLL."""
+        """Scores of the student alone on val: `val_acc`, `val_acc5` (percent), ECE, NLL.
+
+        Each worker looks at its part of the images, and all of them know all scores.
+        """
         self.model.eval()
-        scores = ValidationMetrics()
+        labels = self.val_loader.labels
+        whole = torch.zeros(len(labels), self.method.task.num_classes, device=labels.device)
         for batch in self.val_loader.evaluate(EVAL_BATCH):
             with self._step.autocast():
-                logits = self.student(batch.images)
-            scores.update(logits, batch.labels)
+                whole[batch.indices] = self.student(batch.images).float()
+        scores = ValidationMetrics()
+        scores.update(sum_over_workers(whole), labels)
         return scores.compute()
 
     def state(self) -> State:

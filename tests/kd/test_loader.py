@@ -9,7 +9,7 @@ from torch import Tensor
 from kd.config import AugmentConfig
 from kd.data import Images, open_dataset
 from kd.data.augment import Draws, crop, cutout, flip, rotate4
-from kd.data.device_loader import DeviceLoader, Statistics, statistics
+from kd.data.device_loader import DeviceLoader, Statistics, mixed_seed, statistics
 from kd.errors import UserError
 from kd.methods.base import Batch
 
@@ -285,3 +285,16 @@ def test_rotations_are_quarter_turns_sample_by_sample() -> None:
 def test_oblong_images_cannot_be_turned() -> None:
     with pytest.raises(UserError, match="8×10 pixels cannot be turned"):
         rotate4(torch.zeros(1, 3, 8, 10))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_workers_evaluate_every_image_once(world: int, noise: Images) -> None:
+    loaders = [make(noise, shard=(rank, world)) for rank in range(world)]
+    seen = [batch.indices for loader in loaders for batch in loader.evaluate(16)]
+    assert torch.cat(seen).tolist() == list(range(len(noise)))
+
+
+def test_a_stream_of_chance_is_a_ranks_own() -> None:
+    seeds = {mixed_seed(s, e, r) for s in range(3) for e in range(3) for r in range(3)}
+    assert len(seeds) == 27
+    assert mixed_seed(5, 2) == mixed_seed(5, 2, 0), "one worker alone is the first of several"

@@ -48,7 +48,7 @@ class StudySearcher:
     `records` holds every trial by its number; `gpus` is how many GPUs, or which part of one, the
     trials hold that are given out from now on. `error` is set once the study, or a trial's files,
     cannot be written: no other trial's end is recorded, and `suggest` raises it. What runs then
-    stays unfinished, with its files, for a resumed sweep; `again` says what goes on with it.
+    stays unfinished, with its files, for a resumed sweep; `again` ends the sentence of it.
     `observers` are told in their order.
     """
 
@@ -61,7 +61,7 @@ class StudySearcher:
         *,
         seed: int = 0,
         observers: Sequence[Observer] = (),
-        again: str = "resume the sweep",
+        again: str = "resume the sweep.",
     ) -> None:
         self.study = study
         self._again = again
@@ -132,7 +132,7 @@ class StudySearcher:
             return
         if report.get("unstored") and self.error is None:
             why = f"{report['failed']} and {self._again}"
-            self.error = UserError(f"Trial {number} is unfinished: {why}.")
+            self.error = UserError(f"Trial {number} is unfinished: {why}")
         self._record_epoch(trial, report)
         if self.error is not None:
             return
@@ -223,7 +223,7 @@ class StudySearcher:
             remedy = "free some space" if full else "put its folder back as it was"
             self.error = UserError(
                 f"The study cannot be written: {error.strerror or error}; {remedy} and "
-                f"{self._again}."
+                f"{self._again}"
             )
             raise self.error from None
 
@@ -256,7 +256,7 @@ class ListSearcher(StudySearcher):
         configs: Sequence[TrainConfig],
         *,
         observers: Sequence[Observer] = (),
-        again: str = "resume the sweep",
+        again: str = "resume the sweep.",
     ) -> None:
         space, count = Space({}), len(configs)
         super().__init__(study, space, configs[0], count, observers=observers, again=again)

@@ -164,7 +164,7 @@ def _train(
     live = LiveTables()
     names = [pair.name for pair in pairs]
     with ExitStack() as opened:
-        again = "type the same again"
+        again = "type the same again."
         lane = open_list(settings, configs, work, opened, live, names=names, again=again)
         lane.searcher.study.set_user_attr(PLAN, plan._asdict())
         nodes = opened.enter_context(connected())

@@ -23,13 +23,13 @@ def open_list(
     live: LiveTables,
     *,
     names: Sequence[str],
-    again: str = "resume the sweep",
+    again: str = "resume the sweep.",
 ) -> Lane:
     """The lane that trains `configs`, one trial each, from where it was interrupted.
 
     Its study has the name of the work's and lies in the sweep's folder, open as long as
-    `opened`. `live` shows it, by what `names` calls them; `again` says what goes on with it.
-    UserError where another list was begun.
+    `opened`. `live` shows it, by what `names` calls them; `again` ends the sentence of what stops
+    it. UserError where another list was begun.
     """
     name = work.files.study
     path = settings.folder / f"{name}.log"
