@@ -7,9 +7,11 @@ from pathlib import Path
 
 from kd.config import TrainConfig
 from kd.errors import UserError
+from kd.methods import config_class
 from tuning.engine.run import run_trials
 from tuning.engine.share import Share
 from tuning.reports.live_table import LiveTables
+from tuning.reports.wording import percent
 from tuning.study.trials import TrialRecord
 from tuning.sweeps.cell import Cell
 from tuning.sweeps.listed import open_list
@@ -70,13 +72,27 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
                 )
                 for cell in missing
             ]
-            print("First the teacher.", flush=True)
+            for cell in missing:
+                print(first_the_teacher(cell.settings.base), flush=True)
             with live:
                 run_trials(lanes, share, folder)
         for cell, lane in zip(missing, lanes, strict=True):
-            trained[cell.settings.name] = _with_trained(cell, lane.searcher.records[0])
+            record = lane.searcher.records[0]
+            if record.state == "completed":
+                print(f"The teacher's val accuracy is {percent(record.score)}.", flush=True)
+            trained[cell.settings.name] = _with_trained(cell, record)
             lane.work.files.discard(0)
     return [trained.get(cell.settings.name, cell) for cell in cells]
+
+
+def first_the_teacher(base: TrainConfig) -> str:
+    """Which network is trained before the students of `base`."""
+    teacher = base.teacher_recipe()
+    own = base.teacher.backbone is None and teacher.backbone == base.backbone
+    why = ", the student's own backbone"
+    if config_class(base.method).teacher == "network":
+        why += ", as no larger one is known for it"
+    return f"First the teacher: {teacher.backbone}{why if own else ''}."
 
 
 def _taught(cell: Cell) -> Cell:
