@@ -11,10 +11,11 @@ from typing import Annotated
 import tyro
 
 from kd.cli import run, shown
-from kd.errors import UserError
+from kd.errors import UserError, unknown
 from tuning.records.settings import FILE, SweepSettings
 from tuning.tracking.server import HOST, choose_port, serving
 from tuning.tracking.store import Store
+from tuning.tracking.versions import sweeps_of
 from tuning.tracking.view import sweep_page
 
 
@@ -46,6 +47,10 @@ def show(flags: Flags) -> None:
             f"There is no MLflow store {store.name}; run python -m tuning.search METHOD, or give "
             "another --storage."
         )
+    if flags.sweep and store.file and (known := sweeps_of(store.file)) is not None:
+        # MLflow takes seconds to say so.
+        if known and flags.sweep not in known:
+            raise unknown("sweep", flags.sweep, known)
     port = None if store.served else choose_port(flags.port)
     client = store.connect()
     path = sweep_page(store, client, flags.sweep) if flags.sweep else "/#/experiments"

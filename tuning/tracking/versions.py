@@ -51,6 +51,21 @@ def read_cell(client: "MlflowClient", cell: str) -> list[Best]:
     return _bests(_rows(client, f"name = {quoted(cell)}"))
 
 
+def sweeps_of(database: Path) -> list[str] | None:
+    """The sweeps that an embedded store has runs of; None where it has not the known tables."""
+    query = "SELECT DISTINCT value FROM tags WHERE key = 'kd.sweep_id'"
+    try:
+        with closing(read_only(database)) as opened:
+            return [name for (name,) in opened.execute(query)]
+    except sqlite3.Error:
+        return None
+
+
+def read_only(database: Path) -> sqlite3.Connection:
+    """Only to be read: nothing may be made beside a store, or of a file that is none."""
+    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+
+
 # -- the registry -----------------------------------------------------------------------------
 
 
@@ -83,10 +98,7 @@ def _tables(database: Path) -> list[_Row] | None:
     """What `_rows` answers, from the database alone; None where it has not the known tables."""
     found: dict[tuple[str, int, int], dict[str, str]] = {}
     try:
-        # Only to be read: nothing may be made beside a store, or of a file that is none.
-        with closing(
-            sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-        ) as opened:
+        with closing(read_only(database)) as opened:
             for name, version, created, key, value in opened.execute(_QUERY):
                 found.setdefault((name, version, created), {})[key] = value
     except sqlite3.Error:
