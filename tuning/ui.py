@@ -47,10 +47,10 @@ def show(flags: Flags) -> None:
             f"There is no MLflow store {store.name}; run python -m tuning.search METHOD, or give "
             "another --storage."
         )
-    if flags.sweep and store.file and (known := sweeps_of(store.file)) is not None:
+    known = sweeps_of(store.file) if flags.sweep and store.file else None
+    if flags.sweep and known and flags.sweep not in known:
         # MLflow takes seconds to say so.
-        if known and flags.sweep not in known:
-            raise unknown("sweep", flags.sweep, known)
+        raise unknown("sweep", flags.sweep, known)
     port = None if store.served else choose_port(flags.port)
     client = store.connect()
     path = sweep_page(store, client, flags.sweep) if flags.sweep else "/#/experiments"
