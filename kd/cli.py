@@ -71,7 +71,7 @@ def put(text: str) -> None:
     change(encoding="utf-8")
     stream.write(text)
     stream.flush()
-    change(encoding=encoding)
+    change(encoding=encoding, errors="kd.plain")
     failure = getattr(stream, "failure", None)
     if failure is not None and getattr(failure, "errno", None) != EPIPE:
         why = getattr(failure, "strerror", None) or failure

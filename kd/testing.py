@@ -168,9 +168,13 @@ class WaitingError(Exception):
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Raises for every operation of which no graph can be captured."""
+    """Raises for the operations that are known to wait for the device, or to copy from the host."""
 
-    _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+    _WAITING = (
+        *("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "bincount"),
+        *("_unique", "_unique2", "unique_dim", "unique_consecutive", "repeat_interleave"),
+        "lift_fresh",
+    )
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.name().partition("::")[2].partition(".")[0]

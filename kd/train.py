@@ -131,6 +131,7 @@ def _taught(
         return config
     weights, latest = folder / TEACHER, folder / "teacher.pt"
     if not weights.exists():
+        _drop_twin(latest, config)
         fit = partial(_fit, title="teacher", latest=latest)
         train_teacher(config, training, val, weights, place=place, fit=fit)
     latest.unlink(missing_ok=True)
@@ -139,6 +140,15 @@ def _taught(
     except UserError:
         raise checkpoint.UnreadableError(weights) from None
     return replace(config, teacher=replace(config.teacher, weights=str(weights)))
+
+
+def _drop_twin(latest: Path, config: TrainConfig) -> None:
+    """Begin again a teacher that was begun with the seed of its student, as it once was."""
+    from kd.training import checkpoint
+
+    if latest.exists() and checkpoint.load(latest)["config"].get("seed") == config.seed:
+        latest.unlink()
+        print("The teacher begins again: it had the seed of its student.", flush=True)
 
 
 def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":

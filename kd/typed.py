@@ -89,12 +89,12 @@ def _sentence(box: str, words: Sequence[str]) -> str:
             # The box breaks it into lines.
             broken = re.search(" ?".join(map(re.escape, word)), text)
             text = text.replace(broken[0], brief(word)) if broken else text
-    return _plainer(text, re.findall(r"(--[\w-]+)", " ".join(lines[end:])))
+    return _plainer(text, re.findall(r"(--[\w-]+)", " ".join(lines[end:])), words)
 
 
 def _value(flag: str, words: Sequence[str]) -> str:
     """What was typed for `flag`, of which the parser's text may have a part alone."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in reversed(list(zip(words, [*words[1:], ""], strict=True))):
         name, equals, _ = word.replace("_", "-").partition("=")
         if name == flag:
             return brief(word.partition("=")[2] if equals else following)
@@ -109,28 +109,33 @@ def _kind(text: str) -> str:
     return "a number" if "float" in text else "a whole number"
 
 
-def _plainer(text: str, near: Sequence[str]) -> str:
-    """The parser's words in those of a person; `near` are flags that it offers instead."""
+def _plainer(text: str, near: Sequence[str], words: Sequence[str]) -> str:
+    """The parser's text in the words of a person; `near` are flags that it offers instead."""
     if found := re.match(r"invalid choice (.*) for argument '(.*)'\. Expected.*\((.*)\)", text):
-        value, flag, choices = found.groups()
+        _, flag, choices = found.groups()
         known = [c for c in re.findall(r"'([^']*)'", choices) if c != "None"]
-        return f"{flag} is {value}; choose one of: {', '.join(known)}."
+        return f"{flag} is '{_value(flag, words)}'; choose one of: {', '.join(known)}."
     if found := re.match(r"Missing value for argument '(.*?)'", text):
         return f"{found[1]} is there without a value; give one, or leave it away."
     if found := re.match(r"Missing from .*?: (\S+) (.*?)\.? \(required\)", text):
         what = found[2][0].lower() + found[2][1:]
         return f"{found[1]} is missing: {what}; --help lists what can be given."
     if found := re.match(r"Unrecognized options: (.*)", text):
-        return _unrecognized(found[1].split(", "), near)
+        return _unrecognized(found[1].split(", "), near, words)
     return f"{text}; --help lists what can be given."
 
 
-def _unrecognized(words: Sequence[str], near: Sequence[str]) -> str:
-    """Without the values of unknown flags, of which one may be a password."""
-    strange = [word.partition("=")[0] for word in words if word.startswith("-")]
-    flags = strange or list(words)
-    known = [flag for flag in near if flag != "--help"]
-    offered = strange and get_close_matches(strange[0], known, n=1, cutoff=0.6)
-    hint = f"did you mean {offered[0]}?" if offered else "--help lists what can be given."
-    kind = "flag" if strange else "word"
-    return f"There is no {kind} {', '.join(map(brief, flags))} here; {hint}"
+def _unrecognized(told: Sequence[str], near: Sequence[str], words: Sequence[str]) -> str:
+    """Of the strange words that the parser has told; values of flags, one may be a password."""
+    # What follows a word that begins so may be its value, whatever that begins with.
+    after = dict(zip(words[1:], words, strict=False))
+    typed = {word.partition("=")[0] for word in words if word.startswith("-")}
+    flags = [flag for word in told if (flag := word.partition("=")[0]) in typed]
+    strange = [flag for flag in flags if not after.get(flag, "").startswith("-")]
+    if flags:
+        known = [flag for flag in near if flag != "--help"]
+        shown = strange or flags[:1]
+        offered = get_close_matches(shown[0], known, n=1, cutoff=0.6)
+        hint = f"did you mean {offered[0]}?" if offered else "--help lists what can be given."
+        return f"There is no flag {', '.join(map(brief, shown))} here; {hint}"
+    return f"There is no word {', '.join(map(brief, told))} here; --help lists what can be given."

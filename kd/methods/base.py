@@ -45,9 +45,10 @@ class Scalars(nn.Module):
     """
 
     def set(self, values: Mapping[str, float]) -> None:
-        """Write `values` in place; their names are those of the first time."""
+        """Write `values` in place; KeyError unless their names are those of the first time."""
+        begun = bool(self._buffers)
         for name, value in values.items():
-            if name in self._buffers:
+            if begun:
                 self[name].fill_(value)
             else:
                 number = torch.tensor(value, dtype=torch.float64)

@@ -60,7 +60,7 @@ class SoftLabelHistory(nn.Module, ABC):
             dist.all_reduce(owner, dist.ReduceOp.MIN)
             for source in range(world):
                 indices = (owner == source).nonzero().squeeze(1)
-                for buffer in self._buffers_by_sample():
+                for buffer in self.entries():
                     entries = buffer[indices]
                     dist.broadcast(entries, source)
                     buffer[indices] = entries
@@ -76,7 +76,7 @@ class SoftLabelHistory(nn.Module, ABC):
         """Keep (B, *rows, C) for `_load`."""
 
     @abstractmethod
-    def _buffers_by_sample(self) -> list[Tensor]:
+    def entries(self) -> list[Tensor]:
         """The buffers that hold the entries, each (N, ...)."""
 
 
@@ -99,5 +99,6 @@ class DenseHistory(SoftLabelHistory):
     def _store(self, indices: Tensor, probabilities: Tensor) -> None:
         self.values.index_copy_(0, indices, probabilities.flatten(1).to(self.values.dtype))
 
-    def _buffers_by_sample(self) -> list[Tensor]:
+    def entries(self) -> list[Tensor]:
+        """The probabilities."""
         return [self.values]

@@ -12,6 +12,7 @@ from torch import Tensor
 from kd.data.device_loader import DeviceLoader, Order
 from kd.methods.base import Loss, Method
 from kd.methods.config import MethodConfig
+from kd.parts.history import SoftLabelHistory
 from kd.training.step import Step
 
 Sums = dict[str, Tensor]
@@ -28,10 +29,14 @@ class Steps:
         self.loader = loader
         self._names: list[str] = []
 
-    def run(self, epoch: int) -> Sums:
-        """Take the steps of `epoch`, counted from 0; the sums of the loss and its terms."""
+    def run(self, epoch: int, most: int | None = None) -> Sums:
+        """Take the steps of `epoch`, counted from 0; the sums of the loss and its terms.
+
+        At most the first `most` of them, where that is given: to see what they need.
+        """
         order = self.loader.order(epoch)
-        return self._named([self._plain(order, epoch, s) for s in range(len(self.loader))])
+        steps = range(len(self.loader))[:most]
+        return self._named([self._plain(order, epoch, step) for step in steps])
 
     def forget(self) -> None:
         """The optimizer's state was replaced by another one."""
@@ -90,8 +95,8 @@ class CapturedSteps(Steps):
         self._places = torch.arange(self._size, device=device)
         self._sums = torch.zeros(0, dtype=torch.float64, device=device)
 
-    def run(self, epoch: int) -> Sums:
-        """As of `Steps`."""
+    def run(self, epoch: int, most: int | None = None) -> Sums:
+        """As of `Steps`; a batch that is not full is taken in any case."""
         for slot, value in zip(
             self._order.tensors(), self.loader.order(epoch).tensors(), strict=True
         ):
@@ -103,7 +108,7 @@ class CapturedSteps(Steps):
         if self._replay is None:
             self._replay = self._captured()
         self._sums.zero_()
-        for _ in range(self._full):
+        for _ in range(self._full)[:most]:
             self._replay()
         vectors = [self._plain(self._order, epoch, step) for step in range(self._full, steps)]
         return self._named([self._sums.clone(), *vectors])
@@ -125,19 +130,28 @@ class CapturedSteps(Steps):
 
     def _captured(self) -> Body:
         self.step.use_rate(self._rate)
-        kept = self._changing()
+        kept, entries = self._changing()
+        # Of a history, which may fill the device, only what the steps to warm up will write.
+        rows = self._order.indices[: WARM_UP * self._size]
         before = [tensor.detach().clone() for tensor in kept]
-        replay = self._capture(self._body)
-        with torch.no_grad():
-            for tensor, old in zip(kept, before, strict=True):
-                tensor.copy_(old)
-        return replay
+        written = [entry.index_select(0, rows) for entry in entries]
+        try:
+            return self._capture(self._body)
+        finally:
+            with torch.no_grad():
+                for tensor, old in zip(kept, before, strict=True):
+                    tensor.copy_(old)
+                for entry, old in zip(entries, written, strict=True):
+                    entry.index_copy_(0, rows, old)
 
-    def _changing(self) -> list[Tensor]:
-        """All that a step changes, but for its gradients and sums."""
-        momenta = self.step.momenta()
+    def _changing(self) -> tuple[list[Tensor], list[Tensor]]:
+        """All that a step changes, but for its gradients and sums; and its memories' entries."""
+        histories = [m for m in self._method.modules() if isinstance(m, SoftLabelHistory)]
+        entries = [entry for history in histories for entry in history.entries()]
+        apart = {id(entry) for entry in entries}
+        buffers = [buffer for buffer in self._method.buffers() if id(buffer) not in apart]
         own = [self._position, self._rate]
-        return [*self._method.parameters(), *self._method.buffers(), *momenta, *own]
+        return [*self._method.parameters(), *buffers, *self.step.momenta(), *own], entries
 
 
 def cuda_graph(body: Body) -> Body:

@@ -36,6 +36,9 @@ class Place:
             torch.zeros(1, device=chosen).item()
         except (RuntimeError, AssertionError, ImportError):
             raise UserError(f"There is no device {name!r} here; use --device cpu.") from None
+        if chosen.type == "cuda" and chosen.index is not None:
+            # Streams, graphs and random states are those of the device that is set.
+            torch.cuda.set_device(chosen)
         if not dist.is_initialized():
             return cls(device=chosen)
         return cls(device=chosen, rank=dist.get_rank(), world=dist.get_world_size())

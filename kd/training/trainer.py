@@ -160,7 +160,7 @@ class Trainer:
             "epoch": self.epoch,
             **losses,
             **self.validate(),
-            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "lr": self._step.rate(self.epoch - 1 / len(self.loader)),
             "train_seconds": trained - began,
             "epoch_seconds": time.perf_counter() - began,
         }
@@ -176,6 +176,13 @@ class Trainer:
         names, values = list(sums), torch.stack([v.float() for v in sums.values()])
         means = (mean_over_workers(values) / len(self.loader)).tolist()
         return dict(zip(names, means, strict=True))
+
+    def try_out(self, steps: int) -> None:
+        """Take a few steps as an epoch does, and a look at val: to see what they need."""
+        self.model.train()
+        self.method.begin_epoch(0)
+        self._steps.run(0, steps)
+        self.validate()
 
     def step(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
         """Update the weights on one batch, `progress` epochs after the start of the training.

@@ -52,7 +52,17 @@ def test_an_empty_word_is_refused(words):
         read_flags(Flags, words)
 
 
-@pytest.mark.parametrize("words", [["--token", "secret"], ["--token=secret"], ["-t", "a:secret"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--token", "secret"],
+        ["--token=secret"],
+        ["-t", "a:secret"],
+        ["--token", "-secret"],
+        ["--token", "a, -secret"],
+        ["--token", "--secret"],
+    ],
+)
 def test_the_value_of_an_unknown_flag_is_not_said_again(words):
     with pytest.raises(UserError, match=r"There is no flag -") as refusal:
         read_flags(Flags, words)
@@ -64,3 +74,8 @@ def test_a_long_value_is_said_by_its_beginning(length):
     with pytest.raises(UserError, match=r"^--trials is 'zzzz.*'; give a whole number") as refusal:
         read_flags(Flags, ["--trials", "z" * length])
     assert len(str(refusal.value)) < 200
+
+
+def test_the_value_that_is_wrong_is_said_and_not_an_earlier_one():
+    with pytest.raises(UserError, match="--trials is 'x'; give a whole number"):
+        read_flags(Flags, ["--trials", "3", "--trials", "x"])

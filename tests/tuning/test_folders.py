@@ -128,6 +128,19 @@ def test_other_epochs_are_another_sweep(tmp_path: Path, capsys: pytest.CaptureFi
     assert command[:5] == ["lsskd", "--backbone", "resnet8", "--dataset", "digits"]
     assert command[5:7] == ["--trials", "4"]
     assert command[-2:] == ["--epochs", "40"]
+    assert command[command.index("--storage") + 1] == str(tmp_path)
+    assert "--grace-period" in command
     with pytest.raises(SystemExit) as ended:
-        main([*command, "--dry-run", "--local", "--storage", str(tmp_path)])
+        main([*command, "--dry-run", "--local"])
     assert ended.value.code == 0
+
+
+def test_what_may_not_be_asked_any_more_is_read_of_an_old_sweep(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "first", trials=4)
+    keep(result)
+    path = tmp_path / "first" / "sweep.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("reduction_factor: 3.0", "reduction_factor: 1.05"))
+    assert SweepSettings.load(tmp_path, "first").reduction_factor == 1.05
+    with pytest.raises(UserError, match=r"from 1\.1 to 1000"):
+        SweepSettings.load(tmp_path, "first").check_asked()

@@ -1,6 +1,7 @@
 """The live table on a terminal of several sizes, and the plain lines without one."""
 
 import copy
+import dataclasses
 import io
 import os
 import pty
@@ -137,6 +138,28 @@ def test_what_workers_take_to_start_is_not_counted_again(
             live.on_epoch(trial, epoch, {})
     assert "starting workers" not in "\n".join(screen(live))
     assert live.seconds_left() == pytest.approx(6, rel=0.4)
+
+
+def test_slots_that_report_at_once_are_not_taken_for_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("tuning.reports.live_table.time.monotonic", lambda: now)
+    whole = sweep_result(tmp_path / "sweep", trials=8, epochs=9)
+    live = LiveTable(dataclasses.replace(whole.sweep, slots=4), console=silent())
+    curve = dict.fromkeys(range(1, 10), 50.0)
+    running = whole.trials[:4]
+    for trial in running:
+        trial.state, trial.curve = "running", {}
+        live.on_start(trial)
+    for epoch in (1, 2, 3):
+        for place, trial in enumerate(running):
+            # A minute an epoch, and all four within a second.
+            now = 60.0 * epoch + place / 4
+            trial.curve = {e: curve[e] for e in range(1, epoch + 1)}
+            live.on_epoch(trial, epoch, {})
+    # Six more epochs of these, nine of four others: fifteen minutes.
+    assert live.seconds_left() == pytest.approx(15 * 60, rel=0.15)
 
 
 def test_epochs_of_an_earlier_session_do_not_count_as_speed(tmp_path: Path) -> None:

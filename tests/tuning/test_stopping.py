@@ -37,7 +37,7 @@ def test_rungs_are_geometric_and_below_the_last_epoch(
     [
         ("asha", 9, 10, 3, "grace period is 10; it must lie between 1 and the 9 epochs"),
         ("asha", 9, 0, 3, "grace period is 0"),
-        ("asha", 9, 1, 1, "reduction factor is 1; it must be from 1.1 to 1000"),
+        ("asha", 9, 1, 1, "reduction factor is 1; it must be above 1"),
         ("asha", 9, 1, float("nan"), "reduction factor is nan"),
         ("ahsa", 9, 1, 3, "no scheduler 'ahsa'; did you mean 'asha'"),
     ],
@@ -156,3 +156,10 @@ def test_rungs_need_no_ray():
     code = "import sys; from tuning.study.stopping import rungs; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_rungs_by_any_factor_end() -> None:
+    assert rungs(9, 1, 1 + 1e-15) == rungs(9, 1, 1.0000001) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert rungs(9, 2, 1e308) == [2]
+    assert rungs(240, 8, 3) == [8, 24, 72, 216]
+    assert rungs(9, 1, 1.5) == [1, 2, 3, 4, 6, 8]

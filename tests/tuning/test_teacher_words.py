@@ -1,9 +1,16 @@
 """Which teacher is trained first is said by its name, and why where nobody chose it."""
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from kd.config import TeacherConfig, TrainConfig
-from tuning.sweeps.teacher import first_the_teacher
+from kd.config import TEACHERS_SEED, TeacherConfig, TrainConfig
+from tuning.records.settings import SweepSettings
+from tuning.study.journal import open_study
+from tuning.study.searcher import ListSearcher
+from tuning.sweeps.teacher import _recipe, first_the_teacher
 
 
 @pytest.mark.parametrize(
@@ -28,3 +35,15 @@ def test_the_teacher_has_a_name(
     chosen = TeacherConfig(backbone=teacher)
     base = TrainConfig.paper(method, backbone, "digits", teacher=chosen)
     assert first_the_teacher(base) == sentence
+
+
+def test_a_teacher_that_was_begun_with_the_students_seed_keeps_it(tmp_path: Path) -> None:
+    base = TrainConfig.paper("drkd", "resnet8", "digits", epochs=2)
+    settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
+    cell = SimpleNamespace(settings=settings)
+    settings.folder.mkdir()
+    assert _recipe(cell).seed == TEACHERS_SEED  # type: ignore[arg-type]
+    twin = replace(base.teacher_recipe(), seed=base.seed)
+    with open_study(settings.folder / "teacher.log", "teacher", create=True) as study:
+        assert ListSearcher(study, [twin]).suggest()
+    assert _recipe(cell) == twin  # type: ignore[arg-type]

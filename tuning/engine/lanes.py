@@ -63,6 +63,9 @@ class LaneSearcher(Searcher):
         """
         if trial_id in self._running:
             lane, number = self._running.pop(trial_id)
+            if self.error is not None:
+                # It was not its own rule that stopped it: it goes on when the sweep is resumed.
+                return
             self._searchers[lane].end(number, _own(result or {}), crashed=error)
 
     @property

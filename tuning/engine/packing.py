@@ -50,8 +50,6 @@ def trials_on_a_gpu(used: int, total: int, cores: int) -> int:
 
 def footprint(config: TrainConfig, work: Work) -> tuple[int, int]:
     """(bytes of GPU memory that training `config` takes, bytes that the GPU has)."""
-    from itertools import islice
-
     import torch
 
     from kd.training.trainer import Place, Trainer
@@ -60,9 +58,7 @@ def footprint(config: TrainConfig, work: Work) -> tuple[int, int]:
     context = total - free
     teacher = teacher_of(config, work)
     trainer = Trainer(config, work.train, work.val, place=Place.local("cuda"), teacher=teacher)
-    for batch in islice(trainer.loader.epoch(0), STEPS):
-        trainer.step(batch, 0.0)
-    trainer.validate()
+    trainer.try_out(STEPS)
     return context + torch.cuda.max_memory_reserved(), total
 
 

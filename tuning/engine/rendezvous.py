@@ -41,6 +41,7 @@ class _FileBackend(_TorchBackend):
         gpus = worker_group.get_resources_per_worker().get("GPU", 0)
         place = worker_group.execute_single(0, _meeting_place)
         worker_group.execute(_set_torch_distributed_env_vars)
+        worker_group.execute(_by_loopback)
         joined = [
             worker_group.execute_single_async(
                 rank,
@@ -54,6 +55,11 @@ class _FileBackend(_TorchBackend):
             for rank in range(len(worker_group))
         ]
         ray.get(joined)
+
+
+def _by_loopback() -> None:
+    """Let workers talk on the loopback interface, whatever the machine's name stands for."""
+    os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 
 def _meeting_place() -> str:

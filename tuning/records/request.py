@@ -154,31 +154,45 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
                 f"A resumed sweep keeps its own {name.replace('_', '-')}; leave it away."
             )
     names = dict.fromkeys(flags.resume)
-    return [replace(SweepSettings.load(storage, name), **changes) for name in names]
+    resumed = [replace(SweepSettings.load(storage, name), **changes) for name in names]
+    if changes:
+        for settings in resumed:
+            settings.check_asked()
+    return resumed
 
 
 def anew(settings: SweepSettings) -> str:
-    """The command of a new sweep like this one, without its epochs."""
+    """The command of a new sweep like this one, without its epochs and its store's address.
+
+    The address may hold a password; who knows it gives it again.
+    """
     base = settings.base
     words = [base.method, "--backbone", base.backbone, "--dataset", base.dataset]
-    words += ["--trials", str(settings.trials)]
+    words += ["--trials", str(settings.trials), "--grace-period", str(settings.grace_period)]
     if base.needs_teacher and (teacher := base.teacher.weights or base.teacher.backbone):
         words += ["--teacher", teacher]
     usual = SplitConfig()
     split = {n: v for n, v in asdict(base.split).items() if v != getattr(usual, n)}
-    fixed = settings.fixed | {f"split.{name}": value for name, value in split.items()}
+    fixed = settings.fixed | {f"split.{name}": str(value) for name, value in split.items()}
+    if "batch_size" not in {*fixed, *settings.ranges}:
+        # Another preset would choose another one.
+        fixed["batch_size"] = str(base.batch_size)
     for name, value in fixed.items():
         words += ["--set", f"{name}={value}"]
     if settings.ranges:
         words += ["--space", settings.ranges_file]
-    for entry in fields(Options):
-        value = getattr(settings, entry.name)
-        if value != getattr(Options(), entry.name) and entry.name not in (
-            "storage",
-            "tracking_uri",
-        ):
-            words += [f"--{entry.name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    given = {entry.name: getattr(settings, entry.name) for entry in fields(Options)}
+    given["storage"] = relative(settings.storage)
+    for name, value in given.items():
+        if value != getattr(Options(), name) and name != "tracking_uri":
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return " ".join(["python -m tuning.search", *map(quote, words)])
+
+
+def relative(folder: Path) -> Path:
+    """The folder as it is shortest to type here."""
+    whole, here = folder.absolute(), Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
 
 
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
@@ -210,6 +224,7 @@ def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
         ranges_file=str(flags.space or "--space"),
         **vars(options),
     )
+    settings.check_asked()
     if settings.folder.exists():
         raise UserError(
             f"The sweep {name} exists; go on with --resume {name}, or give another --name."

@@ -30,8 +30,11 @@ LIMITS = {
     "cpus_per_trial": (1, 10_000),
     "gpus_per_trial": (0, 10_000),
     "workers_per_trial": (1, 10_000),
+    "reduction_factor": (1.1, 1000),
 }
 """From where to where the numbers go that a person may give."""
+AT_LEAST = {"trials": 1, "cpus_per_trial": 1, "gpus_per_trial": 0, "workers_per_trial": 1}
+"""What the numbers of any sweep are at least."""
 NAME = r"\w[\w.-]*"
 """What a sweep may be called, as a regular expression."""
 PUT_BACK = "put the images back there, or start a new sweep"
@@ -69,6 +72,24 @@ class SweepSettings(Options, Section):
                 f"--storage is {self.storage}; it must be a folder. Checkpoints alone may lie "
                 "elsewhere: --checkpoints s3://BUCKET/FOLDER."
             )
+        for name, low in AT_LEAST.items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not value >= low:
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} is {brief(value)}; it must be at least {low}.")
+        if self.checkpoints is not None:
+            check_uri(self.checkpoints)
+        if self.tracking_uri is not None:
+            check_store(self.tracking_uri)
+        rungs(self.base.epochs, self.grace_period, self.reduction_factor)
+        if self.gpus_per_trial == "auto" and self.workers_per_trial > 1:
+            raise UserError(
+                "--gpus-per-trial auto packs trials of one worker; give a number of GPUs, or drop "
+                "--workers-per-trial."
+            )
+
+    def check_asked(self) -> None:
+        """Raise UserError for what makes no sense to ask for, though an old sweep may have it."""
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if isinstance(value, int | float) and not low <= value <= high:
@@ -79,16 +100,6 @@ class SweepSettings(Options, Section):
             raise UserError(
                 f"--storage is {where}, and MLflow's database cannot lie in a folder with a "
                 "question mark, or a percent sign before two digits; give another one."
-            )
-        if self.checkpoints is not None:
-            check_uri(self.checkpoints)
-        if self.tracking_uri is not None:
-            check_store(self.tracking_uri)
-        rungs(self.base.epochs, self.grace_period, self.reduction_factor)
-        if self.gpus_per_trial == "auto" and self.workers_per_trial > 1:
-            raise UserError(
-                "--gpus-per-trial auto packs trials of one worker; give a number of GPUs, or drop "
-                "--workers-per-trial."
             )
 
     @property

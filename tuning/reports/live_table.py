@@ -43,6 +43,7 @@ class LiveTable:
         self._brought = self._result().epochs_spent
         self._began = self._last_report = time.monotonic()
         self._first_report: tuple[float, int] | None = None
+        self._waiting: set[int] = set()
         self._label = ""
         self._drawn = False
         self._opened = ExitStack()
@@ -73,17 +74,22 @@ class LiveTable:
     def on_start(self, trial: TrialRecord) -> None:
         """Take the trial into the table."""
         self._trials[trial.number] = trial
+        if self._first_report is None:
+            self._waiting.add(trial.number)
 
     def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
         """Show the trial's newest val accuracy."""
         self._trials[trial.number] = trial
         self._last_report = time.monotonic()
-        if self._first_report is None:
+        self._waiting.discard(trial.number)
+        if self._first_report is None and not self._waiting:
+            # Those of all slots come at once, and their start-up would be left out for one alone.
             self._first_report = self._last_report, self._result().epochs_spent
 
     def on_end(self, trial: TrialRecord) -> None:
         """Show the outcome; without a table, as a line of its own, and one more for a new best."""
         self._trials[trial.number] = trial
+        self._waiting.discard(trial.number)
         self._last_report = time.monotonic()
         if self._drawn:
             return

@@ -16,8 +16,6 @@ from kd.errors import UserError, unknown
 from tuning.study.trials import REFERENCE, TrialRecord
 
 SchedulerName = Literal["asha", "median", "none"]
-FACTORS = (1.1, 1000)
-"""The reduction factors that make sense: nearer to 1, no trial is ever stopped."""
 Curves = Mapping[int, Mapping[int, float]]
 """From a trial's number to its curve: val accuracy in percent by 1-based epoch."""
 
@@ -34,24 +32,22 @@ def score(result: Mapping[str, Any]) -> float:
 def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
     """The 1-based epochs after which ASHA may stop a trial: grace·rf^k, below `epochs`.
 
-    Raises `UserError` for a grace period outside 1 … epochs or a reduction factor outside
-    `FACTORS`.
+    Raises `UserError` for a grace period outside 1 … epochs or a reduction factor of 1 or less.
     """
     if not 1 <= grace_period <= epochs:
         raise UserError(
             f"The grace period is {grace_period}; it must lie between 1 and the {epochs} epochs."
         )
-    low, high = FACTORS
-    if not low <= reduction_factor <= high:
+    if not 1 < reduction_factor < math.inf:
         raise UserError(
-            f"The reduction factor is {reduction_factor:g}; it must be from {low} to {high}, for "
-            "example 3."
+            f"The reduction factor is {reduction_factor:g}; it must be above 1, for example 3."
         )
     found: set[int] = set()
     rung = float(grace_period)
-    while math.ceil(rung) < epochs:
+    while rung <= epochs - 1:
         found.add(math.ceil(rung))
-        rung *= reduction_factor
+        # By factors near 1 the same epoch would be met for ever.
+        rung = max(rung * reduction_factor, math.nextafter(math.ceil(rung), math.inf))
     return sorted(found)
 
 

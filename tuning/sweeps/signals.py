@@ -51,16 +51,18 @@ def heard() -> Iterator[None]:
     numbers = set(_holding)
     if threading.current_thread() is not threading.main_thread():
         numbers = set()
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers & {signal.SIGHUP})
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
+        for number in numbers:
+            signal.signal(number, _interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers & {signal.SIGHUP})
         if numbers and _came:
             raise KeyboardInterrupt
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers & {signal.SIGHUP})
         for number, handler in before.items():
             signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_BLOCK, numbers & {signal.SIGHUP})
 
 
 def _note(number: int, frame: FrameType | None) -> None:

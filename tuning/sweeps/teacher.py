@@ -12,6 +12,7 @@ from tuning.engine.run import run_trials
 from tuning.engine.share import Share
 from tuning.reports.live_table import LiveTables
 from tuning.reports.wording import percent
+from tuning.study.journal import has_trials, load_study, read_trials
 from tuning.study.trials import TrialRecord
 from tuning.sweeps.cell import Cell
 from tuning.sweeps.listed import open_list
@@ -64,7 +65,7 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
             lanes = [
                 open_list(
                     cell.settings,
-                    [cell.settings.base.teacher_recipe()],
+                    [_recipe(cell)],
                     cell.work_of(STUDY),
                     opened,
                     live,
@@ -93,6 +94,15 @@ def first_the_teacher(base: TrainConfig) -> str:
     if config_class(base.method).teacher == "network":
         why += ", as no larger one is known for it"
     return f"First the teacher: {teacher.backbone}{why if own else ''}."
+
+
+def _recipe(cell: Cell) -> TrainConfig:
+    """How its teacher is trained; one that was begun with the student's seed keeps that."""
+    base = cell.settings.base
+    recipe, path = base.teacher_recipe(), cell.settings.folder / f"{STUDY}.log"
+    twin = replace(recipe, seed=base.seed)
+    begun = read_trials(load_study(path, STUDY)) if path.exists() and has_trials(path) else []
+    return twin if [trial.config for trial in begun] == [twin.to_dict()] else recipe
 
 
 def _taught(cell: Cell) -> Cell:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kd.errors import UserError
+from kd.files import FULL
 from tuning.storage.addresses import check_store, masked, public, scrubbed
 
 if TYPE_CHECKING:
@@ -156,8 +157,8 @@ def is_transient(error: Exception) -> bool:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether the disk of an embedded store is full, as SQLite says it."""
-    return "disk is full" in str(error)
+    """Whether the disk of an embedded store is full, as SQLite or the system says it."""
+    return "disk is full" in str(error) or getattr(error, "errno", None) in FULL
 
 
 def quoted(text: str) -> str:
