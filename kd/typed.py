@@ -128,8 +128,8 @@ def _plainer(text: str, near: Sequence[str], words: Sequence[str]) -> str:
 def _unrecognized(told: Sequence[str], near: Sequence[str], words: Sequence[str]) -> str:
     """Of the strange words that the parser has told; values of flags, one may be a password."""
     # What follows a word that begins so may be its value, whatever that begins with.
-    after = dict(zip(words[1:], words, strict=False))
-    typed = {word.partition("=")[0] for word in words if word.startswith("-")}
+    after = dict(zip(map(brief, words[1:]), words, strict=False))
+    typed = {brief(word).partition("=")[0] for word in words if word.startswith("-")}
     flags = [flag for word in told if (flag := word.partition("=")[0]) in typed]
     strange = [flag for flag in flags if not after.get(flag, "").startswith("-")]
     if flags:
