@@ -32,6 +32,12 @@ def replace_file(
         raise UserError(f"{path} cannot be written: {reason}; {remedy}.") from None
 
 
+def relative(folder: Path) -> Path:
+    """The folder as it is shortest to type where this process runs."""
+    whole, here = folder.absolute(), Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
 def check_folder(path: Path, remedy: str = "give another -o") -> None:
     """Raise UserError unless the folder is there that `path` is to be written into."""
     if not os.path.isdir(path.parent):

@@ -15,7 +15,7 @@ class DatasetName:
     """The name of a data set: one word, or `parquet:FOLDER` for the images of a folder.
 
     kind: `digits`, `cifar100`, …, or `parquet`; an unknown name is a kind as it stands.
-    folder: DIR as it was written, but for `~`; None where the name is one word.
+    folder: as it was written, but for `~`; None where the name is one word.
     """
 
     kind: str
@@ -58,5 +58,5 @@ class DatasetName:
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Every name that `open_dataset` knows; DIR stands for a folder."""
+    """Every name that `open_dataset` knows; FOLDER stands for a folder."""
     return tuple(sorted(("digits", *DOWNLOADED, f"{PARQUET}:FOLDER")))

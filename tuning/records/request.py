@@ -15,6 +15,7 @@ from kd.cli import repeated, shown
 from kd.config import SplitConfig, TeacherConfig, parse, read_mapping
 from kd.data.names import DatasetName
 from kd.errors import UserError, brief
+from kd.files import relative
 from kd.methods import config_class, method_names
 from tuning.records.options import CHANGEABLE, Options
 from tuning.records.presets import Preset, Setting, choose, setting
@@ -187,12 +188,6 @@ def anew(settings: SweepSettings) -> str:
         if value != getattr(Options(), name) and name != "tracking_uri":
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return " ".join(["python -m tuning.search", *map(quote, words)])
-
-
-def relative(folder: Path) -> Path:
-    """The folder as it is shortest to type here."""
-    whole, here = folder.absolute(), Path.cwd()
-    return whole.relative_to(here) if whole.is_relative_to(here) else whole
 
 
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:

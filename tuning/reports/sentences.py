@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
+from kd.files import relative
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE, SweepSettings
 from tuning.reports.wording import count, duration, percent
@@ -113,8 +114,7 @@ def shown(folder: Path) -> Path:
     """A sweep's folder as it is shortest to type for whoever reads this."""
     if _read_elsewhere():
         return Path(os.environ[SHOWN_STORAGE]) / folder.name
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return relative(folder)
 
 
 def _read_elsewhere() -> bool:
