@@ -174,9 +174,10 @@ class TrainConfig(Section):
                 f"{brief(self.dataset)} has images of one class alone, so there is nothing to "
                 "learn; give images of two classes or more."
             )
-        config_class(self.method).check_images(info)
         self.augment.check_fits(*info.size)
-        check_batches(check_split(info.counts, self.split), self.batch_size, workers)
+        training = check_split(info.counts, self.split)
+        self.kd.needs.check(self.method, info.size, training)
+        check_batches(sum(training.values()), self.batch_size, workers)
 
     # -- the teacher --------------------------------------------------------------------------
 

@@ -48,7 +48,11 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
+        return F.relu(self.pre_activation(x), inplace=True)
+
+    def pre_activation(self, x: Tensor) -> Tensor:
+        """As `forward`, before the last ReLU."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(out + shortcut, inplace=True)
+        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
+        return out + shortcut

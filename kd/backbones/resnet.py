@@ -1,11 +1,35 @@
 """torchvision's ResNets for 32×32 images: a 3×3 stem of stride 1 and no max-pooling."""
 
-from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1, conv3x3
+from torch import Tensor, nn
+from torchvision.models import resnet
+from torchvision.models.resnet import conv1x1, conv3x3
 
 from kd.backbones.staged import StagedBackbone, initialise
 
 WIDTHS = (64, 128, 256, 512)
+
+
+class BasicBlock(resnet.BasicBlock):
+    """torchvision's, which can be watched before its last ReLU."""
+
+    def pre_activation(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
+        return out + shortcut
+
+
+class Bottleneck(resnet.Bottleneck):
+    """torchvision's, which can be watched before its last ReLU."""
+
+    def pre_activation(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) to (B, 4·channels, H/stride, W/stride)."""
+        out = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+        out = self.bn3(self.conv3(out))
+        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
+        return out + shortcut
+
+
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 

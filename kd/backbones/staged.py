@@ -1,19 +1,40 @@
 """The form that every backbone takes: stem → stages → pooled feature → classifier."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class StageFactory(Protocol):
-    """Makes stage `index` anew, with other input channels or another stride if asked."""
+    """Makes stage `index` anew, with other input channels or another stride if asked.
+
+    Whatever it takes, it gives `channels[index]`: a family whose stages widen their input
+    (densely connected ones) begins them with a convolution to the input that they are made for.
+    """
 
     def __call__(
         self, index: int, in_channels: int | None = None, stride: int | None = None
     ) -> nn.Module:
         """A stage with weights freshly drawn."""
         ...
+
+
+class Outputs(NamedTuple):
+    """Everything that a backbone says of images on the way; of L stages, shallow to deep.
+
+    stem: (B, C_0, H_0, W_0). stages: each (B, channels[i], H_i, W_i). pre_activations: the same
+    before the last activation of each, where a stage ends with one (AB; AT and CRD read
+    `stages`). pooled: (B, D). logits: (B, num_classes).
+    """
+
+    stem: Tensor
+    stages: tuple[Tensor, ...]
+    pre_activations: tuple[Tensor, ...]
+    pooled: Tensor
+    logits: Tensor
 
 
 class StagedBackbone(nn.Module):
@@ -53,6 +74,31 @@ class StagedBackbone(nn.Module):
             outputs.append(x)
         return outputs
 
+    def outputs(self, images: Tensor) -> Outputs:
+        """All that can be watched; its logits are those of `forward`, to the last bit."""
+        stem = x = self.stem(images)
+        stages, before = [], []
+        for stage in self.stages:
+            value, activation = before_activation(stage, x)
+            x = activation(value)
+            before.append(value)
+            stages.append(x)
+        pooled = pool(x)
+        return Outputs(stem, tuple(stages), tuple(before), pooled, self.classifier(pooled))
+
+    @torch.no_grad()
+    def shapes(self, in_channels: int, size: tuple[int, int]) -> Outputs:
+        """What `outputs` gives for one image of `size` (H, W), for its shapes alone; by a dry run.
+
+        A method that needs the widths or the resolutions of stages asks here, when it is built.
+        """
+        training = self.training
+        device = next(self.parameters()).device
+        try:
+            return self.eval().outputs(torch.zeros(1, in_channels, *size, device=device))
+        finally:
+            self.train(training)
+
     def classify(self, feature: Tensor) -> Tensor:
         """Logits (B, num_classes) from the last stage's output."""
         logits: Tensor = self.classifier(pool(feature))
@@ -69,6 +115,26 @@ class StagedBackbone(nn.Module):
 def pool(feature: Tensor) -> Tensor:
     """Global average pooling: (B, D, H, W) to (B, D)."""
     return feature.mean(dim=(2, 3))
+
+
+def before_activation(module: nn.Module, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """What `module` gives for `x` before its last activation, and that activation.
+
+    A block that ends with one offers `pre_activation`. Where there is none, the activation leaves
+    everything as it is.
+    """
+    if isinstance(module, nn.Sequential) and len(module):
+        *front, last = module
+        for part in front:
+            x = part(x)
+        return before_activation(last, x)
+    if isinstance(module, nn.ReLU):
+        return x, F.relu
+    if isinstance(module, nn.ReLU6):
+        return x, F.relu6
+    if hasattr(module, "pre_activation"):
+        return module.pre_activation(x), F.relu
+    return module(x), nn.Identity()
 
 
 def initialise(module: nn.Module) -> None:

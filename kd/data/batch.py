@@ -10,8 +10,12 @@ class Batch(NamedTuple):
 
     images: (B, C, H, W) float, augmented and normalised. labels: (B,) int64.
     indices: (B,) int64, each image's place in the training split, 0 … N-1.
+    views: as many more as the method `needs`, each (B, C, H, W): the same images, augmented anew.
+    partners: (B, C, H, W), another image of each one's class, where the method `needs` one.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
+    views: tuple[Tensor, ...] = ()
+    partners: Tensor | None = None

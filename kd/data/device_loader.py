@@ -13,13 +13,18 @@ from kd.data.augment import Draws, at, crop, cutout, flip
 from kd.data.batch import Batch
 from kd.data.config import AugmentConfig, check_batches
 from kd.data.images import Images
+from kd.data.needs import Needs
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of every channel, of pixels in 0 … 1."""
 
+STEPS, PARTNERS, VIEWS = 1, 2, 10
+"""The purposes of chance beside an epoch's order: what a network and a loss draw in their steps,
+partners, and views from the second on."""
 
-class Order(NamedTuple):
-    """In what order an epoch takes the images, (N,) int64, and what chance decides for each."""
+
+class Look(NamedTuple):
+    """Which image is taken at each place of an epoch, (N,) int64, and what chance does to it."""
 
     indices: Tensor
     draws: Draws | None
@@ -27,6 +32,24 @@ class Order(NamedTuple):
     def tensors(self) -> list[Tensor]:
         """All of it, on the device."""
         return [self.indices, *(self.draws or ())]
+
+
+class Order(NamedTuple):
+    """In what order an epoch takes the images, in as many looks as a method needs.
+
+    The first are views of the same images; the last one is of their partners, if they have any.
+    """
+
+    looks: tuple[Look, ...]
+
+    @property
+    def indices(self) -> Tensor:
+        """The images of the epoch, (N,) int64."""
+        return self.looks[0].indices
+
+    def tensors(self) -> list[Tensor]:
+        """All of it, on the device."""
+        return [tensor for look in self.looks for tensor in look.tensors()]
 
 
 class DeviceLoader:
@@ -38,6 +61,8 @@ class DeviceLoader:
     exactly the batches that one worker alone would see. The last batch is short, but with
     fewer than two images a worker (too few for BatchNorm) it joins the one before.
     `batch_size` None is for images that are only evaluated.
+
+    `needs` says what a batch holds beside images, labels and indices.
 
     `slices` says, step by step, which places of the epoch's order are this worker's, and
     `weights` how many images this worker's part holds for every image of
@@ -56,9 +81,11 @@ class DeviceLoader:
         device: torch.device | str,
         seed: int = 0,
         shard: tuple[int, int] = (0, 1),
+        needs: Needs | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.augment = augment
+        self.needs = needs or Needs()
         self.seed = seed
         self.images = _tensor(images.images, self.device)
         self.labels = _tensor(images.labels, self.device)
@@ -83,20 +110,48 @@ class DeviceLoader:
 
     def order(self, epoch: int) -> Order:
         """What chance decides for `epoch`, on the device."""
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
-        count, _, height, width = self.images.shape
-        order = torch.randperm(count, generator=generator).to(self.device, non_blocking=True)
-        draws = None
-        if self.augment is not None:
-            draws = Draws.make(self.augment, count, (height, width), generator).to(self.device)
-        return Order(order, draws)
+        generator = _generator(self.seed, epoch)
+        order = torch.randperm(len(self.labels), generator=generator)
+        # Chance of its own for each further look: the first one stays what it is without them.
+        views = [_generator(self.seed, epoch, VIEWS + n) for n in range(1, self.needs.views)]
+        looks = [self._look(order, source) for source in (generator, *views)]
+        if self.needs.partner:
+            source = _generator(self.seed, epoch, PARTNERS)
+            looks.append(self._look(self._partners(order, source), source))
+        return Order(tuple(looks))
 
     def take(self, order: Order, where: slice | Tensor) -> Batch:
         """The images at some places of `order`, augmented; waits for nothing on the device."""
         indices = at(order.indices, where)
-        images = self.images.index_select(0, indices)
-        images = self._finish(images, order.draws.take(where) if order.draws else None)
-        return Batch(images, self.labels.index_select(0, indices), indices)
+        images = [self._seen(look, where) for look in order.looks]
+        partners = images.pop() if self.needs.partner else None
+        labels = self.labels.index_select(0, indices)
+        return Batch(images[0], labels, indices, tuple(images[1:]), partners)
+
+    def _look(self, indices: Tensor, generator: torch.Generator) -> Look:
+        count, _, height, width = self.images.shape
+        draws = None
+        if self.augment is not None:
+            draws = Draws.make(self.augment, count, (height, width), generator).to(self.device)
+        return Look(indices.to(self.device, non_blocking=True), draws)
+
+    def _seen(self, look: Look, where: slice | Tensor) -> Tensor:
+        images = self.images.index_select(0, at(look.indices, where))
+        return self._finish(images, look.draws.take(where) if look.draws else None)
+
+    def _partners(self, order: Tensor, generator: torch.Generator) -> Tensor:
+        """For each of `order` (N,) another image of its class; itself, where it is the only one."""
+        labels = self.labels.cpu()
+        by_class = labels.argsort(stable=True)
+        counts = labels.bincount()
+        first = counts.cumsum(0) - counts
+        place = torch.empty_like(labels)
+        place[by_class] = torch.arange(len(labels))
+        label = labels[order]
+        others = (counts[label] - 1).clamp(min=1)
+        # Steps round the class from the image's own place: any number but none, or the whole.
+        ahead = 1 + (torch.rand(len(order), generator=generator) * others).long()
+        return by_class[first[label] + (place[order] - first[label] + ahead) % counts[label]]
 
     def evaluate(self, batch_size: int) -> Iterator[Batch]:
         """This worker's part of all images, in their own order, not augmented."""
@@ -148,9 +203,14 @@ def _part(batch: slice, rank: int, world: int) -> slice:
     return slice(start + count * rank // world, start + count * (rank + 1) // world)
 
 
-def mixed_seed(seed: int, epoch: int, rank: int = 0) -> int:
-    """One 64-bit seed for all of them, so that neighbouring seeds share no epoch."""
-    return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1, np.uint64)[0])
+def mixed_seed(seed: int, epoch: int, rank: int = 0, purpose: int = 0) -> int:
+    """One 64-bit seed for all of them, so that no two epochs, workers or purposes share one."""
+    words = (seed, epoch, rank, purpose) if purpose else (seed, epoch, rank)
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+def _generator(seed: int, epoch: int, purpose: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(mixed_seed(seed, epoch, 0, purpose))
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:

@@ -26,8 +26,8 @@ def train_val(images: Images, config: SplitConfig) -> tuple[Images, Images]:
     return images.subset(train), images.subset(val)
 
 
-def check_split(counts: Mapping[str, int], config: SplitConfig) -> int:
-    """How many images there are to train on, of so many of every class, by its name.
+def check_split(counts: Mapping[str, int], config: SplitConfig) -> dict[str, int]:
+    """How many images of every class there are to train on, of so many in all, by its name.
 
     UserError where a class that has images would be left without one, for training or for val,
     or `train_size` is more than what is left beside val.
@@ -50,7 +50,7 @@ def check_split(counts: Mapping[str, int], config: SplitConfig) -> int:
                 f"split.val_fraction={_nearest_fraction(number, config.val_fraction)}."
             )
     if config.train_size is None:
-        return int(left.sum())
+        return dict(zip(names, left.tolist(), strict=True))
     if config.train_size > left.sum():
         raise UserError(
             f"split.train_size is {config.train_size}, but beside val there are {left.sum()} "
@@ -64,7 +64,7 @@ def check_split(counts: Mapping[str, int], config: SplitConfig) -> int:
             f"{brief(repr(names[int(taken.argmin())]))} for training; set "
             f"split.train_size={next(n for n in sizes if quotas(left, n).all())}."
         )
-    return config.train_size
+    return dict(zip(names, taken.tolist(), strict=True))
 
 
 def _val(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
-from kd.data.images import DatasetInfo
+from kd.data.needs import Needs
 from kd.optimizer import OptimizerConfig
 from kd.section import Section
 
@@ -43,8 +43,8 @@ class MethodConfig(Section):
     """Whether training needs a trained copy of the student, or a network of its own choice."""
 
     @classmethod
-    def recipe_for(cls, backbone: str) -> Recipe:
-        """The paper's training recipe for this backbone."""
+    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
+        """The paper's training recipe for this backbone and data set."""
         return cls.recipe
 
     @classmethod
@@ -52,6 +52,7 @@ class MethodConfig(Section):
         """The paper's values for this backbone and data set."""
         return cls()
 
-    @classmethod
-    def check_images(cls, info: DatasetInfo) -> None:
-        """Raise UserError for images that the method cannot train on; most take any."""
+    @property
+    def needs(self) -> Needs:
+        """What the loss takes of a batch; most need nothing beside images and labels."""
+        return Needs()

@@ -150,7 +150,7 @@ class Trainer:
     def run_epoch(self) -> Metrics:
         """Train one epoch and validate. Metrics: `epoch` (1-based), losses, val scores, time."""
         began = time.perf_counter()
-        torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.place.rank))
+        torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.place.rank, STEPS))
         losses = self._train_epoch()
         trained = time.perf_counter()
         if not math.isfinite(losses["train_loss"]):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from kd.data.images import DatasetInfo
-from kd.errors import UserError
+from kd.data.needs import Needs
 from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
 from kd.optimizer import OptimizerConfig
 
@@ -39,12 +38,7 @@ class Config(MethodConfig):
         self.check("gamma", 0, float("inf"))
         self.check("temperature", *TEMPERATURES)
 
-    @classmethod
-    def check_images(cls, info: DatasetInfo) -> None:
-        """Raise UserError for images that cannot be turned by quarters."""
-        height, width = info.size
-        if height != width:
-            raise UserError(
-                f"lsskd turns images by quarters, and these have {height}×{width} pixels; pad or "
-                "cut them to squares, or choose another method."
-            )
+    @property
+    def needs(self) -> Needs:
+        """Images that can be turned by quarters."""
+        return Needs(square=True)
