@@ -17,6 +17,7 @@ from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.methods import method_names
+from kd.parts.teacher import Teacher
 from kd.training.trainer import Place, Trainer
 
 MIB = 2**20
@@ -66,10 +67,10 @@ def main() -> None:
     train, val = images(arguments.images), images(200)
     for name in method_names():
         config = TrainConfig.paper(name, arguments.backbone, "cifar100")
-        teacher = build_backbone(arguments.backbone, 100) if config.needs_teacher else None
+        teachers = [Teacher(build_backbone(arguments.backbone, 100)) for _ in config.teachers]
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        trainer = Trainer(config, train, val, place=Place.local(device), teacher=teacher)
+        trainer = Trainer(config, train, val, place=Place.local(device), teachers=teachers)
         parts = sizes(trainer)
         peak = f"{torch.cuda.max_memory_allocated() / MIB:,.0f}" if device == "cuda" else "–"
         columns = [f"{size:,.1f}" for size in (written(trainer.state()), *parts.values())]

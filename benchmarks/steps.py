@@ -11,6 +11,7 @@ from kd.backbones import build_backbone
 from kd.config import Precision, TrainConfig
 from kd.data import Images
 from kd.methods import method_names
+from kd.parts.teacher import Teacher
 from kd.training.trainer import Place, Trainer
 
 TARGETS = {"pskd": 1.03, "dtskd": 1.08, "drkd": 1.45}
@@ -39,9 +40,9 @@ class Steps:
         config = TrainConfig.paper(
             method, backbone, "cifar100", batch_size=batch, epochs=1000, precision=precision
         )
-        teacher = build_backbone(backbone, 100) if config.needs_teacher else None
+        teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
         place = replace(Place.local(device), captured=captured)
-        self.trainer = Trainer(config, images, images, place=place, teacher=teacher)
+        self.trainer = Trainer(config, images, images, place=place, teachers=teachers)
         self.batches = list(self.trainer.loader.epoch(0))
 
     def step(self) -> None:

@@ -6,7 +6,7 @@ written by one machine trains the same network on another.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -18,7 +18,7 @@ from kd.backbones import backbone_spec
 from kd.data import DatasetInfo, DatasetName, default_augment
 from kd.data.config import AugmentConfig, SplitConfig, check_batches
 from kd.errors import UserError, brief
-from kd.methods import MethodConfig, config_class
+from kd.methods import MethodConfig, config_class, method_names
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
 from kd.text import as_json
@@ -44,12 +44,19 @@ TEACHERS_SEED = 2**31
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
+def teacher_file(number: int) -> str:
+    """The name of the file of teacher `number`, from 0, in the folder of a run or a sweep."""
+    return f"teacher-{number + 1}.safetensors" if number else "teacher.safetensors"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TeacherConfig(Section):
-    """Where a method with a teacher gets it: a file of weights, or trained first by plain CE.
+    """Where a method with a teacher gets it: a file of weights, or trained first.
 
     `backbone` None means the student's own (a self-teacher); `epochs` None the student's.
-    `weights` is a student.safetensors that `kd.train` or a search wrote.
+    `weights` is a student.safetensors that `kd.train` or a search wrote. `method` is what trains
+    it, one without a teacher of its own; `seed` None is far from the student's. `saw_val` allows a
+    file that was trained on val images of this split.
     """
 
     _prefix = "teacher."
@@ -57,12 +64,23 @@ class TeacherConfig(Section):
     backbone: str | None = None
     weights: str | None = None
     epochs: int | None = None
+    method: str = "ce"
+    seed: int | None = None
+    saw_val: bool = False
 
     def __post_init__(self) -> None:
         if self.backbone is not None:
             backbone_spec(self.backbone)
         if self.epochs is not None:
             self.check("epochs", 1, EPOCHS)
+        if self.seed is not None:
+            self.check("seed", 0, SEEDS - 1)
+        if config_class(self.method).teacher != "none":
+            alone = [name for name in method_names() if config_class(name).teacher == "none"]
+            raise UserError(
+                f"teacher.method is {self.method}, which needs a teacher itself; give one of "
+                f"{', '.join(alone)}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +99,7 @@ class TrainConfig(Section):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    further_teachers: tuple[TeacherConfig, ...] = ()
 
     def __post_init__(self) -> None:
         expected = config_class(self.method)
@@ -92,6 +111,11 @@ class TrainConfig(Section):
         self.check("seed", 0, inf)
         # Apart, so that a seed below 0 is not told of 2⁶³.
         self.check("seed", -inf, SEEDS - 1)
+        if self.needs_teacher and len(self.teachers) > (most := expected.most_teachers):
+            raise UserError(
+                f"{self.method} learns from at most {most} network(s), not from "
+                f"{len(self.teachers)}; take some out of further_teachers."
+            )
 
     # -- made from a paper, from a mapping, from a file ---------------------------------------
 
@@ -103,11 +127,12 @@ class TrainConfig(Section):
         name, as in `parquet:data/tiny-imagenet`.
         """
         config = config_class(method)
-        recipe = config.recipe_for(backbone)
+        published = DatasetName.parse(dataset).published
+        recipe = config.recipe_for(backbone, published)
         values: dict[str, Any] = {
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
-            "kd": config.paper(backbone, DatasetName.parse(dataset).published),
+            "kd": config.paper(backbone, published),
             "optimizer": recipe.optimizer,
             **changes,
         }
@@ -158,10 +183,12 @@ class TrainConfig(Section):
         if isinstance(name := data.get("dataset"), str):
             data["dataset"] = str(DatasetName.parse(name).placed(beside))
         config = cls.from_dict(data, str(path))
-        weights = config.teacher.weights
-        if weights is None or not os.path.isfile(beside / weights):
+        if not config.teachers:
             return config
-        return replace(config, teacher=replace(config.teacher, weights=str(beside / weights)))
+        found = [teacher.weights for teacher in config.teachers]
+        return config.with_teachers(
+            [str(beside / w) if w and os.path.isfile(beside / w) else w for w in found]
+        )
 
     # -- the images ---------------------------------------------------------------------------
 
@@ -186,24 +213,45 @@ class TrainConfig(Section):
         """Whether the method learns from a network that is trained before."""
         return config_class(self.method).teacher != "none"
 
-    def teacher_recipe(self) -> Self:
-        """How the teacher is trained: plain cross-entropy, a seed of its own, else as the student.
+    @property
+    def teachers(self) -> tuple[TeacherConfig, ...]:
+        """Where the networks come from that the method learns from; empty if it needs none."""
+        return (self.teacher, *self.further_teachers) if self.needs_teacher else ()
+
+    def with_teachers(self, weights: Sequence[str | None]) -> Self:
+        """The same with these files of its teachers, in their order."""
+        pairs = zip(self.teachers, weights, strict=True)
+        first, *others = (replace(teacher, weights=file) for teacher, file in pairs)
+        return replace(self, teacher=first, further_teachers=tuple(others))
+
+    def teacher_recipe(self, number: int = 0) -> Self:
+        """How teacher `number` is trained: by its own backbone's recipe, a seed of its own.
 
         A self-teacher has the student's backbone (DR-KD, section 3); a network teacher has
-        `teacher.backbone`, or the one that the registry pairs with the student.
+        `teacher.backbone`, or the one that the registry pairs with the student. What was changed
+        of the student's own recipe is its teachers' too.
         """
-        paired = backbone_spec(self.backbone).teacher
-        network = self.teacher.backbone or (
-            paired if config_class(self.method).teacher == "network" else None
+        teacher, mine = self.teachers[number], config_class(self.method)
+        paired = backbone_spec(self.backbone).teacher if mine.teacher == "network" else None
+        backbone = teacher.backbone or paired or self.backbone
+        published = DatasetName.parse(self.dataset).published
+        own, its = (mine.recipe_for(name, published) for name in (self.backbone, backbone))
+        far = TEACHERS_SEED * (number + 1)
+        same_optimizer, same_batch = (
+            self.optimizer == own.optimizer,
+            self.batch_size == own.batch_size,
         )
         return replace(
             self,
-            method="ce",
-            kd=config_class("ce")(),
-            backbone=network or self.backbone,
-            epochs=self.teacher.epochs or self.epochs,
-            seed=(self.seed + TEACHERS_SEED) % SEEDS,
+            method=teacher.method,
+            kd=config_class(teacher.method).paper(backbone, published),
+            backbone=backbone,
+            epochs=teacher.epochs or self.epochs,
+            batch_size=its.batch_size if same_batch else self.batch_size,
+            optimizer=its.optimizer if same_optimizer else self.optimizer,
+            seed=(self.seed + far) % SEEDS if teacher.seed is None else teacher.seed,
             teacher=TeacherConfig(),
+            further_teachers=(),
         )
 
     # -- written ------------------------------------------------------------------------------
@@ -212,7 +260,10 @@ class TrainConfig(Section):
     def portable(self) -> Self:
         """Without the paths of this machine: what the run is, wherever its files lie."""
         dataset = DatasetName.parse(self.dataset).portable
-        return replace(self, dataset=dataset, teacher=replace(self.teacher, weights=None))
+        teacher, *others = (
+            replace(teacher, weights=None) for teacher in (self.teacher, *self.further_teachers)
+        )
+        return replace(self, dataset=dataset, teacher=teacher, further_teachers=tuple(others))
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order of the fields; the inverse of `from_dict`."""

@@ -1,4 +1,4 @@
-"""SGD's settings, and the course of its learning rate as a function of training progress."""
+"""An optimizer's settings, and its learning rate as a function of training progress."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from kd.section import Section
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(Section):
-    """SGD with momentum, and the course of its learning rate.
+    """SGD with momentum or AdamW, and the course of its learning rate.
 
-    `milestones` and `warmup` are fractions of the training (0.625 of 240 epochs is epoch 150).
+    `momentum` and `nesterov` are SGD's, `betas` AdamW's. `decay_norms` says whether weight decay
+    holds for biases and the parameters of norms too. `milestones` and `warmup` are fractions of
+    the training (0.625 of 240 epochs is epoch 150).
     """
 
     _prefix = "optimizer."
@@ -26,6 +28,9 @@ class OptimizerConfig(Section):
     milestones: tuple[float, ...] = (0.625, 0.875)
     gamma: float = 0.1
     warmup: float = 0.0
+    name: Literal["sgd", "adamw"] = "sgd"
+    betas: tuple[float, float] = (0.9, 0.999)
+    decay_norms: bool = True
 
     def __post_init__(self) -> None:
         self.check("lr", 0, inf, open_low=True)
@@ -33,6 +38,10 @@ class OptimizerConfig(Section):
         self.check("momentum", 0, 1, open_high=True)
         self.check("warmup", 0, 1)
         self.check("weight_decay", 0, inf)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(
+                f"optimizer.betas is {list(self.betas)}; give two numbers, at least 0 and below 1."
+            )
         if self.nesterov and not self.momentum:
             raise UserError(
                 "nesterov is true, but momentum is 0; give a momentum above 0, or nesterov false."

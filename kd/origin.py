@@ -6,6 +6,7 @@ no teacher yet, does not know all of it; what is not known is taken as it is fou
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ _ROOT = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Origin(Section):
-    """The digests of the training images and of the teacher's file, and the versions at work.
+    """The digests of the training images and of the teachers' files, and the versions at work.
 
     `versions` holds torch's version, and as `kd` a digest of this package's own code.
     """
@@ -31,10 +32,10 @@ class Origin(Section):
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, images: str, teacher: bytes | None = None) -> Self:
-        """What a training that began now would begin with: the images of that digest, a file."""
-        its = None if teacher is None else hashlib.blake2b(teacher, digest_size=16).hexdigest()
-        return cls(images=images, teacher=its, versions=_versions())
+    def of(cls, images: str, teachers: Sequence[bytes] = ()) -> Self:
+        """What a training that began now would begin with: the images of that digest, files."""
+        each = [hashlib.blake2b(teacher, digest_size=16).hexdigest() for teacher in teachers]
+        return cls(images=images, teacher="+".join(each) or None, versions=_versions())
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, fields
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -91,7 +91,8 @@ def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
     if error["type"] == "unexpected_keyword_argument":
         owner: Any = cls
         for part in error["loc"][:-1]:
-            owner = next(f.default_factory for f in fields(owner) if f.name == part)
+            # Of a list of sections, a number says which.
+            owner = get_args(owner)[0] if isinstance(part, int) else get_type_hints(owner)[part]
         known = [f.name for f in fields(owner)]
         return UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
     given = "empty" if error["input"] is None else brief(_quoted(error["input"]))

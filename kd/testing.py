@@ -16,39 +16,66 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kd.backbones import build_backbone
 from kd.errors import UserError
 from kd.methods import MethodConfig, build_method, config_class
-from kd.methods.base import Batch, Loss, Method, Task
+from kd.methods.base import MAIN, Batch, Loss, Method, Task
+from kd.parts.teacher import Teacher
 
-TASK = Task(num_classes=5, num_samples=12, epochs=10)
+LABELS = torch.tensor([4, 1, 0, 2, 0, 1, 2, 3, 4, 2, 1, 3])
+TASK = Task(num_classes=5, num_samples=12, epochs=10, steps=3, labels=LABELS)
 AnyMethod = Method[MethodConfig]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A method on a backbone, for random images of `image_size` pixels a side."""
+    """A method on a backbone, for random images of `image_size` pixels a side, in a phase."""
 
     method: str
     backbone: str
     image_size: int
+    phase: str = MAIN
 
     def build(self, seed: int = 0, config: MethodConfig | None = None) -> AnyMethod:
-        """The method with the paper's values, its weights drawn from `seed`, in train mode."""
+        """The method with the paper's values, its weights drawn from `seed`, in train mode.
+
+        It learns from as many networks as it can.
+        """
         torch.manual_seed(seed)
         config = config or config_class(self.method).paper(self.backbone, "digits")
+        size = (self.image_size, self.image_size)
+        task = replace(TASK, image_size=size, backbone=self.backbone)
         student = build_backbone(self.backbone, TASK.num_classes)
-        teacher = None if config.teacher == "none" else deepcopy(student)
-        return build_method(self.method, config, student, TASK, teacher)
+        teachers = []
+        if config.teacher != "none":
+            teachers = [Teacher(deepcopy(student))]
+            teachers += [Teacher(task.build_network()) for _ in range(config.most_teachers - 1)]
+        method = build_method(self.method, config, student, task, teachers)
+        method.begin_phase(self.phase)
+        return method
 
     def batch(self) -> Batch:
-        """Four of the samples, two of them of the same class."""
+        """Four of the samples, two of them of the same class, and what the method needs."""
+        config = config_class(self.method).paper(self.backbone, "digits")
         generator = torch.Generator().manual_seed(0)
-        images = torch.randn(4, 3, self.image_size, self.image_size, generator=generator)
-        return Batch(images, torch.tensor([3, 0, 3, 4]), torch.tensor([7, 2, 11, 0]))
+        shape = (4, 3, self.image_size, self.image_size)
+
+        def drawn() -> Tensor:
+            return torch.randn(shape, generator=generator)
+
+        indices = torch.tensor([7, 2, 11, 0])
+        first, partners = drawn(), drawn() if config.needs.partner else None
+        views = tuple(drawn() for _ in range(config.needs.views - 1))
+        return Batch(first, LABELS[indices], indices, views, partners)
 
 
 def check_method(method: str, backbone: str, image_size: int = 16) -> None:
-    """Check a registered method on a registered backbone, by everything below."""
+    """Check a registered method on a registered backbone, by everything below, in each phase."""
     case = Case(method, backbone, image_size)
+    for name in [*(phase.name for phase in case.build().phases()), MAIN]:
+        _check_phase(replace(case, phase=name))
+
+
+def _check_phase(case: Case) -> None:
     trained = case.build()
+    check_groups(trained)
     loss = trained(case.batch())
     check_loss(loss)
     loss.total.backward()
@@ -60,6 +87,16 @@ def check_method(method: str, backbone: str, image_size: int = 16) -> None:
     check_numbers(trained, case)
     check_stays_on_device(trained, case)
     check_half_precision(trained, case)
+
+
+def check_groups(method: AnyMethod) -> None:
+    """No parameter is updated twice, and a teacher's never."""
+    groups = method.parameter_groups()
+    ours = [id(parameter) for group in groups for parameter in group.parameters]
+    assert ours, f"phase {method.phase} must train something"
+    assert len(ours) == len(set(ours)), "a parameter must be in one group alone"
+    teachers = {id(parameter) for parameter in method.teachers.parameters()}
+    assert not teachers & set(ours), "a teacher must be in no group"
 
 
 def check_loss(loss: Loss) -> None:
@@ -74,8 +111,10 @@ def check_loss(loss: Loss) -> None:
 
 def check_gradients(method: AnyMethod) -> None:
     """After a backward pass: every trainable parameter has a gradient, the teacher none."""
+    groups = method.parameter_groups()
+    trained = {id(parameter) for group in groups for parameter in group.parameters}
     for name, parameter in method.named_parameters():
-        if name.startswith("teacher."):
+        if name.startswith("teachers.") or id(parameter) not in trained:
             assert not parameter.requires_grad, f"{name} must not be trainable"
             assert parameter.grad is None, f"{name} must get no gradient"
         else:
@@ -102,7 +141,7 @@ def check_modes(method: AnyMethod) -> None:
     for training in (False, True):
         method.train(training)
         for name, module in method.named_modules():
-            expected = training and name.split(".")[0] != "teacher"
+            expected = training and name.split(".")[0] != "teachers"
             assert module.training == expected, f"{name or 'the method'} is in the wrong mode"
 
 
@@ -115,12 +154,11 @@ def check_determinism(loss: Loss, case: Case) -> None:
 def check_state(method: AnyMethod, case: Case) -> None:
     """`state_dict` is complete: another instance that loads it gives the same next loss.
 
-    It holds the teacher as well, so that a checkpoint needs no other file.
+    It holds the teachers as well, so that a checkpoint needs no other file.
     """
     state = deepcopy(method.state_dict())
-    teacher = method.teacher.state_dict() if method.teacher is not None else {}
-    missing = [name for name in teacher if f"teacher.{name}" not in state]
-    assert not missing, f"the state must hold the teacher's {missing}"
+    missing = [n for n in method.teachers.state_dict() if f"teachers.{n}" not in state]
+    assert not missing, f"the state must hold the teachers' {missing}"
     copy = case.build(seed=1)
     copy.load_state_dict(state)
     batch = case.batch()
@@ -187,11 +225,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def check_stays_on_device(method: AnyMethod, case: Case) -> None:
-    """Loss and gradients call nothing that waits for the device, or whose shape depends on data."""
+    """Nothing that a step calls waits for the device, or depends on data for its shape."""
     batch = case.batch()
     try:
         with _Watch():  # type: ignore[no-untyped-call]
             method(batch).total.backward()
+            with torch.no_grad():
+                method.after_step(batch)
     except WaitingError as error:
         raise AssertionError(f"the loss must not call {error}: a device would wait") from None
     method.zero_grad(set_to_none=True)
@@ -200,6 +240,7 @@ def check_stays_on_device(method: AnyMethod, case: Case) -> None:
 def _in_epoch(method: AnyMethod, batch: Batch, epoch: int) -> Tensor:
     method.begin_epoch(epoch)
     loss: Loss = method(batch)
+    method.after_step(batch)
     return loss.total
 
 

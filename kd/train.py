@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from kd.cli import run, shown
-from kd.config import TrainConfig
+from kd.config import TrainConfig, teacher_file
 from kd.data import check_dataset
 from kd.errors import UserError, brief
 from kd.files import FULL, replace_file
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 import tyro
 
 CONFIG = "config.yaml"
-TEACHER = "teacher.safetensors"
 THREADS = 1024
 _REMEDY = "give another --output"
 
@@ -73,19 +72,17 @@ def train(flags: Flags) -> None:
     from kd.data import open_dataset
     from kd.data.split import train_val
     from kd.training.parallel import Place
-    from kd.training.teacher import check_teacher, load_teacher
+    from kd.training.teacher import check_teachers, load_teachers
 
-    teacher_given = config.needs_teacher and config.teacher.weights is not None
-    if teacher_given:
-        check_teacher(config, info)
+    check_teachers(config, info)
     torch.set_num_threads(flags.threads)
     place = Place.local(flags.device)
     images = open_dataset(config.dataset, flags.data_root, remedy).train
     origin, now = Origin.load(folder), _origin(config, images)
     origin.require(now, f"the run in {brief(folder)}", _REMEDY)
     training, val = train_val(images, config.split)
-    if teacher_given:
-        load_teacher(config, training)
+    if all(teacher.weights for teacher in config.teachers):
+        load_teachers(config, training, say=print)
     with _writing(folder):
         _make_folder(folder, config)
         origin.keep(folder, now)
@@ -108,10 +105,11 @@ def _run(
 ) -> None:
     """The training of `running`, which is `config` with its teacher's file, and its files."""
     from kd.training import checkpoint
-    from kd.training.teacher import describe, load_teacher
+    from kd.training.teacher import describe, load_teachers
     from kd.training.trainer import Trainer
 
-    trainer = Trainer(running, training, val, place=place, teacher=load_teacher(running, training))
+    teachers = load_teachers(running, training)
+    trainer = Trainer(running, training, val, place=place, teachers=teachers)
     metrics = _fit(trainer, config.method, folder / "checkpoint.pt")
     lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
     replace_file(folder / "metrics.jsonl", lines.encode(), _REMEDY)
@@ -123,32 +121,41 @@ def _run(
 def _taught(
     folder: Path, config: TrainConfig, training: "Images", val: "Images", place: "Place"
 ) -> TrainConfig:
-    """`config` with the file of its teacher, which is trained first where none was given."""
+    """`config` with the files of its teachers, which are trained first where none was given."""
     from kd.training import checkpoint
     from kd.training.teacher import train_teacher
 
-    if not config.needs_teacher or config.teacher.weights is not None:
+    if all(teacher.weights for teacher in config.teachers):
         return config
-    weights, latest = folder / TEACHER, folder / "teacher.pt"
-    if not weights.exists():
-        _drop_twin(latest, config)
-        fit = partial(_fit, title="teacher", latest=latest)
-        train_teacher(config, training, val, weights, place=place, fit=fit)
-    latest.unlink(missing_ok=True)
-    try:
-        checkpoint.load_weights(weights)
-    except UserError:
-        raise checkpoint.UnreadableError(weights) from None
-    return replace(config, teacher=replace(config.teacher, weights=str(weights)))
+    files: list[str | None] = []
+    for number, teacher in enumerate(config.teachers):
+        weights, latest = folder / teacher_file(number), folder / f"teacher{number or ''}.pt"
+        files.append(teacher.weights or str(weights))
+        if teacher.weights is not None:
+            continue
+        if not weights.exists():
+            recipe = config.teacher_recipe(number)
+            _drop_other(latest, recipe)
+            fit = partial(_fit, title="teacher", latest=latest)
+            train_teacher(recipe, training, val, weights, place=place, fit=fit)
+        latest.unlink(missing_ok=True)
+        try:
+            checkpoint.load_weights(weights)
+        except UserError:
+            raise checkpoint.UnreadableError(weights) from None
+    return config.with_teachers(files)
 
 
-def _drop_twin(latest: Path, config: TrainConfig) -> None:
-    """Begin again a teacher that was begun with the seed of its student, as it once was."""
+def _drop_other(latest: Path, recipe: TrainConfig) -> None:
+    """Begin again a teacher that was begun by another recipe than today's, as it once was."""
     from kd.training import checkpoint
 
-    if latest.exists() and checkpoint.load(latest)["config"].get("seed") == config.seed:
+    if not latest.exists():
+        return
+    begun = TrainConfig.from_dict(checkpoint.load(latest)["config"], str(latest))
+    if begun.portable != recipe.portable:
         latest.unlink()
-        print("The teacher begins again: it had the seed of its student.", flush=True)
+        print("The teacher begins again: it was begun by another recipe.", flush=True)
 
 
 def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
@@ -168,7 +175,8 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
 
         def report(metrics: "Metrics", state: object) -> None:
             checkpoint.save(trainer.state(), latest)
-            advance(metrics)
+            if metrics["epoch"]:
+                advance(metrics)
 
         try:
             return trainer.fit(report)
@@ -183,7 +191,8 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
 
 def _check_folder(folder: Path, config: TrainConfig) -> None:
     """Raise UserError, or OSError, unless the run can be begun or gone on with in `folder`."""
-    for name in (CONFIG, "metrics.jsonl", "student.safetensors", TEACHER):
+    teachers = [teacher_file(number) for number in range(len(config.teachers))]
+    for name in (CONFIG, "metrics.jsonl", "student.safetensors", *teachers):
         if (folder / name).is_dir():
             raise UserError(f"{folder / name} is a folder, where a file goes; {_REMEDY}.")
     written = folder / CONFIG
@@ -204,10 +213,9 @@ def _make_folder(folder: Path, config: TrainConfig) -> None:
 
 
 def _origin(config: TrainConfig, images: "Images") -> Origin:
-    """What the run would begin with now; a teacher of its own is made of these images."""
-    weights = config.teacher.weights
-    given = config.needs_teacher and weights is not None and os.path.isfile(weights)
-    return Origin.of(images.digest, Path(weights or "").read_bytes() if given else None)
+    """What the run would begin with now; teachers of its own are made of these images."""
+    given = [t.weights for t in config.teachers if t.weights and os.path.isfile(t.weights)]
+    return Origin.of(images.digest, [Path(weights).read_bytes() for weights in given])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from kd.config import TrainConfig
 from kd.data import Images, check_dataset, open_dataset
 from kd.data.sources import downloads
 from kd.errors import UserError
-from kd.methods import config_class, method_names
+from kd.methods import method_names
 from kd.training.checkpoint import save_weights
 from kd.training.teacher import describe
 from tuning.search import main
@@ -110,6 +110,7 @@ def test_what_is_known_of_a_data_set_is_what_its_images_are(tmp_path):
 def test_what_passes_the_check_can_be_trained(method, shape, tmp_path):
     """On every backbone: only LSSKD is refused, and only what is not square."""
     from kd.data.split import train_val
+    from kd.parts.teacher import Teacher
     from kd.training.trainer import Place, Trainer
 
     name = f"parquet:{parquet_folder(tmp_path, shape, (2, 2))}"
@@ -123,9 +124,8 @@ def test_what_passes_the_check_can_be_trained(method, shape, tmp_path):
             assert shape[0] != shape[1]
             continue
         images = train_val(open_dataset(name).train, config.split)
-        needs = config_class(method).teacher != "none"
-        teacher = build_backbone(backbone, 2, shape[2]) if needs else None
-        Trainer(config, *images, place=Place.local("cpu"), teacher=teacher).fit()
+        teachers = [Teacher(build_backbone(backbone, 2, shape[2])) for _ in config.teachers]
+        Trainer(config, *images, place=Place.local("cpu"), teachers=teachers).fit()
 
 
 # -- the teacher's file --------------------------------------------------------------------------

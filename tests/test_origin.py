@@ -104,7 +104,9 @@ def test_a_run_does_not_go_on_with_another_teacher(tmp_path):
     config = TrainConfig.paper("drkd", "resnet8", "digits", epochs=1, batch_size=25)
     for seed in (0, 1):
         path = tmp_path / f"{seed}.safetensors"
-        train_teacher(replace(config, seed=seed), few, val, path, place=Place.local("cpu"))
+        train_teacher(
+            replace(config, seed=seed).teacher_recipe(), few, val, path, place=Place.local("cpu")
+        )
     used = str(shutil.copy(tmp_path / "0.safetensors", tmp_path / "used.safetensors"))
     config = replace(config, teacher=TeacherConfig(weights=used))
     (tmp_path / "config.yaml").write_text(config.to_yaml())
@@ -116,11 +118,11 @@ def test_a_run_does_not_go_on_with_another_teacher(tmp_path):
 
 
 def test_what_is_not_known_is_taken_as_it_is_found(tmp_path):
-    Origin().require(Origin.of("a", b"teacher"), "it", "stop")
+    Origin().require(Origin.of("a", [b"teacher"]), "it", "stop")
     Origin().keep(tmp_path, Origin.of("a"))
-    Origin.load(tmp_path).keep(tmp_path, Origin.of("a", b"teacher"))
+    Origin.load(tmp_path).keep(tmp_path, Origin.of("a", [b"teacher"]))
     known = Origin.load(tmp_path)
-    assert known == Origin.of("a", b"teacher")
+    assert known == Origin.of("a", [b"teacher"])
     with pytest.raises(UserError, match="teacher is not what it began with; put it back, or stop"):
         known.require(Origin.of("a"), "it", "stop")
 

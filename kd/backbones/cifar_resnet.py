@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd.backbones.staged import StagedBackbone, initialise
+from kd.backbones.staged import Block, StagedBackbone, initialise
 
 CHANNELS = (16, 32, 64)
 
@@ -31,7 +31,7 @@ def build(num_classes: int, in_channels: int, *, depth: int) -> StagedBackbone:
     return StagedBackbone(stem, stages, classifier, channels=CHANNELS, make_stage=make_stage)
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(Block):
     """conv3×3 – BN – ReLU – conv3×3 – BN, plus the shortcut, then ReLU."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
@@ -54,5 +54,6 @@ class BasicBlock(nn.Module):
         """As `forward`, before the last ReLU."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
-        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
-        return out + shortcut
+        shortcut = x if self.downsample is None else self.downsample(x)
+        total: Tensor = out + shortcut
+        return total

@@ -1,36 +1,51 @@
 """torchvision's ResNets for 32×32 images: a 3×3 stem of stride 1 and no max-pooling."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torchvision.models import resnet
 from torchvision.models.resnet import conv1x1, conv3x3
 
-from kd.backbones.staged import StagedBackbone, initialise
+from kd.backbones.staged import Block, StagedBackbone, initialise
 
 WIDTHS = (64, 128, 256, 512)
 
 
-class BasicBlock(resnet.BasicBlock):
+class _Watched(Block):
+    """The layers of torchvision's blocks, by their names there."""
+
+    conv1: nn.Module
+    conv2: nn.Module
+    conv3: nn.Module
+    bn1: nn.Module
+    bn2: nn.Module
+    bn3: nn.Module
+    relu: nn.Module
+    downsample: nn.Module | None
+
+
+class BasicBlock(resnet.BasicBlock, _Watched):  # type: ignore[misc]
     """torchvision's, which can be watched before its last ReLU."""
 
     def pre_activation(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
-        return out + shortcut
+        total: Tensor = out + (x if self.downsample is None else self.downsample(x))
+        return total
 
 
-class Bottleneck(resnet.Bottleneck):
+class Bottleneck(resnet.Bottleneck, _Watched):  # type: ignore[misc]
     """torchvision's, which can be watched before its last ReLU."""
 
     def pre_activation(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, 4·channels, H/stride, W/stride)."""
         out = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
         out = self.bn3(self.conv3(out))
-        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
-        return out + shortcut
+        total: Tensor = out + (x if self.downsample is None else self.downsample(x))
+        return total
 
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+BLOCKS: dict[str, Any] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 def build(

@@ -22,6 +22,14 @@ class StageFactory(Protocol):
         ...
 
 
+class Block(nn.Module):
+    """A block that ends with a ReLU, and can be watched before it."""
+
+    def pre_activation(self, x: Tensor) -> Tensor:
+        """What the block gives for `x`, before its last ReLU."""
+        raise NotImplementedError
+
+
 class Outputs(NamedTuple):
     """Everything that a backbone says of images on the way; of L stages, shallow to deep.
 
@@ -120,7 +128,7 @@ def pool(feature: Tensor) -> Tensor:
 def before_activation(module: nn.Module, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """What `module` gives for `x` before its last activation, and that activation.
 
-    A block that ends with one offers `pre_activation`. Where there is none, the activation leaves
+    A `Block` ends with one. Where there is none, the activation leaves
     everything as it is.
     """
     if isinstance(module, nn.Sequential) and len(module):
@@ -132,7 +140,7 @@ def before_activation(module: nn.Module, x: Tensor) -> tuple[Tensor, Callable[[T
         return x, F.relu
     if isinstance(module, nn.ReLU6):
         return x, F.relu6
-    if hasattr(module, "pre_activation"):
+    if isinstance(module, Block):
         return module.pre_activation(x), F.relu
     return module(x), nn.Identity()
 

@@ -16,11 +16,13 @@ class Images:
     """Labelled images in memory.
 
     images: (N, C, H, W) uint8. labels: (N,) int64, each an index into `class_names`.
+    whole: the digest of the images that these were cut from; None where they are all there are.
     """
 
     images: "NDArray[np.uint8]"
     labels: "NDArray[np.int64]"
     class_names: tuple[str, ...]
+    whole: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,9 +36,18 @@ class Images:
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images there are of every class, by its name."""
+        import numpy as np
+
+        counted = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        return dict(zip(self.class_names, counted, strict=True))
+
     def subset(self, indices: "NDArray[np.int64]") -> Self:
         """A copy of the images at `indices`, in that order."""
-        return type(self)(self.images[indices], self.labels[indices], self.class_names)
+        whole = self.whole or self.digest
+        return type(self)(self.images[indices], self.labels[indices], self.class_names, whole)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ def train_val(images: Images, config: SplitConfig) -> tuple[Images, Images]:
     val depends on `val_fraction` and `seed` alone, so few-shot settings share it. UserError as
     of `check_split`.
     """
-    counts = np.bincount(images.labels, minlength=len(images.class_names)).tolist()
-    check_split(dict(zip(images.class_names, counts, strict=True)), config)
+    check_split(images.counts, config)
     bits = np.random.PCG64(config.seed)
     val = stratified_choice(images.labels, round(len(images) * config.val_fraction), bits)
     train = np.setdiff1d(np.arange(len(images)), val)

@@ -5,6 +5,7 @@ line can list, read and check configurations at once.
 """
 
 import importlib
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -14,10 +15,9 @@ from kd.errors import unknown
 from kd.methods.config import MethodConfig, Recipe
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from kd.backbones.staged import StagedBackbone
     from kd.methods.base import Method, Task
+    from kd.parts.teacher import Teacher
 
 __all__ = ["MethodConfig", "Recipe", "build_method", "config_class", "method_names"]
 
@@ -43,9 +43,9 @@ def build_method(
     config: MethodConfig,
     student: "StagedBackbone",
     task: "Task",
-    teacher: "nn.Module | None" = None,
+    teachers: "Sequence[Teacher]" = (),
 ) -> "Method[Any]":
     """The method `name` around `student`; UserError where the configuration does not fit it."""
     module = importlib.import_module(f"{__name__}.{name}.loss")
-    method: Method[Any] = module.METHOD(config, student, task, teacher)
+    method: Method[Any] = module.METHOD(config, student, task, teachers)
     return method

@@ -1,29 +1,77 @@
 """What every method is: a student, and a loss on a batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
 from kd.data.batch import Batch
 from kd.errors import UserError
 from kd.methods import MethodConfig
+from kd.optimizer import OptimizerConfig
 from kd.parts.history import SoftLabelHistory
 from kd.parts.losses import SOFT
+from kd.parts.teacher import Teacher
 
-__all__ = ["Batch", "Loss", "Method", "Task"]
+__all__ = ["MAIN", "Batch", "Loss", "Method", "ParameterGroup", "Phase", "Task"]
+
+MAIN = "main"
+"""The name of the last phase, which every method has: the training that is validated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a method must know of the run: classes C, training samples N, epochs E."""
+    """What a method must know of the run: classes C, training samples N, epochs E, and more.
+
+    in_channels, image_size (H, W): of the images. steps: of an epoch. labels: (N,) int64, those of
+    the training set, sample by sample. backbone: the student's name.
+    """
 
     num_classes: int
     num_samples: int
     epochs: int
+    in_channels: int = 3
+    image_size: tuple[int, int] = (32, 32)
+    steps: int = 1
+    labels: Tensor | None = field(default=None, compare=False, repr=False)
+    backbone: str = ""
+
+    def build_network(self, backbone: str | None = None) -> StagedBackbone:
+        """Another network for these images (a peer, an assistant), drawn as its family draws it.
+
+        By default one of the student's form. UserError for a backbone that is not known.
+        """
+        return build_backbone(backbone or self.backbone, self.num_classes, self.in_channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of the training before the main one (a hint stage, the pre-training of a head).
+
+    It has epochs and an optimizer of its own, whose schedule runs over those epochs. Nothing is
+    validated in it.
+    """
+
+    name: str
+    epochs: int
+    optimizer: OptimizerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that are updated alike.
+
+    lr: what the optimizer's learning rate is multiplied by. weight_decay: in the place of the
+    optimizer's, where it is given.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    lr: float = 1.0
+    weight_decay: float | None = None
 
 
 @dataclass
@@ -66,43 +114,57 @@ C = TypeVar("C", bound=MethodConfig)
 class Method(nn.Module, Generic[C]):
     """A training method. Owns the student; adds a loss, and whatever state that loss needs.
 
-    Histories, teachers and branches are buffers or submodules, so `state_dict` is complete.
+    Histories, memories, peers and branches are buffers or submodules, so `state_dict` is complete.
     A subclass stands in the file named after the method, which binds it to `METHOD`.
 
     Raises UserError where the method learns from a teacher and there is none.
     """
 
     def __init__(
-        self, config: C, student: StagedBackbone, task: Task, teacher: nn.Module | None = None
+        self, config: C, student: StagedBackbone, task: Task, teachers: Sequence[Teacher] = ()
     ) -> None:
         super().__init__()
         self.config = config
         self.task = task
         self.numbers = Scalars()
         self.soft = getattr(config, "temperature", 0.0) > SOFT
+        self.phase = MAIN
         self.student = student
-        self.teacher = teacher
-        if teacher is not None:
-            teacher.requires_grad_(False).eval()
-        elif config.teacher != "none":
+        self.teachers = nn.ModuleList(teachers).requires_grad_(False).eval()
+        if config.teacher != "none" and not teachers:
             raise UserError(
                 "This method learns from a trained network; give teacher.weights: FILE."
             )
         self.begin_epoch(0)
 
+    # -- a step -------------------------------------------------------------------------------
+
     def forward(self, batch: Batch) -> Loss:
-        """The loss of `batch`, with the `numbers` of the epoch that was begun.
+        """The loss of `batch` in `phase`, with the `numbers` of the epoch that was begun.
 
         It waits for nothing that lies on the device: no number is read from a tensor there, and
         no shape depends on one.
         """
         raise NotImplementedError
 
+    def after_step(self, batch: Batch) -> None:
+        """Called without gradient when the weights were updated on `batch`, for what follows them.
+
+        A moving average of weights, a memory; it waits for nothing, as `forward`.
+        """
+
+    def teacher_logits(self, images: Tensor) -> Tensor:
+        """What the first teacher says of `images`: (B, C) without gradient."""
+        logits: Tensor = self.teachers[0](images)
+        return logits
+
+    # -- an epoch -----------------------------------------------------------------------------
+
     def scalars(self, epoch: int) -> dict[str, float]:
         """The numbers of the loss in `epoch`, counted from 0 as in the papers' formulas.
 
         Those of the configuration; a method adds, or puts in their place, what changes from
-        epoch to epoch (α_e, β_e).
+        epoch to epoch (α_e, β_e). Epochs are those of `phase`.
         """
         values = {f.name: getattr(self.config, f.name) for f in fields(self.config)}
         return {name: value for name, value in values.items() if isinstance(value, float)}
@@ -111,22 +173,40 @@ class Method(nn.Module, Generic[C]):
         """Called before the first batch of every epoch, on every worker."""
         self.numbers.set(self.scalars(epoch))
 
-    @torch.no_grad()
-    def teacher_logits(self, images: Tensor) -> Tensor:
-        """What the teacher says of `images`: (B, C) without gradient."""
-        assert self.teacher is not None
-        logits: Tensor = self.teacher(images)
-        return logits
-
     def end_epoch(self) -> None:
         """Called after the last batch of every epoch, on every worker."""
         for module in self.modules():
             if isinstance(module, SoftLabelHistory):
                 module.sync()
 
+    # -- the course of a training -------------------------------------------------------------
+
+    def phases(self) -> tuple[Phase, ...]:
+        """What is trained before the main phase, in order; for most methods nothing."""
+        return ()
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What `phase` trains, and how; by default all that needs a gradient, alike."""
+        return [ParameterGroup(parameters=[p for p in self.parameters() if p.requires_grad])]
+
+    def begin_phase(self, name: str) -> list[ParameterGroup]:
+        """Enter the phase `name`: what it trains needs a gradient from here on, and nothing else.
+
+        Returns its parameter groups. Called once the method is complete, and for each phase.
+        """
+        if not hasattr(self, "_trainable"):
+            self._trainable = [p for p in self.parameters() if p.requires_grad]
+        self.phase = name
+        for parameter in self._trainable:
+            parameter.requires_grad_(True)
+        groups = self.parameter_groups()
+        chosen = {id(parameter) for group in groups for parameter in group.parameters}
+        for parameter in self._trainable:
+            parameter.requires_grad_(id(parameter) in chosen)
+        return groups
+
     def train(self, mode: bool = True) -> Self:
-        """As for any module, but a teacher stays in eval mode."""
+        """As for any module, but teachers stay in eval mode."""
         super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
+        self.teachers.eval()
         return self

@@ -13,7 +13,7 @@ TEMPERATURES = (1e-3, 1e12)
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a paper trains: epochs, SGD and its schedule on CIFAR-sized images.
+    """How a paper trains: epochs, batch size, the optimizer and its schedule.
 
     The optimizer's milestones and warm-up are fractions of the training, so that a recipe keeps
     its shape when it is shortened.
@@ -24,6 +24,14 @@ class Recipe:
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(milestones=(150 / 240, 180 / 240, 210 / 240))
     )
+
+
+IMAGENET = Recipe(
+    epochs=90,
+    batch_size=256,
+    optimizer=OptimizerConfig(lr=0.1, weight_decay=1e-4, milestones=(30 / 90, 60 / 90)),
+)
+"""ImageNet's usual recipe: DTSKD trains all that it compares so (Li et al. 2024, section 4.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +49,16 @@ class MethodConfig(Section):
     """The paper's training recipe; `recipe_for` may change it for a backbone."""
     teacher: ClassVar[Literal["none", "self", "network"]] = "none"
     """Whether training needs a trained copy of the student, or a network of its own choice."""
+    most_teachers: ClassVar[int] = 1
+    """How many networks it can learn from at once, where it learns from any."""
 
     @classmethod
     def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
-        """The paper's training recipe for this backbone and data set."""
-        return cls.recipe
+        """The paper's training recipe for this backbone and data set.
+
+        On `imagenet` it is `IMAGENET`, unless the method's own paper says otherwise.
+        """
+        return IMAGENET if dataset == "imagenet" else cls.recipe
 
     @classmethod
     def paper(cls, backbone: str, dataset: str) -> Self:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from kd.data.device_loader import DeviceLoader, Order
-from kd.methods.base import Loss, Method
-from kd.methods.config import MethodConfig
+from kd.methods.base import Loss
 from kd.parts.history import SoftLabelHistory
 from kd.training.step import Step
 
@@ -22,11 +21,16 @@ WARM_UP = 2
 
 
 class Steps:
-    """One step after the other; what is measured of them is summed on the device."""
+    """One step after the other; what is measured of them is summed on the device.
 
-    def __init__(self, step: Step, loader: DeviceLoader) -> None:
+    Args:
+        first: the number that the loader knows the first epoch by.
+    """
+
+    def __init__(self, step: Step, loader: DeviceLoader, first: int = 0) -> None:
         self.step = step
         self.loader = loader
+        self.first = first
         self._names: list[str] = []
 
     def run(self, epoch: int, most: int | None = None) -> Sums:
@@ -34,7 +38,7 @@ class Steps:
 
         At most the first `most` of them, where that is given: to see what they need.
         """
-        order = self.loader.order(epoch)
+        order = self.loader.order(self.first + epoch)
         steps = range(len(self.loader))[:most]
         return self._named([self._plain(order, epoch, step) for step in steps])
 
@@ -77,11 +81,10 @@ class CapturedSteps(Steps):
         self,
         step: Step,
         loader: DeviceLoader,
-        method: Method[MethodConfig],
         capture: Callable[[Body], Body] | None = None,
+        first: int = 0,
     ) -> None:
-        super().__init__(step, loader)
-        self._method = method
+        super().__init__(step, loader, first)
         self._capture = capture or cuda_graph
         self._replay: Body | None = None
         sizes = [part.stop - part.start for part in loader.slices]
@@ -90,16 +93,14 @@ class CapturedSteps(Steps):
         device = step.device
         self._order = loader.order(0)
         self._rates = torch.zeros(self._full, device=device)
-        self._rate = torch.zeros((), device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
         self._places = torch.arange(self._size, device=device)
         self._sums = torch.zeros(0, dtype=torch.float64, device=device)
 
     def run(self, epoch: int, most: int | None = None) -> Sums:
         """As of `Steps`; a batch that is not full is taken in any case."""
-        for slot, value in zip(
-            self._order.tensors(), self.loader.order(epoch).tensors(), strict=True
-        ):
+        drawn = self.loader.order(self.first + epoch)
+        for slot, value in zip(self._order.tensors(), drawn.tensors(), strict=True):
             slot.copy_(value)
         steps = len(self.loader)
         rates = [self.step.rate(epoch + step / steps) for step in range(self._full)]
@@ -120,7 +121,7 @@ class CapturedSteps(Steps):
     def _body(self) -> None:
         """The step at the position in the slots, which it moves on, around the epoch."""
         places = self._position * self._size + self._places
-        self._rate.copy_(self._rates.index_select(0, self._position).squeeze(0))
+        self.step.spread(self._rates.index_select(0, self._position).squeeze(0))
         loss = self.step.update(self.loader.take(self._order, places))
         vector = self._vector(loss)
         if len(self._sums) != len(vector):
@@ -129,7 +130,7 @@ class CapturedSteps(Steps):
         self._position.add_(1).remainder_(self._full)
 
     def _captured(self) -> Body:
-        self.step.use_rate(self._rate)
+        self.step.use_rate(self._rates[0])
         kept, entries = self._changing()
         # Of a history, which may fill the device, only what the steps to warm up will write.
         rows = self._order.indices[: WARM_UP * self._size]
@@ -146,12 +147,14 @@ class CapturedSteps(Steps):
 
     def _changing(self) -> tuple[list[Tensor], list[Tensor]]:
         """All that a step changes, but for its gradients and sums; and its memories' entries."""
-        histories = [m for m in self._method.modules() if isinstance(m, SoftLabelHistory)]
+        method = self.step.method
+        histories = [m for m in method.modules() if isinstance(m, SoftLabelHistory)]
         entries = [entry for history in histories for entry in history.entries()]
         apart = {id(entry) for entry in entries}
-        buffers = [buffer for buffer in self._method.buffers() if id(buffer) not in apart]
-        own = [self._position, self._rate]
-        return [*self._method.parameters(), *buffers, *self.step.momenta(), *own], entries
+        buffers = [buffer for buffer in method.buffers() if id(buffer) not in apart]
+        rates = [group["lr"] for group in self.step.optimizer.param_groups]
+        own = [self._position, *rates]
+        return [*method.parameters(), *buffers, *self.step.momenta(), *own], entries
 
 
 def cuda_graph(body: Body) -> Body:

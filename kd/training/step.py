@@ -1,35 +1,52 @@
 """The one update of the weights that a training repeats."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from kd.config import Precision, TrainConfig
+from kd.config import Precision
 from kd.data.batch import Batch
-from kd.methods.base import Loss
+from kd.methods.base import Loss, Method, ParameterGroup, Phase
+from kd.methods.config import MethodConfig
 from kd.optimizer import OptimizerConfig, learning_rate
 
 
 class Step:
-    """Forward, backward and SGD on one batch, operation by operation.
+    """Forward, backward and update on one batch, operation by operation.
 
     Another way to make the same update takes the same arguments and offers the same names.
 
     Args:
-        model: takes a batch and gives its `Loss`; all its parameters that need a gradient are
-            trained.
-        config: the optimizer, the precision and the number of epochs.
+        model: takes a batch and gives its `Loss`: `method`, or what runs it on several workers.
+        method: is told after each step, and has entered the phase.
+        phase: the optimizer and the number of epochs.
+        groups: what is trained.
+        precision: what the network computes in.
         device: where the parameters lie.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        method: Method[MethodConfig],
+        phase: Phase,
+        groups: Sequence[ParameterGroup],
+        precision: torch.dtype,
+        device: torch.device,
+    ) -> None:
         self.model = model
-        self.config = config
+        self.method = method
+        self.phase = phase
+        self.precision = precision
         self.device = device
-        self.precision = dtype_for(config.precision, device)
-        self.optimizer = sgd(model, config.optimizer)
+        parts = list(_parts(groups, phase.optimizer))
+        self._factors = [factor for factor, _ in parts]
+        self.optimizer = _optimizer([part for _, part in parts], phase.optimizer, device)
 
     def __call__(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
-        """Update the weights on one batch, `progress` epochs after the start of the training.
+        """Update the weights on one batch, `progress` epochs after the start of the phase.
 
         `weight` is how much the batch counts among those of other workers.
         """
@@ -38,30 +55,39 @@ class Step:
 
     def rate(self, progress: float) -> float:
         """The learning rate after `progress` epochs."""
-        return learning_rate(self.config.optimizer, progress, self.config.epochs)
+        return learning_rate(self.phase.optimizer, progress, self.phase.epochs)
 
     def at(self, progress: float) -> None:
         """Set the learning rate to that after `progress` epochs."""
         rate = self.rate(progress)
-        for group in self.optimizer.param_groups:
+        for group, factor in zip(self.optimizer.param_groups, self._factors, strict=True):
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
+                group["lr"].fill_(rate * factor)
             else:
-                group["lr"] = rate
+                group["lr"] = rate * factor
 
     def use_rate(self, rate: Tensor) -> None:
-        """Let the learning rate lie in `rate`, of no dimensions, from now on."""
+        """Let the learning rate follow `rate`, of no dimensions, at each `spread` from now on."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = torch.zeros_like(rate)
+        self.spread(rate)
+
+    def spread(self, rate: Tensor) -> None:
+        """Set the learning rate to `rate` on the device."""
+        for group, factor in zip(self.optimizer.param_groups, self._factors, strict=True):
+            group["lr"].copy_(rate if factor == 1 else rate * factor)
 
     def momenta(self) -> list[Tensor]:
-        """The optimizer's momentum; where it has not begun, zeros, which begin as it does."""
+        """The optimizer's memory; where it has not begun, zeros, which begin as it does."""
         for group in self.optimizer.param_groups:
-            if group["momentum"]:
-                for parameter in group["params"]:
-                    state = self.optimizer.state[parameter]
-                    if state.get("momentum_buffer") is None:
-                        state["momentum_buffer"] = torch.zeros_like(parameter)
+            for parameter in group["params"]:
+                state = self.optimizer.state[parameter]
+                if self.phase.optimizer.name == "adamw" and not state:
+                    state["step"] = torch.zeros((), device=parameter.device)
+                    state["exp_avg"] = torch.zeros_like(parameter)
+                    state["exp_avg_sq"] = torch.zeros_like(parameter)
+                elif group.get("momentum") and state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
         states = self.optimizer.state.values()
         return [value for state in states for value in state.values() if isinstance(value, Tensor)]
 
@@ -72,6 +98,8 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        with torch.no_grad():
+            self.method.after_step(batch)
         return loss
 
     def autocast(self) -> torch.autocast:
@@ -80,16 +108,32 @@ class Step:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
 
 
-def sgd(model: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
-    """The optimizer of all parameters of `model` that need a gradient."""
+def _parts(
+    groups: Sequence[ParameterGroup], config: OptimizerConfig
+) -> Iterator[tuple[float, dict[str, Any]]]:
+    """The optimizer's groups, each with what its learning rate is multiplied by."""
+    for group in groups:
+        decay = config.weight_decay if group.weight_decay is None else group.weight_decay
+        parts = [(list(group.parameters), decay)]
+        if not config.decay_norms:
+            # Biases and the parameters of norms are the ones of one dimension.
+            kept = [p for p in group.parameters if p.ndim > 1]
+            parts = [(kept, decay), ([p for p in group.parameters if p.ndim <= 1], 0.0)]
+        for parameters, its in parts:
+            if parameters:
+                lr = config.lr * group.lr
+                yield group.lr, {"params": parameters, "lr": lr, "weight_decay": its}
+
+
+def _optimizer(
+    parts: list[dict[str, Any]], config: OptimizerConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """What updates `parts`; one call for all parameters, as small networks' steps are calls."""
+    if config.name == "adamw":
+        on_gpu = device.type == "cuda"
+        return torch.optim.AdamW(parts, betas=config.betas, fused=True, capturable=on_gpu)
     return torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-        # One call for all parameters: on small networks the step is mostly calls.
-        fused=True,
+        parts, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True
     )
 
 

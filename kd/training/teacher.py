@@ -3,17 +3,18 @@
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kd.backbones.staged import StagedBackbone
-from kd.config import TrainConfig
+from kd.config import TeacherConfig, TrainConfig
 from kd.data import DatasetInfo, Images
 from kd.data.device_loader import statistics
 from kd.errors import UserError, brief
+from kd.parts.teacher import Teacher
 from kd.training.checkpoint import load_weights, save_weights
 from kd.training.trainer import Metrics, Place, Trainer
 
@@ -24,39 +25,71 @@ The mean of 50 images strays from that of 1,000 by up to 0.07 (CIFAR-100, 200 dr
 """
 
 
-def load_teacher(config: TrainConfig, train: Images) -> StagedBackbone | None:
-    """The teacher from the file `teacher.weights`; None if the method needs none.
+def load_teachers(
+    config: TrainConfig, train: Images, say: Callable[[str], None] | None = None
+) -> list[Teacher]:
+    """The teachers from the files of `config`, in their order; none if the method needs none.
+
+    Each sees images as in its own training. `say` is told of what a file leaves open.
 
     Raises:
-        UserError: the file is missing or damaged, or its network does not fit the images, was
-            trained on others, or has weights that are no numbers.
+        UserError: a file is missing or damaged, or its network does not fit the images, was
+            trained on others or on val images of this split, or has weights that are no numbers.
     """
-    if not config.needs_teacher:
+    found = []
+    for teacher in config.teachers:
+        network, description = _load(config, teacher, len(train.class_names), train.images.shape[1])
+        if (other := _differing(description, train)) is not None:
+            raise UserError(
+                f"The teacher in {teacher.weights} was trained on images of {other}; give a "
+                f"teacher trained on {brief(config.dataset)}."
+            )
+        seen = _saw_val(description, config, train)
+        if seen and not teacher.saw_val:
+            raise UserError(
+                f"The teacher in {teacher.weights} was trained on val images of this split, so "
+                "val would flatter its students; give a teacher of the same split, or "
+                "--teacher-saw-val (teacher.saw_val: true in a file) to go on all the same."
+            )
+        if seen is None and say is not None:
+            say(
+                f"The teacher in {teacher.weights} does not say which images it was trained on; "
+                "if val was among them, val flatters its students."
+            )
+        ours, (mean, std) = statistics(train), (description.get(n) for n in ("mean", "std"))
+        found.append(Teacher(network, ours, (tuple(mean), tuple(std)) if mean and std else None))
+    return found
+
+
+def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
+    """Raise UserError as `load_teachers` does, as far as it can be seen without the images."""
+    for teacher in config.teachers:
+        if teacher.weights is not None:
+            _load(config, teacher, len(info.counts), info.channels)
+
+
+def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:
+    """Whether a teacher's training saw val images of this split; None where nobody knows.
+
+    Of the same images, the same cut leaves the same val, however few the rest is cut down to.
+    """
+    split = description.get("split")
+    if not isinstance(split, dict) or description.get("images") != train.whole:
         return None
-    teacher, description = _load(config, len(train.class_names), train.images.shape[1])
-    if (other := _differing(description, train)) is not None:
-        raise UserError(
-            f"The teacher in {config.teacher.weights} was trained on images of {other}; give a "
-            f"teacher trained on {brief(config.dataset)}."
-        )
-    return teacher
-
-
-def check_teacher(config: TrainConfig, info: DatasetInfo) -> None:
-    """Raise UserError as `load_teacher` does, as far as it can be seen without the images."""
-    _load(config, len(info.counts), info.channels)
+    ours = asdict(config.split)
+    return any(split.get(name) != ours[name] for name in ("val_fraction", "seed"))
 
 
 def _load(
-    config: TrainConfig, num_classes: int, channels: int
+    config: TrainConfig, teacher: TeacherConfig, num_classes: int, channels: int
 ) -> tuple[StagedBackbone, dict[str, Any]]:
     """The teacher and its description; UserError unless it fits so many classes and channels."""
-    path = config.teacher.weights
+    path = teacher.weights
     if path is None:
         raise UserError(f"{config.method} learns from a teacher; give teacher.weights: FILE.")
     read_teacher(path)
-    teacher, description = load_weights(path)
-    if not all(values.isfinite().all() for values in teacher.state_dict().values()):
+    network, description = load_weights(path)
+    if not all(values.isfinite().all() for values in network.state_dict().values()):
         raise UserError(
             f"The teacher in {path} has weights that are not finite; give one whose training did "
             "not diverge."
@@ -67,7 +100,7 @@ def _load(
             f"The teacher in {path} has {its[0]} classes and {its[1]} image channels, the data "
             f"{num_classes} and {channels}; give a teacher trained on {brief(config.dataset)}."
         )
-    return teacher, description
+    return network, description
 
 
 def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:
@@ -96,29 +129,28 @@ def _differing(description: dict[str, Any], train: Images) -> str | None:
 
 
 def train_teacher(
-    config: TrainConfig,
+    recipe: TrainConfig,
     train: Images,
     val: Images,
     path: Path,
     *,
     place: Place,
     fit: Callable[[Trainer], Metrics] = Trainer.fit,
-) -> TrainConfig:
-    """Train the teacher of `config`, write it to `path`, and return `config` pointing there.
+) -> None:
+    """Train a teacher by its `recipe`, and write it to `path`.
 
     `fit` trains to the last epoch, and returns its metrics.
     """
-    recipe = config.teacher_recipe()
     trainer = Trainer(recipe, train, val, place=place)
     metrics = fit(trainer)
     save_weights(trainer.student, path, describe(recipe, train, metrics))
-    return replace(config, teacher=replace(config.teacher, weights=str(path)))
 
 
 def describe(config: TrainConfig, train: Images, metrics: dict[str, float]) -> dict[str, object]:
     """What a file of weights says of itself.
 
     `mean` and `std` are those of each channel, of pixels in 0 … 1; `image_size` is (H, W).
+    `images` is the digest of all that `split` cut into training and val images.
     """
     mean, std = statistics(train)
     return {
@@ -132,5 +164,7 @@ def describe(config: TrainConfig, train: Images, metrics: dict[str, float]) -> d
         "method": config.method,
         "dataset": config.dataset,
         "epochs": config.epochs,
+        "split": asdict(config.split),
+        "images": train.whole,
         "val_acc": metrics["val_acc"],
     }

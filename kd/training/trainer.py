@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,13 +10,14 @@ import torch
 from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
-from kd.data import DatasetName, Images
+from kd.data import Images
 from kd.data.batch import Batch
-from kd.data.device_loader import DeviceLoader, mixed_seed, statistics
+from kd.data.device_loader import STEPS, DeviceLoader, mixed_seed, statistics
 from kd.errors import UserError
 from kd.methods import build_method
-from kd.methods.base import Loss, Task
+from kd.methods.base import MAIN, Loss, Phase, Task
 from kd.metrics import ValidationMetrics
+from kd.parts.teacher import Teacher
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.epoch import CapturedSteps, Steps
 from kd.training.parallel import (
@@ -26,16 +27,21 @@ from kd.training.parallel import (
     mean_over_workers,
     sum_over_workers,
 )
-from kd.training.step import Step
+from kd.training.step import Step, dtype_for
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
 Metrics = dict[str, float]
 State = dict[str, Any]
 Report = Callable[[Metrics, Callable[[], State]], None]
-"""Told after every epoch: what was measured, and a function that gives the whole state."""
+"""Told after every epoch: what was measured, and a function that gives the whole state.
+
+In a phase before the main one `epoch` is 0, and `phase_epoch` counts.
+"""
 
 EVAL_BATCH = 512
+APART = 2**32
+"""How far the numbers of a phase's epochs are from another's: each draws by chance of its own."""
 
 
 class DivergedError(Exception):
@@ -63,7 +69,7 @@ class Trainer:
         train: the training images; sample i of the soft-label history is `train.images[i]`.
         val: the validation images.
         place: the device and the share of the work.
-        teacher: the network that `config.method` learns from, if it needs one.
+        teachers: the networks that `config.method` learns from, if it needs any.
 
     Raises:
         UserError: the configuration does not fit the images, or a teacher is missing.
@@ -76,24 +82,16 @@ class Trainer:
         val: Images,
         *,
         place: Place,
-        teacher: StagedBackbone | None = None,
+        teachers: Sequence[Teacher] = (),
     ) -> None:
-        config.augment.check_fits(*train.images.shape[2:])
+        size = (int(train.images.shape[2]), int(train.images.shape[3]))
+        config.augment.check_fits(*size)
+        config.kd.needs.check(config.method, size, train.counts)
         self.config = config
         self.place = place
         self.epoch = 0
         self.history: list[Metrics] = []
         num_classes, in_channels = len(train.class_names), train.images.shape[1]
-        torch.manual_seed(config.seed)
-        student = build_backbone(config.backbone, num_classes, in_channels)
-        task = Task(num_classes=num_classes, num_samples=len(train.labels), epochs=config.epochs)
-        self.method = build_method(config.method, config.kd, student, task, teacher)
-
-        on_gpu = place.device.type == "cuda"
-        layout = torch.channels_last if on_gpu else torch.contiguous_format
-        self.method.to(place.device).to(memory_format=layout)
-        self.model = data_parallel(self.method) if place.world > 1 else self.method
-        self._step = Step(self.model, config, place.device)
         normalise = statistics(train)
         self.loader = DeviceLoader(
             train,
@@ -103,13 +101,27 @@ class Trainer:
             device=place.device,
             seed=config.seed,
             shard=(place.rank, place.world),
+            needs=config.kd.needs,
         )
-        captured = on_gpu and place.world == 1 and place.captured
-        self._steps = (
-            CapturedSteps(self._step, self.loader, self.method)
-            if captured
-            else Steps(self._step, self.loader)
+        torch.manual_seed(config.seed)
+        student = build_backbone(config.backbone, num_classes, in_channels)
+        task = Task(
+            num_classes=num_classes,
+            num_samples=len(train.labels),
+            epochs=config.epochs,
+            in_channels=in_channels,
+            image_size=size,
+            steps=len(self.loader),
+            labels=self.loader.labels,
+            backbone=config.backbone,
         )
+        self.method = build_method(config.method, config.kd, student, task, teachers)
+        layout = torch.channels_last if place.device.type == "cuda" else torch.contiguous_format
+        self.method.to(place.device).to(memory_format=layout)
+        self.precision = dtype_for(config.precision, place.device)
+        main = Phase(name=MAIN, epochs=config.epochs, optimizer=config.optimizer)
+        self.phases = (*self.method.phases(), main)
+        self._enter(0)
         self.val_loader = DeviceLoader(
             val,
             None,
@@ -131,9 +143,22 @@ class Trainer:
         return self._step.optimizer
 
     @property
-    def precision(self) -> torch.dtype:
-        """What the network computes in."""
-        return self._step.precision
+    def phase(self) -> Phase:
+        """Which part of the training comes next."""
+        return self.phases[self._part]
+
+    def _enter(self, part: int) -> None:
+        """Begin the phase of that number."""
+        self._part, self.phase_epoch = part, 0
+        groups = self.method.begin_phase(self.phase.name)
+        self.model = data_parallel(self.method) if self.place.world > 1 else self.method
+        self._step = Step(
+            self.model, self.method, self.phase, groups, self.precision, self.place.device
+        )
+        alone = self.place.world == 1 and self.place.captured
+        kind = CapturedSteps if alone and self.place.device.type == "cuda" else Steps
+        first = 0 if self.phase.name == MAIN else APART * (part + 1)
+        self._steps = kind(self._step, self.loader, first=first)
 
     def fit(self, report: Report | None = None) -> Metrics:
         """Train the epochs that are left; returns the last epoch's metrics.
@@ -148,19 +173,30 @@ class Trainer:
         return self.history[-1]
 
     def run_epoch(self) -> Metrics:
-        """Train one epoch and validate. Metrics: `epoch` (1-based), losses, val scores, time."""
+        """Train one epoch, and validate if it is of the main phase.
+
+        Metrics: `epoch` (1-based), losses, val scores, time; of another phase `epoch` is 0, and
+        `phase_epoch` and `phase_epochs` say how far it is.
+        """
         began = time.perf_counter()
-        torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.place.rank, STEPS))
+        phase = self.phase
         losses = self._train_epoch()
         trained = time.perf_counter()
         if not math.isfinite(losses["train_loss"]):
             raise DivergedError(self.epoch + 1)
+        rate = self._step.rate(self.phase_epoch + 1 - 1 / len(self.loader))
+        self.phase_epoch += 1
+        if phase.name != MAIN:
+            told = {"phase_epoch": self.phase_epoch, "phase_epochs": phase.epochs}
+            if self.phase_epoch == phase.epochs:
+                self._enter(self._part + 1)
+            return {"epoch": 0, **losses, **told, "lr": rate, "train_seconds": trained - began}
         self.epoch += 1
         metrics = {
             "epoch": self.epoch,
             **losses,
             **self.validate(),
-            "lr": self._step.rate(self.epoch - 1 / len(self.loader)),
+            "lr": rate,
             "train_seconds": trained - began,
             "epoch_seconds": time.perf_counter() - began,
         }
@@ -168,9 +204,11 @@ class Trainer:
         return metrics
 
     def _train_epoch(self) -> Metrics:
+        number = self._steps.first + self.phase_epoch
+        torch.manual_seed(mixed_seed(self.config.seed, number, self.place.rank, STEPS))
         self.model.train()
-        self.method.begin_epoch(self.epoch)
-        sums = self._steps.run(self.epoch)
+        self.method.begin_epoch(self.phase_epoch)
+        sums = self._steps.run(self.phase_epoch)
         self.method.end_epoch()
         average_statistics(self.method)
         names, values = list(sums), torch.stack([v.float() for v in sums.values()])
@@ -213,6 +251,8 @@ class Trainer:
         return {
             "config": self.config.to_dict(),
             "epoch": self.epoch,
+            "phase": self._part,
+            "phase_epoch": self.phase_epoch,
             "history": list(self.history),
             "method": self.method.state_dict(),
             "optimizer": _plain(self.optimizer.state_dict()),
@@ -225,10 +265,12 @@ class Trainer:
         teacher itself. UserError for any other state, after which this trainer is of no use.
         """
         try:
-            if _without_paths(state["config"]) != _without_paths(self.config.to_dict()):
+            if TrainConfig.from_dict(state["config"]).portable != self.config.portable:
                 raise UserError(
                     "The checkpoint belongs to another configuration; train in a new folder."
                 )
+            self._enter(int(state.get("phase", len(self.phases) - 1)))
+            self.phase_epoch = int(state["phase_epoch" if "phase" in state else "epoch"])
             self.method.load_state_dict(state["method"])
             self.optimizer.load_state_dict(state["optimizer"])
             self._steps.forget()
@@ -245,8 +287,3 @@ def _plain(optimizer: State) -> State:
     for group in optimizer["param_groups"]:
         group["lr"] = float(group["lr"])
     return optimizer
-
-
-def _without_paths(config: State) -> State:
-    dataset = DatasetName.parse(config["dataset"]).portable
-    return {**config, "dataset": dataset, "teacher": {**config["teacher"], "weights": None}}

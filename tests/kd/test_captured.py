@@ -12,7 +12,7 @@ from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.methods import method_names
 from kd.training.epoch import WARM_UP, CapturedSteps, Steps
-from kd.training.teacher import load_teacher, train_teacher
+from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import Place, Trainer
 
 CPU = Place(device=torch.device("cpu"))
@@ -38,9 +38,9 @@ def config(method, **changes):
 
 
 def trainer(settings, images, *, place=CPU, captured=False):
-    made = Trainer(settings, *images, place=place, teacher=load_teacher(settings, images[0]))
+    made = Trainer(settings, *images, place=place, teachers=load_teachers(settings, images[0]))
     if captured and place is CPU:
-        made._steps = CapturedSteps(made._step, made.loader, made.method, called)
+        made._steps = CapturedSteps(made._step, made.loader, called)
     elif not captured:
         made._steps = Steps(made._step, made.loader)
     return made
@@ -49,7 +49,9 @@ def trainer(settings, images, *, place=CPU, captured=False):
 def taught(settings, images, folder):
     if not settings.needs_teacher:
         return settings
-    return train_teacher(settings, *images, folder / "teacher.safetensors", place=CPU)
+    path = folder / "teacher.safetensors"
+    train_teacher(settings.teacher_recipe(), *images, path, place=CPU)
+    return settings.with_teachers([str(path)])
 
 
 def tensors(value, name=""):

@@ -17,7 +17,7 @@ from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.training import checkpoint
-from kd.training.teacher import load_teacher, train_teacher
+from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import DivergedError, Place, Trainer
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def spawn(world, task, *arguments):
 
 def train(settings, images, folder):
     place = Place.local("cpu")
-    trainer = Trainer(settings, *images, place=place, teacher=load_teacher(settings, images[0]))
+    trainer = Trainer(settings, *images, place=place, teachers=load_teachers(settings, images[0]))
 
     def keep_the_first(metrics, state):
         if trainer.epoch == 1 and place.rank == 0:
@@ -111,7 +111,8 @@ def test_workers_train_as_one_worker_does(world, images, tmp_path):
     """To 1e-5 in every weight and probability, 1e-4 in the losses, after 15 steps in float32."""
     place, teacher = Place(device=CPU), tmp_path / "teacher.safetensors"
     runs = [config(method) for method in ("lsskd", "dtskd", "pskd")]
-    runs.append(train_teacher(config("kd"), *images, teacher, place=place))
+    train_teacher(config("kd").teacher_recipe(), *images, teacher, place=place)
+    runs.append(config("kd").with_teachers([str(teacher)]))
     together = tmp_path / "together"
     together.mkdir()
     alone(runs, images, tmp_path)

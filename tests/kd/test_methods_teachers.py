@@ -7,13 +7,14 @@ from kd.backbones import build_backbone
 from kd.errors import UserError
 from kd.methods import build_method, config_class
 from kd.methods.base import Batch, Task
+from kd.parts.teacher import Teacher
 
 
 def build(name, *, teacher=True, **values):
     config = config_class(name)(**values)
     task = Task(num_classes=10, num_samples=8, epochs=10)
     student, its_teacher = build_backbone("resnet8", 10), build_backbone("resnet8", 10)
-    return build_method(name, config, student, task, its_teacher if teacher else None)
+    return build_method(name, config, student, task, [Teacher(its_teacher)] if teacher else [])
 
 
 @pytest.mark.parametrize("key", ["kd_total_0.1ce_0.9kl_T4__RepDistiller", "REF_review_eq1_a0.9_T4"])

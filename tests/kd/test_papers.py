@@ -40,8 +40,8 @@ def test_recipes(method, backbone, epochs, batch, lr, milestones, gamma, nestero
 
 @pytest.mark.parametrize("name", ["shufflenetv1", "shufflenetv2", "mobilenetv2_half"])
 def test_compact_networks_learn_from_kd_at_a_smaller_rate(name):
-    assert config_class("kd").recipe_for(name).optimizer.lr == 0.01
-    assert config_class("kd").recipe_for("resnet8x4").optimizer.lr == 0.05
+    assert config_class("kd").recipe_for(name, "cifar100").optimizer.lr == 0.01
+    assert config_class("kd").recipe_for("resnet8x4", "cifar100").optimizer.lr == 0.05
 
 
 CE = {"label_smoothing": 0.0, "smoothing_spread": "uniform"}

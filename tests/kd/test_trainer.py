@@ -13,7 +13,7 @@ from kd.data.split import train_val
 from kd.errors import UserError
 from kd.methods import config_class, method_names
 from kd.training import checkpoint
-from kd.training.teacher import load_teacher, train_teacher
+from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import DivergedError, Place, Trainer
 
 CPU = Place(device=torch.device("cpu"))
@@ -32,11 +32,13 @@ def config(method, **changes):
 def with_teacher(settings, images, folder):
     if not settings.needs_teacher:
         return settings
-    return train_teacher(settings, *images, folder / "teacher.safetensors", place=CPU)
+    path = folder / "teacher.safetensors"
+    train_teacher(settings.teacher_recipe(), *images, path, place=CPU)
+    return settings.with_teachers([str(path)])
 
 
 def trainer(settings, images):
-    return Trainer(settings, *images, place=CPU, teacher=load_teacher(settings, images[0]))
+    return Trainer(settings, *images, place=CPU, teachers=load_teachers(settings, images[0]))
 
 
 @pytest.mark.parametrize("method", method_names())
@@ -135,13 +137,13 @@ def test_a_teacher_that_does_not_fit_the_data_is_refused(images, tmp_path):
     settings = with_teacher(config("kd"), images, tmp_path)
     colour = replace(images[0], images=images[0].images.repeat(3, axis=1))
     with pytest.raises(UserError, match="image channels"):
-        load_teacher(settings, colour)
+        load_teachers(settings, colour)
     (tmp_path / "damaged.safetensors").write_bytes(b"no weights")
     damaged = replace(
         settings, teacher=replace(settings.teacher, weights=str(tmp_path / "damaged.safetensors"))
     )
     with pytest.raises(UserError, match="no network"):
-        load_teacher(damaged, images[0])
+        load_teachers(damaged, images[0])
 
 
 CHANGES = {
@@ -166,7 +168,7 @@ def test_a_teacher_of_another_description_is_refused(name, images, tmp_path):
     changed = {**description, name: value}
     checkpoint.save_weights(teacher, path, {k: v for k, v in changed.items() if v is not None})
     with pytest.raises(UserError, match=sentence):
-        load_teacher(settings, images[0])
+        load_teachers(settings, images[0])
 
 
 def test_a_description_that_is_no_mapping_is_refused(images, tmp_path):
@@ -174,19 +176,19 @@ def test_a_description_that_is_no_mapping_is_refused(images, tmp_path):
     path = Path(settings.teacher.weights)
     checkpoint.save_weights(checkpoint.load_weights(path)[0], path, ["resnet8"])
     with pytest.raises(UserError, match="no network"):
-        load_teacher(settings, images[0])
+        load_teachers(settings, images[0])
 
 
 def test_a_teacher_may_have_seen_other_images_of_the_same_data(images, tmp_path):
     settings = with_teacher(config("kd"), images, tmp_path)
     few = images[0].subset(np.arange(20))
-    assert load_teacher(settings, few) is not None
+    assert load_teachers(settings, few)
     path = Path(settings.teacher.weights)
     teacher, description = checkpoint.load_weights(path)
     for name in ("class_names", "mean", "std"):
         del description[name]
     checkpoint.save_weights(teacher, path, description)
-    assert load_teacher(settings, few) is not None
+    assert load_teachers(settings, few)
 
 
 def test_what_ails_the_device_is_not_put_down_to_the_checkpoint(tmp_path, monkeypatch):

@@ -42,8 +42,8 @@ def test_a_teacher_that_was_begun_with_the_students_seed_keeps_it(tmp_path: Path
     settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
     cell = SimpleNamespace(settings=settings)
     settings.folder.mkdir()
-    assert _recipe(cell).seed == TEACHERS_SEED  # type: ignore[arg-type]
+    assert _recipe(cell, 0).seed == TEACHERS_SEED  # type: ignore[arg-type]
     twin = replace(base.teacher_recipe(), seed=base.seed)
     with open_study(settings.folder / "teacher.log", "teacher", create=True) as study:
         assert ListSearcher(study, [twin]).suggest()
-    assert _recipe(cell) == twin  # type: ignore[arg-type]
+    assert _recipe(cell, 0) == twin  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import Any
 
 from kd.config import TrainConfig
 from tuning.engine.share import Node, Share, share
-from tuning.engine.trial import Work, teacher_of
+from tuning.engine.trial import Work, teachers_of
 from tuning.records.settings import SweepSettings
 
 MARGIN = 1.2
@@ -56,8 +56,8 @@ def footprint(config: TrainConfig, work: Work) -> tuple[int, int]:
 
     free, total = torch.cuda.mem_get_info()
     context = total - free
-    teacher = teacher_of(config, work)
-    trainer = Trainer(config, work.train, work.val, place=Place.local("cuda"), teacher=teacher)
+    place, teachers = Place.local("cuda"), teachers_of(config, work)
+    trainer = Trainer(config, work.train, work.val, place=place, teachers=teachers)
     trainer.try_out(STEPS)
     return context + torch.cuda.max_memory_reserved(), total
 

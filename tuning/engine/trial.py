@@ -6,17 +6,19 @@ folder, keyed by the trial's number: Tune's snapshots are never read.
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kd.config import teacher_file
 from kd.data import Images
 from kd.errors import UserError
 from tuning.storage.patience import FULL, patiently
 from tuning.storage.trial_files import TrialFiles
 
 if TYPE_CHECKING:
-    from kd.backbones.staged import StagedBackbone
     from kd.config import TrainConfig
+    from kd.parts.teacher import Teacher
 
 Tell = Callable[[dict[str, Any]], None]
 """Passes one report of a trial on to Tune."""
@@ -29,13 +31,13 @@ CONTEXT = 512 * 2**20
 class Work:
     """What the trials of one study train on, and where they write.
 
-    `teacher` holds the file of the network that they learn from, which their machines lack.
+    `teachers` holds the files of the networks that they learn from, which their machines lack.
     """
 
     train: Images
     val: Images
     files: TrialFiles
-    teacher: bytes | None = None
+    teachers: tuple[bytes, ...] = ()
 
 
 def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:
@@ -92,14 +94,16 @@ def train_trial(
                 about = describe(config, work.train, metrics)
                 shelf.put(student, lambda p: checkpoint.save_weights(trainer.student, p, about))
             shelf.put(latest, lambda p: checkpoint.save(state(), p))
+        if not metrics["epoch"]:
+            return
         tell({"trial": number, **metrics, **note})
         note.clear()
 
     def begin() -> Trainer:
-        return Trainer(config, work.train, work.val, place=place, teacher=teacher)
+        return Trainer(config, work.train, work.val, place=place, teachers=teachers)
 
     config, place = TrainConfig.from_dict(assignment["config"]), Place.local(device)
-    teacher, note = teacher_of(config, work), dict[str, bool]()
+    teachers, note = teachers_of(config, work), dict[str, bool]()
     trainer = begin()
     if shelf.exists(latest):
         try:
@@ -117,17 +121,17 @@ def train_trial(
         tell({"trial": number, **score, "diverged": True, "done": True})
 
 
-def teacher_of(config: "TrainConfig", work: Work) -> "StagedBackbone | None":
-    """The teacher of a trial: the one that came with the work, else the one of its file."""
-    from kd.training.teacher import load_teacher
+def teachers_of(config: "TrainConfig", work: Work) -> "list[Teacher]":
+    """The teachers of a trial: those that came with the work, else those of its files."""
+    from kd.training.teacher import load_teachers
 
-    if work.teacher is None:
-        return load_teacher(config, work.train)
-    with tempfile.NamedTemporaryFile(suffix=".safetensors") as copy:
-        copy.write(work.teacher)
-        copy.flush()
-        local = replace(config, teacher=replace(config.teacher, weights=copy.name))
-        return load_teacher(local, work.train)
+    if not work.teachers:
+        return load_teachers(config, work.train)
+    with tempfile.TemporaryDirectory() as scratch:
+        copies = [Path(scratch) / teacher_file(number) for number in range(len(work.teachers))]
+        for copy, content in zip(copies, work.teachers, strict=True):
+            copy.write_bytes(content)
+        return load_teachers(config.with_teachers([str(copy) for copy in copies]), work.train)
 
 
 def limit_memory(gpus: float) -> None:

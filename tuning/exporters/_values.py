@@ -1,17 +1,17 @@
 """The account of a configuration's values while they are given places in a target's format."""
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from math import ceil
 from typing import Any
 
-from kd.config import TrainConfig
+from kd.config import TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.text import as_json, visible
 from tuning.exporters._writers import commented
 
 # They describe the data and the run; everything else is a hyperparameter.
-_CIRCUMSTANCES = ("method", "backbone", "dataset", "seed", "precision")
+_CIRCUMSTANCES = ("method", "backbone", "dataset", "seed", "precision", "further_teachers")
 _CIRCUMSTANCE_SECTIONS = ("augment", "split", "teacher")
 
 
@@ -69,7 +69,12 @@ class Values:
             f"Tuned {self.config.method} for {self.config.backbone} on {self.config.dataset}.",
             *notes,
         ]
-        aside = [f"{k}={_plain(v)}" for k, v in self._left.items() if v is not None]
+        usual = dict(_named(replace(self.config, teacher=TeacherConfig(), further_teachers=())))
+        aside = [
+            f"{name}={_plain(value)}"
+            for name, value in self._left.items()
+            if value is not None and not ("teacher" in name and value == usual[name])
+        ]
         if aside:
             lines.append("Not in this file: " + ", ".join(aside))
         return commented(lines)
@@ -85,6 +90,12 @@ class Values:
         if teacher is None and self.config.teacher.weights is None:
             return self.config.teacher_recipe().backbone
         return str(teacher) if teacher else None
+
+    def sgd(self) -> None:
+        """Raise UserError for another optimizer than SGD that decays all parameters."""
+        self.require("optimizer.name", "sgd", "it is written for SGD")
+        self.take("optimizer.betas")
+        self.require("optimizer.decay_norms", True, "its weight decay holds for all parameters")
 
     def plain_cross_entropy(self) -> None:
         """Raise `UserError` if `ce` smooths its labels."""
@@ -105,7 +116,7 @@ def _named(config: TrainConfig) -> Iterator[tuple[str, Any]]:
         if is_dataclass(value):
             yield from ((f"{entry.name}.{f.name}", getattr(value, f.name)) for f in fields(value))
         else:
-            yield entry.name, value
+            yield entry.name, config.to_dict()[entry.name]
 
 
 def _is_circumstance(name: str) -> bool:

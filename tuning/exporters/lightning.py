@@ -15,6 +15,7 @@ def export(config: TrainConfig) -> str:
         UserError: a warm-up, or a cosine schedule, which Lightning's YAML cannot step by batch.
     """
     values = Values(config, "lightning")
+    values.sgd()
     values.require("optimizer.warmup", 0.0, "its lr_scheduler is one of PyTorch's, without warm-up")
     values.require("optimizer.schedule", "step", "its lr_scheduler steps once an epoch")
     for name in vars(config.kd):

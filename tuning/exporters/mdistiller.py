@@ -29,6 +29,7 @@ def export(config: TrainConfig) -> str:
     """
     values = Values(config, "mdistiller")
     values.require_method("ce", "kd")
+    values.sgd()
     values.require("optimizer.nesterov", False, "its SGD has no Nesterov momentum")
     values.require("optimizer.schedule", "step", "it knows the step schedule alone")
     values.require("optimizer.warmup", 0.0, "it has no warm-up")

@@ -13,6 +13,7 @@ def export(config: TrainConfig) -> str:
     """
     values = Values(config, "pskd")
     values.require_method("ce", "pskd")
+    values.sgd()
     values.require("optimizer.momentum", 0.9, "its main.py fixes the momentum")
     values.require("optimizer.nesterov", True, "its main.py fixes Nesterov momentum")
     values.require("optimizer.schedule", "step", "its main.py knows the step schedule alone")

@@ -13,6 +13,7 @@ def export(config: TrainConfig) -> str:
     """
     values = Values(config, "timm")
     values.require_method("ce", "kd")
+    values.sgd()
     values.require("optimizer.warmup", 0.0, "its warm-up starts from another learning rate")
     arguments: dict[str, object] = {}
     if config.method == "kd":

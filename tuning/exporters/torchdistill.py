@@ -22,6 +22,7 @@ def export(config: TrainConfig) -> str:
     """
     values = Values(config, "torchdistill")
     values.require_method("ce", "kd")
+    values.sgd()
     term = _kd_term(values) if config.method == "kd" else _ce_term(values)
     train = {
         "num_epochs": values.take("epochs"),

@@ -1,7 +1,6 @@
 """An observer that keeps the best trial's files and throws the others' away."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from kd.config import TrainConfig
@@ -50,10 +49,14 @@ class Keeper:
         self._files.take_student(best.number, self._folder / STUDENT)
         config = TrainConfig.from_dict(best.config)
         path = self._folder / BEST_CONFIG
-        weights = config.teacher.weights
-        if weights is not None and (self._folder / Path(weights).name).exists():
+        if config.teachers:
             # Beside this file, wherever the folder goes; a trial may know it by an earlier name.
-            config = replace(config, teacher=replace(config.teacher, weights=Path(weights).name))
+            known = [teacher.weights for teacher in config.teachers]
+            config = config.with_teachers([self._beside(weights) for weights in known])
         remedy = "make room for it"
         replace_file(path, config.to_yaml().encode(), remedy)
         replace_file(path.with_suffix(".json"), config.to_json().encode(), remedy)
+
+    def _beside(self, weights: str | None) -> str | None:
+        name = Path(weights or "").name
+        return name if name and (self._folder / name).exists() else weights

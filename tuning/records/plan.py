@@ -32,9 +32,10 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     print(f"{base.method} on {base.backbone} and {base.dataset}")
     print(f"{settings.trials} trials of at most {base.epochs} epochs each")
     print(f"about {expected} epochs in all, {most} if no trial is stopped")
-    if base.needs_teacher and base.teacher.weights is None:
-        teacher = base.teacher_recipe()
-        print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
+    for number, given in enumerate(base.teachers):
+        if given.weights is None:
+            teacher = base.teacher_recipe(number)
+            print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
     augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
     print(f"augmentation: {augment}")
     print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")

@@ -136,10 +136,10 @@ class SweepSettings(Options, Section):
             return
         for config in self.space().extremes(self.base):
             config.check_images(info, self.workers_per_trial)
-        if self.base.needs_teacher and self.base.teacher.weights is not None:
-            from kd.training.teacher import check_teacher
+        if any(teacher.weights for teacher in self.base.teachers):
+            from kd.training.teacher import check_teachers
 
-            check_teacher(self.base, info)
+            check_teachers(self.base, info)
 
     def check_study(self) -> None:
         """Raise UserError where the journal of a sweep that began is damaged."""

@@ -37,7 +37,7 @@ class Cell:
     """What a sweep over one (method, backbone, data set) works with.
 
     `base` is the configuration that its trials start from: that of the settings, and where a
-    teacher was trained for it, with the teacher's file. `teacher` holds that file. `images` is the
+    teachers were trained for it, with their files. `teachers` holds those files. `images` is the
     digest of all that `train` and `val` were cut from. `protocol` and `environment` say what its
     scores may be compared under, and where they are measured.
     """
@@ -50,7 +50,7 @@ class Cell:
     base: TrainConfig
     protocol: dict[str, str]
     environment: dict[str, str]
-    teacher: bytes | None = None
+    teachers: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, settings: SweepSettings, space: Space, images: Images) -> Self:
@@ -70,7 +70,7 @@ class Cell:
     @property
     def origin(self) -> Origin:
         """What the sweep would begin with now."""
-        return Origin.of(self.images, self.teacher)
+        return Origin.of(self.images, self.teachers)
 
     def check_origin(self) -> None:
         """Raise UserError where the images or the teacher are not those that it began with."""
@@ -90,7 +90,7 @@ class Cell:
     def work_of(self, study: str) -> Work:
         """What the trials of `study` train on, and where they write."""
         files = TrialFiles(shelf=self.settings.shelf, study=study)
-        return Work(self.train, self.val, files, self.teacher)
+        return Work(self.train, self.val, files, self.teachers)
 
     def about(self, slots: int = 1) -> Sweep:
         """The sweep for those who show it, with `slots` trials at once."""

@@ -32,7 +32,7 @@ from tuning.study.journal import study_facts
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.listed import open_list
 from tuning.sweeps.signals import heard
-from tuning.sweeps.teacher import read_teacher
+from tuning.sweeps.teacher import read_teachers
 from tuning.tracking.registry import mark_confirmed
 from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
@@ -119,12 +119,12 @@ def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> F
     seeds = tuple(settings.base.seed + 1 + i for i in range(plan.seeds))
     pairs = [Pair(n, replace(config, seed=s)) for s in seeds for n, config in chosen.items()]
     dataset = open_dataset(settings.base.dataset, settings.data_root, PUT_BACK)
-    teacher = read_teacher(settings.folder, chosen[REFERENCE])
-    now = Origin.of(dataset.train.digest, teacher)
+    teachers = read_teachers(settings.folder, chosen[REFERENCE])
+    now = Origin.of(dataset.train.digest, teachers)
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
     train, val = train_val(dataset.train, settings.base.split)
     files = TrialFiles(shelf=settings.shelf, study=STUDY)
-    work = Work(train, val, files, teacher)
+    work = Work(train, val, files, teachers)
     print(
         f"{settings.name}: {count(len(chosen), 'configuration')} on {count(len(seeds), 'seed')} "
         f"each, {count(configs[REFERENCE].epochs, 'epoch')}"

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from kd.config import TrainConfig
+from kd.config import TrainConfig, teacher_file
 from kd.errors import UserError
 from kd.methods import config_class
 from tuning.engine.run import run_trials
@@ -18,21 +18,24 @@ from tuning.sweeps.cell import Cell
 from tuning.sweeps.listed import open_list
 
 STUDY = "teacher"
-TEACHER = "teacher.safetensors"
 
 
-def read_teacher(folder: Path, config: TrainConfig) -> bytes | None:
-    """The file of the teacher of a sweep in `folder`: its own one, or the one that it was given.
+def read_teachers(folder: Path, config: TrainConfig) -> tuple[bytes, ...]:
+    """The files of the teachers of a sweep in `folder`: its own, or those that it was given.
 
-    None for a method without a teacher; UserError where the file cannot be read.
+    Empty for a method without a teacher; UserError where a file cannot be read.
     """
-    if not config.needs_teacher:
-        return None
+    if not config.teachers:
+        return ()
     from kd.training import teacher
 
-    path = folder / TEACHER if (folder / TEACHER).exists() else Path(config.teacher.weights or "")
+    own = [folder / teacher_file(number) for number in range(len(config.teachers))]
+    paths = [
+        path if path.exists() else Path(given.weights or "")
+        for path, given in zip(own, config.teachers, strict=True)
+    ]
     remedy = "put it back, or start a new sweep with another --teacher"
-    return teacher.read_teacher(path, remedy)
+    return tuple(teacher.read_teacher(path, remedy) for path in paths)
 
 
 def ready(cells: Sequence[Cell]) -> list[Cell]:
@@ -45,10 +48,10 @@ def ready(cells: Sequence[Cell]) -> list[Cell]:
     for cell in found:
         cell.check_origin()
     for cell in found:
-        if cell.teacher is not None:
-            from kd.training.teacher import load_teacher
+        if cell.teachers:
+            from kd.training.teacher import load_teachers
 
-            load_teacher(cell.base, cell.train)
+            load_teachers(cell.base, cell.train, say=print)
     return found
 
 
@@ -57,74 +60,96 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
 
     Tune writes into `folder`. UserError where a teacher cannot be had.
     """
-    missing = [cell for cell in cells if cell.base.needs_teacher and cell.teacher is None]
-    trained: dict[str, Cell] = {}
+    missing = {
+        cell.settings.name: cell for cell in cells if cell.base.needs_teacher and not cell.teachers
+    }
     if missing:
         live = LiveTables()
         with ExitStack() as opened:
-            lanes = [
-                open_list(
+            lanes = {
+                name: open_list(
                     cell.settings,
-                    [_recipe(cell)],
+                    [_recipe(cell, number) for number in _untaught(cell)],
                     cell.work_of(STUDY),
                     opened,
                     live,
-                    names=["the teacher"],
+                    names=_names(cell),
                 )
-                for cell in missing
-            ]
-            for cell in missing:
-                print(first_the_teacher(cell.settings.base), flush=True)
+                for name, cell in missing.items()
+            }
+            for cell in missing.values():
+                for number in _untaught(cell):
+                    print(first_the_teacher(cell.settings.base, number), flush=True)
             with live:
-                run_trials(lanes, share, folder)
-        for cell, lane in zip(missing, lanes, strict=True):
-            record = lane.searcher.records[0]
-            if record.state == "completed":
-                print(f"The teacher's val accuracy is {percent(record.score)}.", flush=True)
-            trained[cell.settings.name] = _with_trained(cell, record)
-            lane.work.files.discard(0)
-    return [trained.get(cell.settings.name, cell) for cell in cells]
+                run_trials(list(lanes.values()), share, folder)
+        for name, lane in lanes.items():
+            records = [lane.searcher.records[n] for n in range(len(lane.searcher.records))]
+            for called, record in zip(_names(missing[name]), records, strict=True):
+                if record.state == "completed":
+                    score = percent(record.score)
+                    print(f"{called[0].upper()}{called[1:]}'s val accuracy is {score}.", flush=True)
+            missing[name] = _with_trained(missing[name], records)
+            for record in records:
+                lane.work.files.discard(record.number)
+    return [missing.get(cell.settings.name, cell) for cell in cells]
 
 
-def first_the_teacher(base: TrainConfig) -> str:
-    """Which network is trained before the students of `base`."""
-    teacher = base.teacher_recipe()
-    own = base.teacher.backbone is None and teacher.backbone == base.backbone
+def _untaught(cell: Cell) -> list[int]:
+    """The numbers of the teachers that no file was given for."""
+    given = [teacher.weights for teacher in cell.settings.base.teachers]
+    return [number for number, weights in enumerate(given) if weights is None]
+
+
+def _names(cell: Cell) -> list[str]:
+    """What its teachers that are trained are called where they are shown."""
+    numbers = _untaught(cell)
+    return ["the teacher"] if numbers == [0] else [f"teacher {number + 1}" for number in numbers]
+
+
+def first_the_teacher(base: TrainConfig, number: int = 0) -> str:
+    """Which network is trained, as teacher `number`, before the students of `base`."""
+    teacher = base.teacher_recipe(number)
+    own = base.teachers[number].backbone is None and teacher.backbone == base.backbone
     why = ", the student's own backbone"
     if config_class(base.method).teacher == "network":
         why += ", as no larger one is known for it"
     return f"First the teacher: {teacher.backbone}{why if own else ''}."
 
 
-def _recipe(cell: Cell) -> TrainConfig:
-    """How its teacher is trained; one that was begun with the student's seed keeps that."""
-    base = cell.settings.base
-    recipe, path = base.teacher_recipe(), cell.settings.folder / f"{STUDY}.log"
-    twin = replace(recipe, seed=base.seed)
+def _recipe(cell: Cell, number: int) -> TrainConfig:
+    """How its teacher `number` is trained; one that was begun by another recipe keeps that."""
+    recipe, path = cell.settings.base.teacher_recipe(number), cell.settings.folder / f"{STUDY}.log"
     begun = read_trials(load_study(path, STUDY)) if path.exists() and has_trials(path) else []
-    return twin if [trial.config for trial in begun] == [twin.to_dict()] else recipe
+    place = _untaught(cell).index(number)
+    if len(begun) <= place:
+        return recipe
+    return replace(TrainConfig.from_dict(begun[place].config), dataset=recipe.dataset)
 
 
 def _taught(cell: Cell) -> Cell:
-    """The cell with its teacher, if that is there already; UserError if it cannot be read."""
+    """The cell with its teachers, if they are there already; UserError if one cannot be read."""
     base, folder = cell.settings.base, cell.settings.folder
-    if base.needs_teacher and base.teacher.weights is None:
-        if not _is_there(cell):
-            return cell
-        base = replace(base, teacher=replace(base.teacher, weights=str(folder / TEACHER)))
-    return replace(cell, base=base, teacher=read_teacher(folder, base))
+    if not base.needs_teacher or not all(_is_there(cell, number) for number in _untaught(cell)):
+        return cell
+    files = [given.weights for given in base.teachers]
+    for number in _untaught(cell):
+        files[number] = str(folder / teacher_file(number))
+    base = base.with_teachers(files)
+    return replace(cell, base=base, teachers=read_teachers(folder, base))
 
 
-def _is_there(cell: Cell) -> bool:
-    """Whether the teacher's file is in the sweep's folder, moved there if it was just trained."""
-    path = cell.settings.folder / TEACHER
-    return path.exists() or cell.work_of(STUDY).files.take_student(0, path)
+def _is_there(cell: Cell, number: int) -> bool:
+    """Whether a teacher's file is in the sweep's folder, moved there if it was just trained."""
+    path = cell.settings.folder / teacher_file(number)
+    place = _untaught(cell).index(number)
+    return path.exists() or cell.work_of(STUDY).files.take_student(place, path)
 
 
-def _with_trained(cell: Cell, trained: TrialRecord) -> Cell:
+def _with_trained(cell: Cell, trained: Sequence[TrialRecord]) -> Cell:
     cell = _taught(cell)
-    if cell.teacher is None:
-        reason = trained.reason or "its file is gone"
+    if not cell.teachers:
+        reasons = [record.reason for record in trained if record.state != "completed"]
+        reason = next(filter(None, reasons), "its file is gone")
         raise UserError(
             f"The teacher could not be trained: {reason}; start a new sweep with another --teacher."
         )

@@ -1,6 +1,6 @@
 """DR-KD, Dynamic Rectification: a self-teacher whose wrong answers are put right."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
@@ -19,6 +19,13 @@ PUBLISHED_TINY_IMAGENET = {
     "shufflenetv2": (0.10, 20.0, 1.0),
     "resnet50": (0.10, 20.0, 1.0),
     "densenet121": (0.15, 20.0, 1.0),
+}
+# What is not 128: section IV-A and IV-C.
+BATCHES = {
+    ("cifar10", "mobilenetv2"): 256,
+    ("cifar10", "shufflenetv2"): 256,
+    ("tiny-imagenet", "resnet50"): 64,
+    ("tiny-imagenet", "densenet121"): 64,
 }
 
 
@@ -57,6 +64,15 @@ class Config(MethodConfig):
         self.check("alpha", 0, 1)
         self.check("temperature", *TEMPERATURES)
         self.check("multiplier", 0, float("inf"), open_low=True)
+
+    @classmethod
+    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
+        """The paper's batches (section IV), and a learning rate of 0.1 for each 128 images."""
+        batch_size = BATCHES.get((dataset, backbone), cls.recipe.batch_size)
+        if dataset == "imagenet" or batch_size == cls.recipe.batch_size:
+            return super().recipe_for(backbone, dataset)
+        optimizer = replace(cls.recipe.optimizer, lr=cls.recipe.optimizer.lr * batch_size / 128)
+        return replace(cls.recipe, batch_size=batch_size, optimizer=optimizer)
 
     @classmethod
     def paper(cls, backbone: str, dataset: str) -> Self:

@@ -1,6 +1,7 @@
 """DTSKD, Dual Teachers for Self-Knowledge Distillation (Li et al. 2024)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from kd.methods.base import Batch, Loss, Method, Task
 from kd.methods.dtskd.config import Config
 from kd.parts.history import DenseHistory
 from kd.parts.losses import distillation_kl, probabilities, soft_targets, target_kl
+from kd.parts.teacher import Teacher
 
 
 class DualTeachers(Method[Config]):
@@ -22,9 +24,9 @@ class DualTeachers(Method[Config]):
     lambda_b: Tensor
 
     def __init__(
-        self, config: Config, student: StagedBackbone, task: Task, teacher: nn.Module | None = None
+        self, config: Config, student: StagedBackbone, task: Task, teachers: Sequence[Teacher] = ()
     ) -> None:
-        super().__init__(config, student, task, teacher)
+        super().__init__(config, student, task, teachers)
         *shallow, width = student.channels
         count = 1 + len(shallow)
         if len(config.lambda_b) != count:

@@ -1,5 +1,6 @@
 """LSSKD, Layered Self-Supervised Knowledge Distillation."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from kd.parts.losses import (
     soft_cross_entropy,
     soft_targets,
 )
+from kd.parts.teacher import Teacher
 
 M = 4
 """Rotations of every image."""
@@ -44,9 +46,9 @@ class LayeredSelfSupervised(Method[Config]):
     """
 
     def __init__(
-        self, config: Config, student: StagedBackbone, task: Task, teacher: nn.Module | None = None
+        self, config: Config, student: StagedBackbone, task: Task, teachers: Sequence[Teacher] = ()
     ) -> None:
-        super().__init__(config, student, task, teacher)
+        super().__init__(config, student, task, teachers)
         stages, joint_classes = len(student.stages), M * task.num_classes
         self.heads = nn.ModuleList(
             AuxiliaryHead(student, stage, joint_classes) for stage in range(stages)

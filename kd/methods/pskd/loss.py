@@ -1,21 +1,24 @@
 """PS-KD, Progressive Self-Knowledge Distillation (Kim et al. 2021)."""
 
-from torch import Tensor, nn
+from collections.abc import Sequence
+
+from torch import Tensor
 
 from kd.backbones.staged import StagedBackbone
 from kd.methods.base import Batch, Loss, Method, Task
 from kd.methods.pskd.config import Config
 from kd.parts.history import DenseHistory
 from kd.parts.losses import probabilities, soft_cross_entropy, soft_targets
+from kd.parts.teacher import Teacher
 
 
 class ProgressiveSelfDistillation(Method[Config]):
     """CE to (1−α_e)·y + α_e·p_{e−1}, where p_{e−1} was predicted for the image an epoch ago."""
 
     def __init__(
-        self, config: Config, student: StagedBackbone, task: Task, teacher: nn.Module | None = None
+        self, config: Config, student: StagedBackbone, task: Task, teachers: Sequence[Teacher] = ()
     ) -> None:
-        super().__init__(config, student, task, teacher)
+        super().__init__(config, student, task, teachers)
         self.history = DenseHistory(task.num_samples, (task.num_classes,))
 
     def scalars(self, epoch: int) -> dict[str, float]:
