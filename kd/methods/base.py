@@ -40,6 +40,11 @@ class Task:
     labels: Tensor | None = field(default=None, compare=False, repr=False)
     backbone: str = ""
 
+    @property
+    def images(self) -> tuple[int, tuple[int, int]]:
+        """Their channels and size (H, W), as `StagedBackbone.shapes` takes them."""
+        return self.in_channels, self.image_size
+
     def build_network(self, backbone: str | None = None) -> StagedBackbone:
         """Another network for these images (a peer, an assistant), drawn as its family draws it.
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from small_methods import registered
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -127,6 +128,32 @@ def test_workers_train_as_one_worker_does(world, images, tmp_path):
                 for name in set(LOSSES) & set(metrics):
                     assert_close(ours[name], metrics[name], 1e-4, f"{method} {name}")
                 assert ours["val_acc"] == pytest.approx(metrics["val_acc"], abs=0.2)
+
+
+def train_small(runs, images, folder):
+    with registered():
+        train_all([TrainConfig.from_dict(run) for run in runs], images, folder)
+
+
+def test_losses_that_relate_a_batch_and_phases_are_shared_too(images, tmp_path):
+    """A Gram matrix over all workers' samples (15 steps, to 1e-5), and a hint stage before."""
+    teacher, together = tmp_path / "teacher.safetensors", tmp_path / "together"
+    together.mkdir()
+    train_teacher(config("ce"), *images, teacher, place=Place(device=CPU))
+    with registered():
+        runs = [
+            config(name).with_teachers([str(teacher)]).to_dict() for name in ("related", "hinted")
+        ]
+        alone([TrainConfig.from_dict(run) for run in runs], images, tmp_path)
+    spawn(2, train_small, runs, images, together)
+    for method in ("related", "hinted"):
+        (expected,) = states(tmp_path / method, 1)
+        assert [m["epoch"] for m in expected["history"]] == [1, 2, 3]
+        for state in states(together / method, 2):
+            for name, tensor in expected["method"].items():
+                assert_close(state["method"][name], tensor, 1e-5, f"{method} {name}")
+            for ours, metrics in zip(state["history"], expected["history"], strict=True):
+                assert_close(ours["train_loss"], metrics["train_loss"], 1e-4, method)
 
 
 def go_on(settings, images, folder):

@@ -1,5 +1,8 @@
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from kd.config import AugmentConfig
 from kd.data import Images, open_dataset
 from kd.data.augment import Draws, crop, cutout, flip, rotate4
 from kd.data.device_loader import DeviceLoader, Statistics, mixed_seed, statistics
+from kd.data.needs import Needs
 from kd.errors import UserError
 from kd.methods.base import Batch
 
@@ -46,12 +50,14 @@ def make(
 
 def equal(a: list[Batch], b: list[Batch]) -> bool:
     return len(a) == len(b) and all(
-        torch.equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)
+        torch.equal(x, y)
+        for p, q in zip(a, b, strict=True)
+        for x, y in zip(p[:3], q[:3], strict=True)
     )
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    return Batch(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
+    return Batch(*(torch.cat([batch[n] for batch in batches]) for n in range(3)))
 
 
 ALL = AugmentConfig(crop_padding=2, flip=0.5, cutout=3)
@@ -188,7 +194,7 @@ def test_every_training_image_is_a_window_of_its_padded_original(noise: Images) 
     padded = np.pad(noise.images, ((0, 0), (0, 0), (2, 2), (2, 2))).astype(np.float32)
     seen = set()
     for epoch in range(10):
-        for images, _, indices in make(noise, augment=config).epoch(epoch):
+        for images, _, indices, *_ in make(noise, augment=config).epoch(epoch):
             for image, index in zip(images.round().numpy(), indices.tolist(), strict=True):
                 matches = {
                     (y, x, mirrored)
@@ -262,7 +268,7 @@ def test_the_loader_cuts_out_after_normalising(noise: Images) -> None:
         statistics=centred,
         device="cpu",
     )
-    for images, _, indices in loader.epoch(0):
+    for images, _, indices, *_ in loader.epoch(0):
         plain = (torch.from_numpy(noise.images)[indices] / 255 - 0.5) / 0.25
         kept = images != 0
         torch.testing.assert_close(images[kept], plain[kept], atol=1e-5, rtol=0)
@@ -298,3 +304,72 @@ def test_a_stream_of_chance_is_a_ranks_own() -> None:
     seeds = {mixed_seed(s, e, r) for s in range(3) for e in range(3) for r in range(3)}
     assert len(seeds) == 27
     assert mixed_seed(5, 2) == mixed_seed(5, 2, 0), "one worker alone is the first of several"
+
+
+# -- what a method needs of a batch ----------------------------------------------------------------
+
+
+def needing(images: Images, shard: tuple[int, int] = (0, 1), **needs: Any) -> DeviceLoader:
+    return DeviceLoader(
+        images,
+        16,
+        augment=ALL,
+        statistics=AS_IS,
+        device="cpu",
+        seed=3,
+        shard=shard,
+        needs=Needs(**needs),
+    )
+
+
+def test_more_looks_leave_the_first_one_as_it_is(noise: Images) -> None:
+    plain = list(make(noise, augment=ALL, seed=3).epoch(1))
+    assert equal(plain, list(needing(noise, views=3, partner=True).epoch(1)))
+
+
+def test_each_view_is_the_same_image_by_chance_of_its_own(noise: Images) -> None:
+    loader = needing(noise, views=3)
+    looks = loader.order(0).looks
+    assert all(torch.equal(look.indices, looks[0].indices) for look in looks)
+    for batch in loader.epoch(0):
+        assert len(batch.views) == 2
+        seen = [batch.images, *batch.views]
+        assert not any(torch.equal(a, b) for a, b in combinations(seen, 2))
+    assert batch.partners is None
+
+
+def test_a_partner_is_another_image_of_the_class_and_each_is_as_likely() -> None:
+    labels = np.array([0] * 5 + [1] * 2 + [2] * 3 + [4])
+    images = Images(np.zeros((11, 3, 8, 8), np.uint8), labels, tuple("abcde"))
+    loader = needing(images, partner=True)
+    chosen: Counter[tuple[int, int]] = Counter()
+    for epoch in range(400):
+        first, partners = loader.order(epoch).looks
+        chosen.update(zip(first.indices.tolist(), partners.indices.tolist(), strict=True))
+    assert all(labels[a] == labels[b] for a, b in chosen)
+    # The only image of its class has none but itself.
+    assert [pair for pair in chosen if pair[0] == pair[1]] == [(10, 10)]
+    of_first = [chosen[0, other] for other in range(1, 5)]
+    assert sum(of_first) == 400
+    assert min(of_first) > 70
+
+
+def test_workers_share_views_and_partners(noise: Images) -> None:
+    whole = next(needing(noise, views=2, partner=True).epoch(2))
+    parts = [next(needing(noise, (rank, 2), views=2, partner=True).epoch(2)) for rank in (0, 1)]
+    assert whole.partners is not None
+    assert torch.equal(torch.cat([part.partners for part in parts]), whole.partners)
+    assert torch.equal(torch.cat([part.views[0] for part in parts]), whole.views[0])
+
+
+@pytest.mark.parametrize(
+    ("needs", "sentence"),
+    [
+        (Needs(partner=True), "takes two images of a class at a time, and class 'b' has one"),
+        (Needs(square=True), "turns images by quarters, and these have 4×5 pixels"),
+    ],
+)
+def test_images_that_cannot_serve_are_refused(needs: Needs, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        needs.check("cskd", (4, 5), {"a": 2, "b": 1, "c": 0})
+    needs.check("cskd", (4, 4), {"a": 2, "b": 2, "c": 0})

@@ -73,11 +73,11 @@ def test_a_method_that_learns_from_a_teacher_asks_for_one(name):
 @pytest.mark.parametrize("name", ["kd", "drkd"])
 def test_a_teacher_is_used_in_eval_mode_and_is_left_as_it_was(name):
     method = build(name).train()
-    before = {k: v.clone() for k, v in method.teacher.state_dict().items()}
+    before = {k: v.clone() for k, v in method.teachers.state_dict().items()}
     images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     batch = Batch(images, torch.tensor([3, 0, 3, 9]), torch.arange(4))
     method(batch).total.backward()
-    assert all(torch.equal(v, before[k]) for k, v in method.teacher.state_dict().items())
+    assert all(torch.equal(v, before[k]) for k, v in method.teachers.state_dict().items())
 
 
 @pytest.mark.parametrize(
