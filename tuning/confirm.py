@@ -59,7 +59,7 @@ def confirm(flags: Flags) -> int:
     settings.check_images(begun=True)
 
     from tuning.reports.files import attempted, write_page
-    from tuning.reports.sentences import report_again
+    from tuning.reports.sentences import report_again, seen_val
     from tuning.sweeps.confirmation import confirm_sweep, planned, record
     from tuning.sweeps.signals import held
 
@@ -73,6 +73,8 @@ def confirm(flags: Flags) -> int:
         write_page(result)
     record(settings, findings)
     print_findings(findings)
+    for sentence in seen_val(settings):
+        print(sentence)
     return 0
 
 

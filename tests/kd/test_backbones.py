@@ -156,3 +156,42 @@ def test_a_pattern_chooses_backbones_in_order() -> None:
 def test_importing_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@every_backbone
+def test_all_that_can_be_watched_is_what_the_network_computes(name: str) -> None:
+    network = build_backbone(name, 10).train()
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network(images)
+    network.eval()
+    outputs = network.outputs(images)
+    assert torch.equal(outputs.logits, network(images))
+    for ours, theirs in zip(outputs.stages, network.features(images), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(outputs.stem, network.stem(images))
+    assert torch.equal(outputs.pooled, pool(outputs.stages[-1]))
+    for before, stage in zip(outputs.pre_activations, outputs.stages, strict=True):
+        activated = [before, before.relu(), before.clamp(0, 6)]
+        assert any(torch.equal(stage, each) for each in activated)
+    # A last activation hides what is below 0, and before it that can be seen.
+    assert (outputs.pre_activations[-1] < 0).any()
+
+
+@every_backbone
+def test_shapes_are_found_by_a_dry_run_that_leaves_no_trace(name: str) -> None:
+    network = build_backbone(name, 10)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    shapes = network.shapes(3, (32, 32))
+    assert network.training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert [stage.shape[1] for stage in shapes.stages] == list(network.channels)
+    assert shapes.logits.shape == (1, 10)
+
+
+@every_backbone
+def test_a_stage_made_for_another_input_gives_its_own_width(name: str) -> None:
+    network = build_backbone(name, 10).eval()
+    last = len(network.stages) - 1
+    stage = network.make_stage(last, in_channels=network.channels[last], stride=1).eval()
+    seen = network.shapes(3, (32, 32)).stages[last]
+    assert stage(seen).shape == seen.shape

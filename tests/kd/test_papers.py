@@ -94,3 +94,26 @@ def drkd(alpha, temperature, multiplier):
 )
 def test_hyperparameters(method, backbone, dataset, values):
     assert asdict(paper(method, backbone, dataset).kd) == values
+
+
+@pytest.mark.parametrize(
+    ("method", "backbone", "dataset", "recipe"),
+    [
+        ("dtskd", "resnet18", "imagenet", (90, 256, 0.1, 1e-4, [30, 60])),
+        ("kd", "resnet18", "imagenet", (100, 512, 0.2, 1e-4, [30, 60, 90])),
+        ("drkd", "resnet50", "tiny-imagenet", (200, 64, 0.05, 5e-4, [60, 120, 160])),
+        ("drkd", "mobilenetv2", "tiny-imagenet", (200, 128, 0.1, 5e-4, [60, 120, 160])),
+        ("drkd", "mobilenetv2", "cifar10", (200, 256, 0.2, 5e-4, [60, 120, 160])),
+    ],
+)
+def test_recipes_of_other_data(method, backbone, dataset, recipe):
+    found = config_class(method).recipe_for(backbone, dataset)
+    optimizer = found.optimizer
+    marks = [round(mark * found.epochs, 6) for mark in optimizer.milestones]
+    given = (found.epochs, found.batch_size, optimizer.lr, optimizer.weight_decay, marks)
+    assert given == recipe
+
+
+def test_kd_on_imagenet_is_mdistillers():
+    config = config_class("kd").paper("resnet18", "imagenet")
+    assert (config.alpha, config.temperature) == (0.5, 1.0)

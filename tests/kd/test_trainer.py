@@ -191,6 +191,44 @@ def test_a_teacher_may_have_seen_other_images_of_the_same_data(images, tmp_path)
     assert load_teachers(settings, few)
 
 
+def cut(**changes):
+    split = SplitConfig(**({"val_fraction": 0.6, "train_size": 100} | changes))
+    return config("kd", split=split), train_val(open_dataset("digits").train, split)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [({}, False), ({"train_size": 150}, False), ({"val_fraction": 0.5}, True), ({"seed": 1}, True)],
+)
+def test_a_teacher_that_saw_val_is_refused_unless_it_may(changes, seen, tmp_path):
+    settings, images = cut()
+    settings = with_teacher(settings, images, tmp_path)
+    teacher = settings.teacher
+    other, (train, _) = cut(**changes)
+    other = replace(other, teacher=teacher)
+    told = []
+    if seen:
+        with pytest.raises(UserError, match="was trained on val images of this split"):
+            load_teachers(other, train, told.append)
+        other = replace(other, teacher=replace(teacher, saw_val=True))
+    assert load_teachers(other, train, told.append)
+    assert told == []
+
+
+def test_of_a_teacher_that_does_not_say_it_is_said_that_nobody_knows(tmp_path):
+    settings, images = cut()
+    settings = with_teacher(settings, images, tmp_path)
+    path = Path(settings.teacher.weights)
+    teacher, description = checkpoint.load_weights(path)
+    assert description["split"]["seed"] == 0
+    for name, value in {"split": None, "images": "of others"}.items():
+        checkpoint.save_weights(teacher, path, {**description, name: value})
+        told = []
+        assert load_teachers(settings, images[0], told.append)
+        assert len(told) == 1
+        assert "does not say which images it was trained on" in told[0]
+
+
 def test_what_ails_the_device_is_not_put_down_to_the_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "c.pt"
     checkpoint.save({"epoch": 1}, path)

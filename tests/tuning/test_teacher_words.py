@@ -7,7 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from kd.config import TEACHERS_SEED, TeacherConfig, TrainConfig
+from tuning.records.protocol import protocol
+from tuning.records.request import anew
+from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SweepSettings
+from tuning.reports.sentences import caveats
 from tuning.study.journal import open_study
 from tuning.study.searcher import ListSearcher
 from tuning.sweeps.teacher import _recipe, first_the_teacher
@@ -47,3 +51,36 @@ def test_a_teacher_that_was_begun_with_the_students_seed_keeps_it(tmp_path: Path
     with open_study(settings.folder / "teacher.log", "teacher", create=True) as study:
         assert ListSearcher(study, [twin]).suggest()
     assert _recipe(cell, 0) == twin  # type: ignore[arg-type]
+
+
+def test_that_a_teacher_saw_val_is_noted_in_every_result(tmp_path: Path) -> None:
+    told = []
+    for saw in (False, True):
+        teacher = TeacherConfig(weights="t.safetensors", saw_val=saw)
+        base = TrainConfig.paper("kd", "resnet8", "digits", teacher=teacher)
+        settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
+        result = SweepResult(Sweep(settings=settings, searched={}), [])
+        told.append((protocol(base), caveats(result), "--teacher-saw-val" in anew(settings)))
+    (plain, none, not_given), (marked, noted, given) = told
+    assert (none, not_given, given) == ([], False, True)
+    assert marked == {**plain, "teacher_saw_val": "true"}
+    assert "may have been trained on val images" in noted[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "backbone", "changes", "lr"),
+    [
+        # A smaller rate is its compact student's, not the teacher's.
+        ("kd", "mobilenetv2", {}, 0.05),
+        # What a person chose holds for both.
+        ("kd", "mobilenetv2", {"lr": 0.02}, 0.02),
+        ("drkd", "mobilenetv2", {}, 0.1),
+    ],
+)
+def test_a_teacher_is_trained_by_its_own_recipe(
+    method: str, backbone: str, changes: dict[str, float], lr: float
+) -> None:
+    teacher = TeacherConfig(backbone="resnet18" if method == "kd" else None)
+    base = TrainConfig.paper(method, backbone, "digits", teacher=teacher)
+    base = replace(base, optimizer=replace(base.optimizer, **changes))
+    assert base.teacher_recipe().optimizer.lr == lr

@@ -8,10 +8,11 @@ from kd.errors import UserError
 
 
 def protocol(config: TrainConfig) -> dict[str, str]:
-    """What two scores must share to be compared: epochs, images, split and seeds.
+    """What two scores must share to be compared: epochs, images, split, seeds, what a teacher saw.
 
     Everything else in a configuration is what a search is free to choose.
     """
+    saw_val = any(teacher.saw_val for teacher in config.teachers)
     return {
         "dataset": dataset_identity(config.dataset),
         "epochs": str(config.epochs),
@@ -19,6 +20,7 @@ def protocol(config: TrainConfig) -> dict[str, str]:
         "train_size": str(config.split.train_size or "all"),
         "split_seed": str(config.split.seed),
         "seed": str(config.seed),
+        **({"teacher_saw_val": "true"} if saw_val else {}),
     }
 
 

@@ -57,6 +57,8 @@ class Flags:
     """Epochs that every trial may train before it can be stopped; the preset says how many."""
     teacher: Annotated[str | None, shown("NAME|FILE")] = None
     """For kd and drkd: the teacher's backbone, or its .safetensors file."""
+    teacher_saw_val: bool = False
+    """Let the teacher's file have been trained on val images; noted in every result."""
     name: Annotated[str | None, shown("NAME")] = None
     """The sweep's name; the default is made of method, backbone, data set and time."""
     resume: Annotated[Several, repeated("NAME")] = ()
@@ -102,6 +104,12 @@ def check(flags: Flags) -> None:
         raise UserError(
             f"--teacher is for {taught}, and {' and '.join(flags.method)} learn"
             f"{'s' * (len(flags.method) == 1)} from none; leave it away."
+        )
+    given = (flags.teacher or "").endswith(".safetensors")
+    if flags.teacher_saw_val and not given:
+        raise UserError(
+            "--teacher-saw-val is for a teacher's file; give --teacher FILE.safetensors too, or "
+            "leave it away."
         )
     if not (flags.resume or flags.method):
         raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
@@ -172,6 +180,7 @@ def anew(settings: SweepSettings) -> str:
     words += ["--trials", str(settings.trials), "--grace-period", str(settings.grace_period)]
     if base.needs_teacher and (teacher := base.teacher.weights or base.teacher.backbone):
         words += ["--teacher", teacher]
+        words += ["--teacher-saw-val"] if base.teacher.saw_val else []
     usual = SplitConfig()
     split = {n: v for n, v in asdict(base.split).items() if v != getattr(usual, n)}
     fixed = settings.fixed | {f"split.{name}": str(value) for name, value in split.items()}
@@ -196,7 +205,7 @@ def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
     base = replace(
         cell.base,
         seed=options.seed,
-        teacher=_teacher(flags.teacher) if cell.base.needs_teacher else TeacherConfig(),
+        teacher=_teacher(flags) if cell.base.needs_teacher else TeacherConfig(),
         split=_split(cell.base.split, fixed),
     )
     about = f"{base.method}-{base.backbone}-{DatasetName.parse(base.dataset).published}"
@@ -251,7 +260,8 @@ def _split(split: SplitConfig, fixed: dict[str, str]) -> SplitConfig:
     return parse(SplitConfig, asdict(split) | given, "--set", within="split.")
 
 
-def _teacher(text: str | None) -> TeacherConfig:
+def _teacher(flags: Flags) -> TeacherConfig:
+    text = flags.teacher
     if text is None:
         return TeacherConfig()
     if text.endswith(".safetensors"):
@@ -261,5 +271,5 @@ def _teacher(text: str | None) -> TeacherConfig:
             raise UserError(
                 f"There is no teacher file {brief(text)}; give a backbone or a .safetensors."
             )
-        return TeacherConfig(weights=str(Path(path).absolute()))
+        return TeacherConfig(weights=str(Path(path).absolute()), saw_val=flags.teacher_saw_val)
     return TeacherConfig(backbone=text)

@@ -26,8 +26,9 @@ def check_comparable(results: Sequence[SweepResult]) -> None:
         if not result.trials:
             raise UserError(f"{result.sweep.name} has no trial yet; wait for its first one.")
     for first, second in pairwise(result.sweep for result in results):
-        for name, value in first.protocol.items():
-            if (other := second.protocol.get(name)) != value:
+        for name in (*first.protocol, *second.protocol):
+            value, other = (one.protocol.get(name, "none") for one in (first, second))
+            if other != value:
                 if name == "dataset":
                     # What tells images apart is a digest, which nobody knows them by.
                     value, other = first.dataset, second.dataset

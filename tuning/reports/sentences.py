@@ -36,12 +36,11 @@ def _unfinished(trial: TrialRecord | None) -> str:
 
 def caveats(result: SweepResult) -> list[str]:
     """How far the comparison can be trusted."""
-    best = result.best
+    best, sentences = result.best, seen_val(result.sweep.settings)
     if best is None or best is result.default or result.gain is None or best.score is None:
-        return []
+        return sentences
     error = result.standard_error(best.score)
     size = f"Val holds {count(result.sweep.val_size, 'image')}"
-    sentences = []
     if error is not None:
         verdict = (
             "the gain is within it, so it may be chance."
@@ -54,6 +53,13 @@ def caveats(result: SweepResult) -> list[str]:
         sentences.append(f"{size}: at {percent(best.score)} no standard error can be told.")
     sentences.append("The best was chosen on this same val set, which flatters it a little.")
     return sentences
+
+
+def seen_val(settings: SweepSettings) -> list[str]:
+    """That val is known to a teacher, where that was allowed."""
+    if not any(teacher.saw_val for teacher in settings.base.teachers):
+        return []
+    return ["A teacher may have been trained on val images (--teacher-saw-val), so val flatters."]
 
 
 def cost(result: SweepResult) -> str:
