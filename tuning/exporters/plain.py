@@ -107,13 +107,18 @@ def _texts(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _without_none(config: TrainConfig, target: str) -> dict[str, Any]:
-    """The configuration's tree without the values of None, which must be defaults."""
+    """The configuration's tree without the values of None, which must be defaults.
+
+    UserError for several teachers too: a list of sections has no place there.
+    """
+    if config.further_teachers:
+        raise UserError(f"{target} cannot express further_teachers; export to yaml instead.")
     tree = {
         name: {k: v for k, v in value.items() if v is not None}
         if isinstance(value, dict)
         else value
         for name, value in config.to_dict().items()
-        if value is not None
+        if value is not None and name != "further_teachers"
     }
     if TrainConfig.from_dict(tree) != config:
         missing = next(name for name, value in config.flat().items() if value is None)
