@@ -155,6 +155,7 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "gpus_per_trial",
         "workers_per_trial",
         "teacher",
+        "teacher_saw_val",
         "seed",
         "storage",
         "checkpoints",

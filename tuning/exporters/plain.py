@@ -75,7 +75,10 @@ def flags_text(config: TrainConfig) -> str:
         UserError: a text has no place on a line, or means something else to tyro.
     """
     words: list[str] = []
-    for name, value in _leaves(_without_none(config, "flags")).items():
+    leaves = _leaves(_without_none(config, "flags"))
+    # Empty, as it must be: to a reader of flags a list of sections is no flag at all.
+    del leaves["further_teachers"]
+    for name, value in leaves.items():
         values = value if isinstance(value, list) else [value]
         # A flag may have no value that looks like another one, and None is none.
         check_line("flags", name, str(value), "^-|^None$" if isinstance(value, str) else "")
@@ -118,7 +121,7 @@ def _without_none(config: TrainConfig, target: str) -> dict[str, Any]:
         if isinstance(value, dict)
         else value
         for name, value in config.to_dict().items()
-        if value is not None and name != "further_teachers"
+        if value is not None
     }
     if TrainConfig.from_dict(tree) != config:
         missing = next(name for name, value in config.flat().items() if value is None)
