@@ -6,17 +6,18 @@ The checks run a few steps on random images; each raises AssertionError with a s
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kd.backbones import build_backbone
+from kd.backbones import backbone_spec, build_backbone
 from kd.errors import UserError
 from kd.methods import MethodConfig, build_method, config_class
 from kd.methods.base import Batch, Loss, Method, Task
+from kd.parts.history import Histories, SoftLabelHistory
 
 TASK = Task(num_classes=5, num_samples=12, epochs=10)
 AnyMethod = Method[MethodConfig]
@@ -24,11 +25,15 @@ AnyMethod = Method[MethodConfig]
 
 @dataclass(frozen=True)
 class Case:
-    """A method on a backbone, for random images of `image_size` pixels a side."""
+    """A method on a backbone, for random images of `image_size` pixels a side.
+
+    `histories` makes its soft-label memories.
+    """
 
     method: str
     backbone: str
     image_size: int
+    histories: Histories = field(default_factory=Histories)
 
     def build(self, seed: int = 0, config: MethodConfig | None = None) -> AnyMethod:
         """The method with the paper's values, its weights drawn from `seed`, in train mode."""
@@ -36,7 +41,8 @@ class Case:
         config = config or config_class(self.method).paper(self.backbone, "digits")
         student = build_backbone(self.backbone, TASK.num_classes)
         teacher = None if config.teacher == "none" else deepcopy(student)
-        return build_method(self.method, config, student, TASK, teacher)
+        task = replace(TASK, histories=self.histories)
+        return build_method(self.method, config, student, task, teacher)
 
     def batch(self) -> Batch:
         """Four of the samples, two of them of the same class."""
@@ -45,9 +51,14 @@ class Case:
         return Batch(images, torch.tensor([3, 0, 3, 4]), torch.tensor([7, 2, 11, 0]))
 
 
-def check_method(method: str, backbone: str, image_size: int = 16) -> None:
-    """Check a registered method on a registered backbone, by everything below."""
-    case = Case(method, backbone, image_size)
+def check_method(
+    method: str, backbone: str, image_size: int = 16, histories: Histories | None = None
+) -> None:
+    """Check a registered method on a registered backbone, by everything below.
+
+    `histories` makes its soft-label memories, by default dense ones.
+    """
+    case = Case(method, backbone, image_size, histories or Histories())
     trained = case.build()
     loss = trained(case.batch())
     check_loss(loss)
@@ -60,6 +71,7 @@ def check_method(method: str, backbone: str, image_size: int = 16) -> None:
     check_numbers(trained, case)
     check_stays_on_device(trained, case)
     check_half_precision(trained, case)
+    check_memories(trained, case)
 
 
 def check_loss(loss: Loss) -> None:
@@ -156,11 +168,11 @@ def check_numbers(method: AnyMethod, case: Case) -> None:
 def _other_configs(config: MethodConfig) -> Iterator[tuple[str, MethodConfig]]:
     """The configuration itself, and with each of its numbers halved, where that is allowed."""
     yield "what changes from epoch to epoch", config
-    for field in fields(config):
-        value = getattr(config, field.name)
+    for entry in fields(config):
+        value = getattr(config, entry.name)
         if isinstance(value, float) and value:
             with suppress(UserError):
-                yield f"kd.{field.name}", replace(config, **{field.name: value / 2})
+                yield f"kd.{entry.name}", replace(config, **{entry.name: value / 2})
 
 
 class WaitingError(Exception):
@@ -222,3 +234,11 @@ def check_half_precision(method: AnyMethod, case: Case) -> None:
     for name, parameter in method.named_parameters():
         finite = parameter.grad is None or parameter.grad.isfinite().all()
         assert finite, f"the gradient of {name} must be finite under autocast"
+
+
+def check_memories(method: AnyMethod, case: Case) -> None:
+    """The configuration declares the memories that the method has: their cost is known before."""
+    stages = backbone_spec(case.backbone).stages
+    declared = sorted(method.config.memories(TASK.num_classes, stages))
+    found = sorted(m.shape for m in method.modules() if isinstance(m, SoftLabelHistory))
+    assert declared == found, f"memories must declare {found}, but says {declared}"

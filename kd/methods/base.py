@@ -11,7 +11,7 @@ from kd.backbones.staged import StagedBackbone
 from kd.data.batch import Batch
 from kd.errors import UserError
 from kd.methods import MethodConfig
-from kd.parts.history import SoftLabelHistory
+from kd.parts.history import Histories, SoftLabelHistory
 from kd.parts.losses import SOFT
 
 __all__ = ["Batch", "Loss", "Method", "Task"]
@@ -19,11 +19,19 @@ __all__ = ["Batch", "Loss", "Method", "Task"]
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a method must know of the run: classes C, training samples N, epochs E."""
+    """What a method must know of the run: classes C, training samples N, epochs E.
+
+    `histories` makes its soft-label memories, in the form and the place of the run.
+    """
 
     num_classes: int
     num_samples: int
     epochs: int
+    histories: Histories = field(default_factory=Histories)
+
+    def soft_label_history(self, shape: tuple[int, ...]) -> SoftLabelHistory:
+        """An empty memory of probabilities (*rows, C), as `MethodConfig.memories` declares it."""
+        return self.histories(self.num_samples, shape)
 
 
 @dataclass

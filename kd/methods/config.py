@@ -52,6 +52,13 @@ class MethodConfig(Section):
         """The paper's values for this backbone and data set."""
         return cls()
 
+    def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
+        """The shape (*rows, C) of every soft-label memory, on a backbone of so many stages.
+
+        So what they cost is known before anything is built.
+        """
+        return ()
+
     @classmethod
     def check_images(cls, info: DatasetInfo) -> None:
         """Raise UserError for images that the method cannot train on; most take any."""

@@ -19,6 +19,7 @@ from kd.methods.base import Loss, Task
 from kd.metrics import ValidationMetrics
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.epoch import CapturedSteps, Steps
+from kd.training.memory import histories
 from kd.training.parallel import (
     Place,
     average_statistics,
@@ -66,7 +67,8 @@ class Trainer:
         teacher: the network that `config.method` learns from, if it needs one.
 
     Raises:
-        UserError: the configuration does not fit the images, or a teacher is missing.
+        UserError: the configuration does not fit the images, its memories fit nowhere, or a
+            teacher is missing.
     """
 
     def __init__(
@@ -86,7 +88,12 @@ class Trainer:
         num_classes, in_channels = len(train.class_names), train.images.shape[1]
         torch.manual_seed(config.seed)
         student = build_backbone(config.backbone, num_classes, in_channels)
-        task = Task(num_classes=num_classes, num_samples=len(train.labels), epochs=config.epochs)
+        task = Task(
+            num_classes=num_classes,
+            num_samples=len(train.labels),
+            epochs=config.epochs,
+            histories=histories(config, train, place),
+        )
         self.method = build_method(config.method, config.kd, student, task, teacher)
 
         on_gpu = place.device.type == "cuda"
@@ -249,4 +256,6 @@ def _plain(optimizer: State) -> State:
 
 def _without_paths(config: State) -> State:
     dataset = DatasetName.parse(config["dataset"]).portable
+    # A state from before there was a choice does not say `history`.
+    config = {"history": "auto", **config}
     return {**config, "dataset": dataset, "teacher": {**config["teacher"], "weights": None}}

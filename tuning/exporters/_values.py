@@ -11,7 +11,7 @@ from kd.text import as_json, visible
 from tuning.exporters._writers import commented
 
 # They describe the data and the run; everything else is a hyperparameter.
-_CIRCUMSTANCES = ("method", "backbone", "dataset", "seed", "precision")
+_CIRCUMSTANCES = ("method", "backbone", "dataset", "seed", "precision", "history")
 _CIRCUMSTANCE_SECTIONS = ("augment", "split", "teacher")
 
 

@@ -102,7 +102,7 @@ def _recipe(cell: Cell) -> TrainConfig:
     recipe, path = base.teacher_recipe(), cell.settings.folder / f"{STUDY}.log"
     twin = replace(recipe, seed=base.seed)
     begun = read_trials(load_study(path, STUDY)) if path.exists() and has_trials(path) else []
-    return twin if [trial.config for trial in begun] == [twin.to_dict()] else recipe
+    return twin if [TrainConfig.from_dict(trial.config) for trial in begun] == [twin] else recipe
 
 
 def _taught(cell: Cell) -> Cell:

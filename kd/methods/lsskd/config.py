@@ -39,6 +39,10 @@ class Config(MethodConfig):
         self.check("gamma", 0, float("inf"))
         self.check("temperature", *TEMPERATURES)
 
+    def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
+        """Of the classes; and of the joint classes, for every head and each of the 4 views."""
+        return (num_classes,), (stages, 4, 4 * num_classes)
+
     @classmethod
     def check_images(cls, info: DatasetInfo) -> None:
         """Raise UserError for images that cannot be turned by quarters."""
