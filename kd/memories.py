@@ -93,9 +93,11 @@ class Memories:
 
     def __str__(self) -> str:
         """The form and the size, as a line may say it."""
-        return f"{self.form}, {gib(self.nbytes)}"
+        return f"{self.form}, {readable(self.nbytes)}"
 
 
-def gib(count: float) -> str:
+def readable(count: float) -> str:
     """A number of bytes as a person reads it."""
-    return f"{count / GIB:,.1f} GiB" if count >= GIB / 10 else f"{count / 2**20:,.1f} MiB"
+    units = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+    unit = next((name for name, size in units.items() if count >= size / 10), "KiB")
+    return f"{count / units[unit]:,.1f} {unit}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kd.errors import UserError
-from kd.memories import Column, gib
+from kd.memories import Column, readable
 
 
 class MappedRows:
@@ -93,7 +93,7 @@ def _tensor(num_samples: int, column: Column, folder: Path | None) -> Tensor:
     except OSError as error:
         raise UserError(
             f"The soft labels cannot be kept in {folder}: {error.strerror or error}; set TMPDIR to "
-            f"a folder with {gib(size)} of room."
+            f"a folder with {readable(size)} of room."
         ) from None
     # The tensor keeps the map alive, and the map the file.
     return torch.frombuffer(mapped, dtype=dtype).view(num_samples, column.width)

@@ -14,7 +14,7 @@ import torch
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.errors import UserError
-from kd.memories import LARGE, Memories, gib
+from kd.memories import LARGE, Memories, readable
 from kd.parts.history import Histories
 from kd.room import RESERVE, free_memory, scratch
 from kd.training.parallel import Place
@@ -82,9 +82,9 @@ def housed(memories: Memories, device: torch.device, room: Room, *, beside: int 
         return make(host=True, folder=room.folder)
     if size <= room.memory:
         return make(host=True)
-    places = [f"{gib(room.device)} on {device}"] if device.type == "cuda" else []
-    places.append(f"{gib(room.memory)} in memory")
-    places.append(f"{gib(room.disk)} in {room.folder}" if room.folder else "none on a disk")
+    places = [f"{readable(room.device)} on {device}"] if device.type == "cuda" else []
+    places.append(f"{readable(room.memory)} in memory")
+    places.append(f"{readable(room.disk)} in {room.folder}" if room.folder else "none on a disk")
     each = f", for each of {beside}" if beside > 1 else ""
     raise UserError(
         f"The soft-label memories ({memories}) fit nowhere: there is room for "
@@ -97,13 +97,13 @@ def _remedy(memories: Memories, room: Room) -> str:
     """What a person may type, where that helps."""
     small = memories.as_form("compressed")
     if small.nbytes >= memories.nbytes:
-        return f"set TMPDIR to a folder with {gib(memories.nbytes + RESERVE)} of room on a disk"
+        return (
+            f"set TMPDIR to a folder with {readable(memories.nbytes + RESERVE)} of room on a disk"
+        )
     if small.nbytes <= max(room.device, room.memory, room.disk):
-        return f"set history=compressed, which takes {gib(small.nbytes)}"
-    return (
-        f"set history=compressed, and TMPDIR to a folder with {gib(small.nbytes + RESERVE)} of "
-        "room on a disk"
-    )
+        return f"set history=compressed, which takes {readable(small.nbytes)}"
+    needed = readable(small.nbytes + RESERVE)
+    return f"set history=compressed, and TMPDIR to a folder with {needed} of room on a disk"
 
 
 def told(config: TrainConfig, train: Images, place: Place) -> str | None:

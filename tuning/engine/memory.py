@@ -29,7 +29,8 @@ def check_memories(
         line, refusal = _ask(memories, images, beside, share)
         if refusal is not None:
             raise UserError(refusal)
-        print(line, flush=True)
+        if line is not None:
+            print(line, flush=True)
 
 
 def _ask(
