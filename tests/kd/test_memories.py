@@ -12,7 +12,7 @@ from kd.backbones import backbone_names
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.errors import UserError
-from kd.memories import BUDGET, Memories
+from kd.memories import BUDGET, Memories, readable
 from kd.methods import method_names
 from kd.parts.history import Histories
 from kd.room import file_system, free_memory, scratch
@@ -82,6 +82,18 @@ def test_the_bytes_are_those_of_the_tensors(method, backbone, history):
     for samples, classes in ((7, 1), (7, 2), (100, 100), (50, 300), (3, 20_000)):
         wanted = memories(method, backbone, samples, classes, history)
         assert wanted.nbytes == real_bytes(wanted)
+
+
+def test_the_table_of_the_page_is_what_memories_take():
+    page = (Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")
+    for method in ("pskd", "dtskd", "lsskd"):
+        cells = []
+        for samples, classes in ((45_000, 100), (IMAGENET, 1000)):
+            auto = memories(method, "resnet18", samples, classes)
+            for form in ("dense", "bfloat16", "compressed"):
+                text = readable(auto.as_form(form).nbytes)
+                cells.append(f"**{text}**" if form == auto.form else text)
+        assert f"| {method} | {' | '.join(cells)} |\n" in page
 
 
 # -- the place -----------------------------------------------------------------------------------
