@@ -7,7 +7,7 @@ there is a GPU, the peak of its memory over an epoch's first steps.
 import argparse
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from benchmarks.timing import header
 from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.data import Images
+from kd.memories import History
 from kd.methods import method_names
 from kd.parts.teacher import Teacher
 from kd.training.trainer import Place, Trainer
@@ -56,17 +57,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="resnet20")
     parser.add_argument("--images", type=int, default=45_000)
+    parser.add_argument("--history", choices=get_args(History), default="auto")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(header(device))
-    print(f"{arguments.backbone}, {arguments.images:,} training images, 100 classes, MiB\n")
+    print(
+        f"{arguments.backbone}, {arguments.images:,} training images, 100 classes, memories "
+        f"{arguments.history}, MiB\n"
+    )
     print(
         "| method | checkpoint | student | teacher | history | other | momentum | peak on a GPU |"
     )
     print("|---|---|---|---|---|---|---|---|")
     train, val = images(arguments.images), images(200)
     for name in method_names():
-        config = TrainConfig.paper(name, arguments.backbone, "cifar100")
+        config = TrainConfig.paper(name, arguments.backbone, "cifar100", history=arguments.history)
         teachers = [Teacher(build_backbone(arguments.backbone, 100)) for _ in config.teachers]
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()

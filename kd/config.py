@@ -18,6 +18,7 @@ from kd.backbones import backbone_spec
 from kd.data import DatasetInfo, DatasetName, default_augment
 from kd.data.config import AugmentConfig, SplitConfig, check_batches
 from kd.errors import UserError, brief
+from kd.memories import History, Memories
 from kd.methods import MethodConfig, config_class, method_names
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
@@ -85,7 +86,10 @@ class TeacherConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Section):
-    """One training run: a method on a backbone and a data set, for a number of epochs."""
+    """One training run: a method on a backbone and a data set, for a number of epochs.
+
+    `history` is the form of the method's soft-label memories, if it has any: `kd.memories`.
+    """
 
     method: str
     backbone: str
@@ -94,6 +98,7 @@ class TrainConfig(Section):
     batch_size: int = 64
     seed: int = 0
     precision: Precision = "auto"
+    history: History = "auto"
     kd: MethodConfig
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -205,6 +210,11 @@ class TrainConfig(Section):
         training = check_split(info.counts, self.split)
         self.kd.needs.check(self.method, info.size, training)
         check_batches(sum(training.values()), self.batch_size, workers)
+
+    def memories(self, num_samples: int, num_classes: int) -> Memories:
+        """What the method remembers of so many training images: in which form, and its bytes."""
+        shapes = self.kd.memories(num_classes, backbone_spec(self.backbone).stages)
+        return Memories.of(self.history, num_samples, shapes)
 
     # -- the teacher --------------------------------------------------------------------------
 

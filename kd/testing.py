@@ -6,17 +6,18 @@ The checks run a few steps on random images; each raises AssertionError with a s
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kd.backbones import build_backbone
+from kd.backbones import backbone_spec, build_backbone
 from kd.errors import UserError
 from kd.methods import MethodConfig, build_method, config_class
 from kd.methods.base import MAIN, Batch, Loss, Method, Task
+from kd.parts.history import Histories, SoftLabelHistory
 from kd.parts.teacher import Teacher
 
 LABELS = torch.tensor([4, 1, 0, 2, 0, 1, 2, 3, 4, 2, 1, 3])
@@ -26,12 +27,16 @@ AnyMethod = Method[MethodConfig]
 
 @dataclass(frozen=True)
 class Case:
-    """A method on a backbone, for random images of `image_size` pixels a side, in a phase."""
+    """A method on a backbone, for random images of `image_size` pixels a side, in a phase.
+
+    `histories` makes its soft-label memories.
+    """
 
     method: str
     backbone: str
     image_size: int
     phase: str = MAIN
+    histories: Histories = field(default_factory=Histories)
 
     def build(self, seed: int = 0, config: MethodConfig | None = None) -> AnyMethod:
         """The method with the paper's values, its weights drawn from `seed`, in train mode.
@@ -41,7 +46,7 @@ class Case:
         torch.manual_seed(seed)
         config = config or config_class(self.method).paper(self.backbone, "digits")
         size = (self.image_size, self.image_size)
-        task = replace(TASK, image_size=size, backbone=self.backbone)
+        task = replace(TASK, image_size=size, backbone=self.backbone, histories=self.histories)
         student = build_backbone(self.backbone, TASK.num_classes)
         teachers = []
         if config.teacher != "none":
@@ -66,9 +71,14 @@ class Case:
         return Batch(first, LABELS[indices], indices, views, partners)
 
 
-def check_method(method: str, backbone: str, image_size: int = 16) -> None:
-    """Check a registered method on a registered backbone, by everything below, in each phase."""
-    case = Case(method, backbone, image_size)
+def check_method(
+    method: str, backbone: str, image_size: int = 16, histories: Histories | None = None
+) -> None:
+    """Check a registered method on a registered backbone, by everything below, in each phase.
+
+    `histories` makes its soft-label memories, by default dense ones.
+    """
+    case = Case(method, backbone, image_size, histories=histories or Histories())
     for name in [*(phase.name for phase in case.build().phases()), MAIN]:
         _check_phase(replace(case, phase=name))
 
@@ -87,6 +97,7 @@ def _check_phase(case: Case) -> None:
     check_numbers(trained, case)
     check_stays_on_device(trained, case)
     check_half_precision(trained, case)
+    check_memories(trained, case)
 
 
 def check_groups(method: AnyMethod) -> None:
@@ -194,11 +205,11 @@ def check_numbers(method: AnyMethod, case: Case) -> None:
 def _other_configs(config: MethodConfig) -> Iterator[tuple[str, MethodConfig]]:
     """The configuration itself, and with each of its numbers halved, where that is allowed."""
     yield "what changes from epoch to epoch", config
-    for field in fields(config):
-        value = getattr(config, field.name)
+    for entry in fields(config):
+        value = getattr(config, entry.name)
         if isinstance(value, float) and value:
             with suppress(UserError):
-                yield f"kd.{field.name}", replace(config, **{field.name: value / 2})
+                yield f"kd.{entry.name}", replace(config, **{entry.name: value / 2})
 
 
 class WaitingError(Exception):
@@ -263,3 +274,11 @@ def check_half_precision(method: AnyMethod, case: Case) -> None:
     for name, parameter in method.named_parameters():
         finite = parameter.grad is None or parameter.grad.isfinite().all()
         assert finite, f"the gradient of {name} must be finite under autocast"
+
+
+def check_memories(method: AnyMethod, case: Case) -> None:
+    """The configuration declares the memories that the method has: their cost is known before."""
+    stages = backbone_spec(case.backbone).stages
+    declared = sorted(method.config.memories(TASK.num_classes, stages))
+    found = sorted(m.shape for m in method.modules() if isinstance(m, SoftLabelHistory))
+    assert declared == found, f"memories must declare {found}, but says {declared}"

@@ -71,6 +71,7 @@ def train(flags: Flags) -> None:
 
     from kd.data import open_dataset
     from kd.data.split import train_val
+    from kd.training.memory import told
     from kd.training.parallel import Place
     from kd.training.teacher import check_teachers, load_teachers
 
@@ -83,6 +84,7 @@ def train(flags: Flags) -> None:
     training, val = train_val(images, config.split)
     if all(teacher.weights for teacher in config.teachers):
         load_teachers(config, training, say=print)
+    memories = told(config, training, place)
     with _writing(folder):
         _make_folder(folder, config)
         origin.keep(folder, now)
@@ -91,6 +93,8 @@ def train(flags: Flags) -> None:
             f"training images, {len(val.labels)} val images, {config.epochs} epochs on "
             f"{place.device}"
         )
+        if memories is not None:
+            print(memories)
         running = _taught(folder, config, training, val, place)
         _run(config, running, folder, training, val, place)
 

@@ -40,8 +40,9 @@ def load_space(
     """The search space of `method` on `backbone`.
 
     `optimizer` adds the learning rate and the weight decay. `fixed` gives values, as typed, to
-    hyperparameters or any other field of kd, optimizer and augment, batch_size or precision.
-    `ranges`, read from the file named `where`, replaces or adds domains; see `read_domain`.
+    hyperparameters or any other field of kd, optimizer and augment, batch_size, precision or
+    history. `ranges`, read from the file named `where`, replaces or adds domains; see
+    `read_domain`.
     Raises `UserError` for a name, a value or a range that makes no sense.
     """
     paper = TrainConfig.from_dict(TrainConfig.paper(method, backbone, "cifar100").to_dict())
@@ -103,7 +104,7 @@ def _settable(config: TrainConfig) -> list[str]:
     sections = {name: getattr(config, name) for name in ("kd", "optimizer", "augment")}
     names = [f"{section}.{f.name}" for section, part in sections.items() for f in fields(part)]
     elements = [n for n in config.flat() if n.count(".") == 2 and n.split(".")[0] in sections]
-    return [*names, *elements, "batch_size", "precision"]
+    return [*names, *elements, "batch_size", "precision", "history"]
 
 
 def _within(name: str, whole: str) -> bool:

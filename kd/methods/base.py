@@ -13,7 +13,7 @@ from kd.data.batch import Batch
 from kd.errors import UserError
 from kd.methods import MethodConfig
 from kd.optimizer import OptimizerConfig
-from kd.parts.history import SoftLabelHistory
+from kd.parts.history import Histories, SoftLabelHistory
 from kd.parts.losses import SOFT
 from kd.parts.teacher import Teacher
 
@@ -29,6 +29,7 @@ class Task:
 
     in_channels, image_size (H, W): of the images. steps: of an epoch. labels: (N,) int64, those of
     the training set, sample by sample. backbone: the student's name.
+    `histories` makes its soft-label memories, in the form and the place of the run.
     """
 
     num_classes: int
@@ -39,6 +40,11 @@ class Task:
     steps: int = 1
     labels: Tensor | None = field(default=None, compare=False, repr=False)
     backbone: str = ""
+    histories: Histories = field(default_factory=Histories)
+
+    def soft_label_history(self, shape: tuple[int, ...]) -> SoftLabelHistory:
+        """An empty memory of probabilities (*rows, C), as `MethodConfig.memories` declares it."""
+        return self.histories(self.num_samples, shape)
 
     @property
     def images(self) -> tuple[int, tuple[int, int]]:

@@ -69,3 +69,10 @@ class MethodConfig(Section):
     def needs(self) -> Needs:
         """What the loss takes of a batch; most need nothing beside images and labels."""
         return Needs()
+
+    def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
+        """The shape (*rows, C) of every soft-label memory, on a backbone of so many stages.
+
+        So what they cost is known before anything is built.
+        """
+        return ()

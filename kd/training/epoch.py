@@ -4,7 +4,7 @@ Both take exactly the same steps. Launching the hundreds of kernels of a step ta
 times as long as they take a GPU; a graph launches them all at once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -73,6 +73,9 @@ class CapturedSteps(Steps):
     the first epoch serves them all. Capturing leaves no trace: the steps that it takes to warm up
     are undone.
 
+    A memory on the host takes part by slots as well: the rows of a batch are fetched before its
+    step and written back after it, for which the host waits.
+
     Args:
         capture: from the step as a function to what replays it; by default a CUDA graph.
     """
@@ -96,6 +99,9 @@ class CapturedSteps(Steps):
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
         self._places = torch.arange(self._size, device=device)
         self._sums = torch.zeros(0, dtype=torch.float64, device=device)
+        histories = [m for m in step.method.modules() if isinstance(m, SoftLabelHistory)]
+        self._entries = [e for h in histories if h.mapped is None for e in h.entries()]
+        self._mapped = [history.mapped for history in histories if history.mapped is not None]
 
     def run(self, epoch: int, most: int | None = None) -> Sums:
         """As of `Steps`; a batch that is not full is taken in any case."""
@@ -106,17 +112,34 @@ class CapturedSteps(Steps):
         rates = [self.step.rate(epoch + step / steps) for step in range(self._full)]
         self._rates.copy_(torch.tensor(rates))
         self._position.zero_()
+        batches = self._batches()
         if self._replay is None:
+            self._fetch(batches[0])
             self._replay = self._captured()
         self._sums.zero_()
-        for _ in range(self._full)[:most]:
+        for batch in batches[:most]:
+            self._fetch(batch)
             self._replay()
+            for rows in self._mapped:
+                rows.flush()
         vectors = [self._plain(self._order, epoch, step) for step in range(self._full, steps)]
         return self._named([self._sums.clone(), *vectors])
 
     def forget(self) -> None:
         """The optimizer's state was replaced: what the graph points at is no longer it."""
         self._replay = None
+
+    def _batches(self) -> Sequence[Tensor | None]:
+        """The samples of every full batch, on the host, if anything there waits for them."""
+        if not self._mapped:
+            return [None] * self._full
+        return torch.split(self._order.indices[: self._full * self._size].cpu(), self._size)
+
+    def _fetch(self, batch: Tensor | None) -> None:
+        """Bring what is on the host into the slots that a step reads and writes."""
+        for rows in self._mapped:
+            assert batch is not None
+            rows.fetch(batch, self.step.device)
 
     def _body(self) -> None:
         """The step at the position in the slots, which it moves on, around the epoch."""
@@ -131,7 +154,7 @@ class CapturedSteps(Steps):
 
     def _captured(self) -> Body:
         self.step.use_rate(self._rates[0])
-        kept, entries = self._changing()
+        kept, entries = self._changing(), self._entries
         # Of a history, which may fill the device, only what the steps to warm up will write.
         rows = self._order.indices[: WARM_UP * self._size]
         before = [tensor.detach().clone() for tensor in kept]
@@ -144,17 +167,16 @@ class CapturedSteps(Steps):
                     tensor.copy_(old)
                 for entry, old in zip(entries, written, strict=True):
                     entry.index_copy_(0, rows, old)
+                for mapped in self._mapped:
+                    mapped.forget()
 
-    def _changing(self) -> tuple[list[Tensor], list[Tensor]]:
-        """All that a step changes, but for its gradients and sums; and its memories' entries."""
-        method = self.step.method
-        histories = [m for m in method.modules() if isinstance(m, SoftLabelHistory)]
-        entries = [entry for history in histories for entry in history.entries()]
-        apart = {id(entry) for entry in entries}
+    def _changing(self) -> list[Tensor]:
+        """All that a step changes, but for its gradients, its sums, and its memories' entries."""
+        method, apart = self.step.method, {id(entry) for entry in self._entries}
         buffers = [buffer for buffer in method.buffers() if id(buffer) not in apart]
         rates = [group["lr"] for group in self.step.optimizer.param_groups]
         own = [self._position, *rates]
-        return [*method.parameters(), *buffers, *self.step.momenta(), *own], entries
+        return [*method.parameters(), *buffers, *self.step.momenta(), *own]
 
 
 def cuda_graph(body: Body) -> Body:

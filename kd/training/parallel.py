@@ -1,5 +1,6 @@
 """Where a run takes place, and what its workers do together, by torch.distributed."""
 
+import os
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,12 +18,14 @@ class Place:
     """Where a run takes place: its device, and its rank among `world` data-parallel workers.
 
     `captured` lets one worker on a GPU replay its steps from a graph; they are the same steps.
+    `beside` is how many runs or workers, itself included, share the memory of its machine.
     """
 
     device: torch.device
     rank: int = 0
     world: int = 1
     captured: bool = True
+    beside: int = 1
 
     @classmethod
     def local(cls, device: str | None = None) -> Self:
@@ -41,7 +44,10 @@ class Place:
             torch.cuda.set_device(chosen)
         if not dist.is_initialized():
             return cls(device=chosen)
-        return cls(device=chosen, rank=dist.get_rank(), world=dist.get_world_size())
+        rank, world = dist.get_rank(), dist.get_world_size()
+        # Whoever starts workers on several machines says how many are on this one.
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+        return cls(device=chosen, rank=rank, world=world, beside=beside)
 
 
 def data_parallel(method: nn.Module) -> nn.Module:

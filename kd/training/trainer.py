@@ -20,6 +20,7 @@ from kd.metrics import ValidationMetrics
 from kd.parts.teacher import Teacher
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.epoch import CapturedSteps, Steps
+from kd.training.memory import histories
 from kd.training.parallel import (
     Place,
     average_statistics,
@@ -72,7 +73,8 @@ class Trainer:
         teachers: the networks that `config.method` learns from, if it needs any.
 
     Raises:
-        UserError: the configuration does not fit the images, or a teacher is missing.
+        UserError: the configuration does not fit the images, its memories fit nowhere, or a
+            teacher is missing.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Trainer:
             steps=len(self.loader),
             labels=self.loader.labels,
             backbone=config.backbone,
+            histories=histories(config, train, place),
         )
         self.method = build_method(config.method, config.kd, student, task, teachers)
         layout = torch.channels_last if place.device.type == "cuda" else torch.contiguous_format

@@ -4,6 +4,8 @@ On a CPU the step is called where a GPU replays a graph of it: slots, positions,
 the undone warm-up are the same.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,6 +13,9 @@ from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.methods import method_names
+from kd.parts.history import Histories
+from kd.parts.mapped import MappedRows
+from kd.training import checkpoint
 from kd.training.epoch import WARM_UP, CapturedSteps, Steps
 from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import Place, Trainer
@@ -129,6 +134,66 @@ def test_capturing_leaves_no_trace(images):
     assert not any(momentum.any() for momentum in momenta)
 
 
+# -- memories of every form, and on the host -----------------------------------------------------
+
+FORMS = {
+    "dense": Histories(),
+    "bfloat16": Histories(form="bfloat16"),
+    "compressed": Histories(form="compressed", kept=3),
+}
+
+
+def kept_in(histories, monkeypatch):
+    """Let every run that begins now keep its memories so."""
+    monkeypatch.setattr("kd.training.trainer.histories", lambda *_: histories)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("method", ["dtskd", "lsskd", "pskd"])
+def test_steps_are_the_same_wherever_memories_lie(method, form, images, tmp_path, monkeypatch):
+    usual, made = FORMS[form], []
+    for histories in (usual, replace(usual, host=True, folder=tmp_path)):
+        kept_in(histories, monkeypatch)
+        made += [trainer(config(method), images, captured=captured) for captured in (False, True)]
+    for one in made:
+        one.fit()
+    for other in made[1:]:
+        assert_same(made[0], other)
+
+
+def test_replayed_steps_read_a_memory_on_the_host_by_slots_alone(images, tmp_path, monkeypatch):
+    kept_in(Histories(host=True, folder=tmp_path), monkeypatch)
+    made = trainer(config("pskd"), images, captured=True)
+    sizes = []
+    keep = MappedRows._keep
+
+    def watched(self, indices, rows):
+        sizes.append((len(indices), made._steps._replay is not None))
+        keep(self, indices, rows)
+
+    monkeypatch.setattr(MappedRows, "_keep", watched)
+    made.run_epoch()
+    # Nothing of the warm-up; three full batches out of slots; the short one at once.
+    assert sizes == [(25, True), (25, True), (25, True), (15, True)]
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_goes_on_with_memories_on_the_host(form, captured, images, tmp_path, monkeypatch):
+    kept_in(FORMS[form], monkeypatch)
+    unbroken = trainer(config("lsskd"), images, captured=captured)
+    unbroken.fit()
+    kept_in(replace(FORMS[form], host=True, folder=tmp_path), monkeypatch)
+    first, second = (trainer(config("lsskd"), images, captured=captured) for _ in range(2))
+    first.run_epoch()
+    second.run_epoch()
+    second.run_epoch()
+    checkpoint.save(first.state(), tmp_path / "checkpoint.pt")
+    second.load_state(checkpoint.load(tmp_path / "checkpoint.pt"))
+    second.fit()
+    assert_same(unbroken, second)
+
+
 # -- on a GPU ------------------------------------------------------------------------------------
 
 
@@ -141,6 +206,21 @@ def test_a_graph_takes_the_same_steps(method, images, tmp_path, monkeypatch):
     plain.fit()
     replayed.fit()
     assert_same(plain, replayed)
+
+
+@needs_gpu
+@pytest.mark.parametrize("form", FORMS)
+def test_a_graph_takes_the_same_steps_wherever_memories_lie(form, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    place, usual, made = Place.local("cuda"), FORMS[form], []
+    usual = replace(usual, device=place.device)
+    for histories in (usual, replace(usual, host=True, folder=tmp_path)):
+        kept_in(histories, monkeypatch)
+        made += [trainer(config("lsskd"), images, place=place, captured=c) for c in (False, True)]
+    for one in made:
+        one.fit()
+    for other in made[1:]:
+        assert_same(made[0], other)
 
 
 @needs_gpu

@@ -9,8 +9,10 @@ from torch import nn
 from kd.backbones import backbone_names
 from kd.methods import method_names
 from kd.methods.base import Loss
+from kd.methods.config import MethodConfig
 from kd.methods.kd.loss import KnowledgeDistillation
 from kd.methods.pskd.loss import ProgressiveSelfDistillation
+from kd.parts.history import Histories
 from kd.testing import check_loss, check_method
 
 # Enough pixels for the last stage to see more than one, where that costs little.
@@ -22,6 +24,27 @@ IMAGE_SIZE = {"resnet8": 16, "resnet20": 16}
 def test_contract(method: str, backbone: str):
     torch.set_num_threads(1)
     check_method(method, backbone, IMAGE_SIZE.get(backbone, 8))
+
+
+# Of 5 classes and 20 joint ones, whole rows in half precision, and two or three probabilities.
+FORMS = [
+    Histories(form="bfloat16"),
+    Histories(form="compressed"),
+    Histories(form="compressed", kept=2),
+    Histories(form="compressed", kept=3),
+]
+
+
+@pytest.mark.parametrize("histories", FORMS, ids=lambda h: f"{h.form} {h.kept or ''}")
+@pytest.mark.parametrize("method", ["dtskd", "lsskd", "pskd"])
+def test_contract_with_memories_of_every_form(method: str, histories: Histories):
+    torch.set_num_threads(1)
+    check_method(method, "resnet8", IMAGE_SIZE["resnet8"], histories)
+
+
+def test_contract_with_memories_on_the_host(tmp_path):
+    torch.set_num_threads(1)
+    check_method("lsskd", "resnet8", 16, Histories(host=True, folder=tmp_path))
 
 
 # -- what the contract catches: each of these methods has one mistake ---------------------------
@@ -138,6 +161,12 @@ def test_the_contract_catches(monkeypatch, name, mistake, sentence):
     monkeypatch.setattr(f"kd.methods.{name}.loss.METHOD", mistake)
     with pytest.raises(AssertionError, match=sentence):
         check_method(name, "resnet8")
+
+
+def test_the_contract_catches_a_memory_that_is_not_declared(monkeypatch):
+    monkeypatch.setattr("kd.methods.pskd.config.Config.memories", MethodConfig.memories)
+    with pytest.raises(AssertionError, match=r"memories must declare \[\(5,\)\], but says \[\]"):
+        check_method("pskd", "resnet8")
 
 
 def test_the_contract_catches_a_term_that_holds_the_graph():

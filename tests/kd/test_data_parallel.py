@@ -14,6 +14,7 @@ from small_methods import registered
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kd import memories
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
@@ -169,8 +170,16 @@ def break_and_go_on(settings, images, folder):
     go_on(settings, images, folder)
 
 
-def test_workers_agree_and_go_on_from_the_file_of_the_first_bit_for_bit(images, tmp_path):
-    spawn(2, break_and_go_on, config("lsskd"), images, tmp_path)
+def with_few_kept(task, *arguments):
+    """The same where `compressed` keeps three probabilities of a row."""
+    memories.KEPT = 3
+    task(*arguments)
+
+
+@pytest.mark.parametrize("history", ["auto", "compressed"])
+def test_workers_agree_and_go_on_from_the_file_of_the_first_bit_for_bit(history, images, tmp_path):
+    settings = config("lsskd", history=history)
+    spawn(2, with_few_kept, break_and_go_on, settings, images, tmp_path)
     runs = [torch.load(tmp_path / name) for name in ("0.pt", "1.pt", "again-0.pt", "again-1.pt")]
     for run in runs[1:]:
         for name, tensor in runs[0]["method"].items():
@@ -178,6 +187,24 @@ def test_workers_agree_and_go_on_from_the_file_of_the_first_bit_for_bit(images, 
         for ours, theirs in zip(run["history"], runs[0]["history"], strict=True):
             scores = {name for name in ours if "seconds" not in name}
             assert {k: ours[k] for k in scores} == {k: theirs[k] for k in scores}
+
+
+def test_workers_with_compressed_memories_train_as_one_worker_does(images, tmp_path, monkeypatch):
+    """As closely as rounding to float16 lets them: 1e-4 in the weights, 1e-3 in the losses."""
+    monkeypatch.setattr("kd.memories.KEPT", 3)
+    runs, together = [config("lsskd", history="compressed")], tmp_path / "together"
+    together.mkdir()
+    alone(runs, images, tmp_path)
+    spawn(2, with_few_kept, train_all, runs, images, together)
+    (expected,) = states(tmp_path / "lsskd", 1)
+    assert expected["method"]["joint_history.classes"].dtype is torch.uint8
+    for state in states(together / "lsskd", 2):
+        for name, tensor in expected["method"].items():
+            if "history" not in name:
+                assert_close(state["method"][name], tensor, 1e-4, name)
+        for ours, metrics in zip(state["history"], expected["history"], strict=True):
+            for name in set(LOSSES) & set(metrics):
+                assert_close(ours[name], metrics[name], 1e-3, name)
 
 
 def diverge(settings, images, folder):

@@ -213,8 +213,8 @@ LAUGHS = "x0: &x0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         (CONFIG.to_yaml().replace("epochs: 3", "epochs: " + "9" * 400), "… (400 characters)"),
         (CONFIG.to_yaml().replace("padding: 1", "padding: 1000000000"), "it must be at least 0"),
         (CONFIG.to_yaml().replace("cutout: 0", "cutout: 1000000000"), "and at most 1024"),
-        (CONFIG.to_yaml() + "epochs: 5\n", "says epochs twice (line 42); keep one"),
-        (CONFIG.to_yaml().replace("kd:\n", "kd:\n  alpha: 0.5\n"), "says alpha twice (line 10)"),
+        (CONFIG.to_yaml() + "epochs: 5\n", "says epochs twice (line 43); keep one"),
+        (CONFIG.to_yaml().replace("kd:\n", "kd:\n  alpha: 0.5\n"), "says alpha twice (line 11)"),
         (CONFIG.to_yaml() + LAUGHS, "holds more than 10000 values, its aliases written out"),
         (CONFIG.to_yaml() + "a: &a [*a]\n", "holds more than 10000 values"),
         (CONFIG.to_yaml() + "#" * 10_000_000, "it is larger than 256 KiB"),
@@ -289,6 +289,29 @@ def refusal(tmp_path, *words):
 )
 def test_a_wrong_flag_is_one_sentence(flag, value, sentence, file, tmp_path):
     assert sentence in refusal(tmp_path, file.name, flag, value)
+
+
+def test_memories_that_fit_nowhere_are_refused_before_anything_is_written(file, tmp_path):
+    """In a machine that is played: its limits say that nothing is free."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kd.training.memory.free_memory", lambda: 900)
+        patch.setattr("kd.training.memory.scratch", lambda: (tmp_path, 500))
+        with pytest.raises(UserError, match=r"fit nowhere: .*; set history=compressed, and TMPDIR"):
+            train(Flags(config=file, output=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_memories_in_files_are_said_in_one_line(file, tmp_path, capsys):
+    train(Flags(config=file, output=tmp_path / "whole"))
+    assert "Soft-label" not in capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kd.training.memory.free_memory", lambda: 0.0)
+        patch.setattr("kd.training.memory.scratch", lambda: (tmp_path, 2**30))
+        train(Flags(config=file, output=tmp_path / "mapped"))
+    said = capsys.readouterr().out
+    assert f"Soft-label memories: dense, 3.9 KiB, in files in {tmp_path}.\n" in said
+    one, other = (load(tmp_path / n / "checkpoint.pt")["method"] for n in ("whole", "mapped"))
+    assert all(one[name].equal(other[name]) for name in one)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "student.safetensors"])

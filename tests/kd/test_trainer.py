@@ -93,6 +93,26 @@ def test_a_checkpoint_of_another_configuration_is_refused(images):
         trainer(config("ce", seed=1), images).load_state(state)
 
 
+def test_a_checkpoint_from_before_memories_had_a_form_is_read(images):
+    state = trainer(config("pskd"), images).state()
+    del state["config"]["history"]
+    trainer(config("pskd"), images).load_state(state)
+    with pytest.raises(UserError, match="another configuration"):
+        trainer(config("pskd", history="compressed"), images).load_state(state)
+
+
+def test_a_run_keeps_its_memories_in_the_form_that_is_asked_for(images):
+    forms = {"auto": "float32", "dense": "float32", "bfloat16": "bfloat16", "compressed": "float16"}
+    for history, dtype in forms.items():
+        made = trainer(config("pskd", history=history), images)
+        assert made.method.history.values.dtype is getattr(torch, dtype)
+        made.run_epoch()
+    losses = {h: trainer(config("pskd", history=h), images).fit()["train_loss"] for h in forms}
+    assert losses["auto"] == losses["dense"]
+    assert losses["dense"] != losses["bfloat16"] == pytest.approx(losses["dense"], rel=0.02)
+    assert losses["dense"] != losses["compressed"] == pytest.approx(losses["dense"], rel=0.02)
+
+
 def test_a_checkpoint_goes_on_where_the_teachers_file_has_been_moved(images, tmp_path):
     settings = with_teacher(config("kd"), images, tmp_path)
     state = trainer(settings, images).state()

@@ -186,6 +186,20 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(capsys, tmp_path):
     assert not storage.exists()
 
 
+def test_a_dry_run_says_what_the_memories_of_a_trial_take(capsys):
+    words = ["--preset", "paper", "--dataset", "digits", "--dry-run", "--local"]
+    for method, also, said in (
+        ("ce", [], None),
+        ("lsskd", [], "soft-label memories of each trial: dense, 2.9 MiB"),
+        ("lsskd", ["--set", "history=compressed"], "each trial: compressed, 1.4 MiB"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([method, *words, *also])
+        assert end.value.code == 0
+        out = capsys.readouterr().out
+        assert said in out if said else "memories" not in out
+
+
 def test_the_paper_preset_is_the_papers_setting():
     from tuning.records.presets import setting
 

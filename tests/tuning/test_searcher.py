@@ -420,6 +420,20 @@ def test_a_list_of_configurations_is_never_mistaken_for_another(path):
             ListSearcher(study, other)
 
 
+def test_a_list_that_was_begun_before_a_key_existed_goes_on(path, monkeypatch):
+    whole, configs = TrainConfig.to_dict, [replace(PSKD, seed=seed) for seed in (1, 2)]
+
+    def older(config):
+        return {name: value for name, value in whole(config).items() if name != "history"}
+
+    monkeypatch.setattr(TrainConfig, "to_dict", older)
+    with open_study(path, "confirm", create=True) as study:
+        assert ListSearcher(study, configs).suggest().number == 0
+    monkeypatch.setattr(TrainConfig, "to_dict", whole)
+    with open_study(path, "confirm", create=False) as study:
+        assert ListSearcher(study, configs).suggest().number == 0
+
+
 def test_a_storage_with_a_fault_leaves_no_half_line(path, monkeypatch):
     """A write that breaks off in the middle is taken back, and done again."""
     monkeypatch.setattr("tuning.storage.patience.PAUSES", (0, 0))

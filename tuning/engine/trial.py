@@ -4,9 +4,10 @@ Everything a trial needs to go on after its machine died lies in its own files u
 folder, keyed by the trial's number: Tune's snapshots are never read.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,8 @@ def train_trial(
         return Trainer(config, work.train, work.val, place=place, teachers=teachers)
 
     config, place = TrainConfig.from_dict(assignment["config"]), Place.local(device)
+    # Trials share the memory of a machine as they share its cores.
+    place = replace(place, beside=max(1, (os.cpu_count() or 1) // cpus))
     teachers, note = teachers_of(config, work), dict[str, bool]()
     trainer = begin()
     if shelf.exists(latest):

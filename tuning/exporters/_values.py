@@ -11,7 +11,10 @@ from kd.text import as_json, visible
 from tuning.exporters._writers import commented
 
 # They describe the data and the run; everything else is a hyperparameter.
-_CIRCUMSTANCES = ("method", "backbone", "dataset", "seed", "precision", "further_teachers")
+_CIRCUMSTANCES = (
+    *("method", "backbone", "dataset", "seed", "precision", "history"),
+    "further_teachers",
+)
 _CIRCUMSTANCE_SECTIONS = ("augment", "split", "teacher")
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict
 
+from kd.data import check_dataset
+from kd.data.split import check_split
+from kd.memories import Memories
 from search_spaces import Space
 from tuning.records.settings import SweepSettings
 from tuning.study.stopping import rungs
@@ -36,6 +39,17 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
         if given.weights is None:
             teacher = base.teacher_recipe(number)
             print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
+    if memories := _memories(settings, space):
+        print(f"soft-label memories of each trial: {memories}")
     augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
     print(f"augmentation: {augment}")
     print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")
+
+
+def _memories(settings: SweepSettings, space: Space) -> Memories | None:
+    """What a trial remembers of every training image; None where that is nothing."""
+    config = next(space.extremes(settings.base))
+    counts = check_dataset(config.dataset, settings.data_root).counts
+    training = sum(check_split(counts, config.split).values())
+    memories = config.memories(training, len(counts))
+    return memories if memories.nbytes else None

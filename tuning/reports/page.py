@@ -91,6 +91,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "batch size": config.get("batch_size"),
         "training seed": config.get("seed"),
         "precision": config.get("precision"),
+        "soft-label memories": config.get("history"),
         "test set": "opened once, see above" if confirmed else "not opened",
         **{name.replace("_", " "): value for name, value in sweep.environment.items()},
     }

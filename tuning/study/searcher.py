@@ -261,8 +261,10 @@ class ListSearcher(StudySearcher):
         space, count = Space({}), len(configs)
         super().__init__(study, space, configs[0], count, observers=observers, again=again)
         self._configs = configs
-        asked = dict(enumerate(config.to_dict() for config in configs))
-        if any(record.config != asked.get(number) for number, record in self.records.items()):
+        # A list that was begun before a key existed does not say it.
+        begun = {n: TrainConfig.from_dict(record.config) for n, record in self.records.items()}
+        asked = dict(enumerate(configs))
+        if any(config != asked.get(number) for number, config in begun.items()):
             raise UserError(
                 "An earlier command began to train other configurations here; ask for the same "
                 "ones again, or start a new sweep."

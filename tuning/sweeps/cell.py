@@ -87,6 +87,11 @@ class Cell:
         """What the trials of its search train on."""
         return self.work_of("trial")
 
+    def jobs(self) -> list[tuple[TrainConfig, Work]]:
+        """The configurations at the ends of its space, and what their trials train on."""
+        work = self.work
+        return [(config, work) for config in self.space.extremes(self.base)]
+
     def work_of(self, study: str) -> Work:
         """What the trials of `study` train on, and where they write."""
         files = TrialFiles(shelf=self.settings.shelf, study=study)

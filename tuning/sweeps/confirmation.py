@@ -17,6 +17,7 @@ from kd.data.split import train_val
 from kd.errors import UserError
 from kd.origin import Origin
 from tuning.engine.guard import guarded
+from tuning.engine.memory import check_memories
 from tuning.engine.packing import share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
@@ -172,6 +173,7 @@ def _train(
         opened.enter_context(guarded("the same command goes on"))
         tried = {pair.number: pair.config for pair in pairs}.values()
         part = share_of(settings, nodes, [(config, work) for config in tried])
+        check_memories([(config, work) for config in tried], part, len(nodes))
         with live:
             run_trials([lane], part, settings.folder)
     return [lane.searcher.records[index] for index in range(len(pairs))]

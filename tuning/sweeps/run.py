@@ -8,6 +8,7 @@ from kd.data import Images, open_dataset
 from kd.errors import UserError
 from search_spaces import Space
 from tuning.engine.guard import guarded
+from tuning.engine.memory import check_memories
 from tuning.engine.packing import share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
@@ -57,7 +58,9 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
             for tracker in trackers:
                 tracker.ready()
             try:
-                cells = teach(cells, share_of(settings, nodes), folder)
+                whole = share_of(settings, nodes)
+                check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
+                cells = teach(cells, whole, folder)
                 part = share_of(settings, nodes, [(cell.base, cell.work) for cell in cells])
                 live = LiveTables()
                 searches[:] = [

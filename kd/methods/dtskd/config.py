@@ -61,6 +61,10 @@ class Config(MethodConfig):
                 "them below 0 and one at least above."
             )
 
+    def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
+        """A row for the backbone, and one for every branch."""
+        return ((stages, num_classes),)
+
     @classmethod
     def paper(cls, backbone: str, dataset: str) -> Self:
         """The paper's values, with as many λ_b as the backbone has stages; ImageNet has its own."""

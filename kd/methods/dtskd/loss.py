@@ -10,7 +10,6 @@ from kd.backbones.staged import StagedBackbone, pool
 from kd.errors import UserError
 from kd.methods.base import Batch, Loss, Method, Task
 from kd.methods.dtskd.config import Config
-from kd.parts.history import DenseHistory
 from kd.parts.losses import distillation_kl, probabilities, soft_targets, target_kl
 from kd.parts.teacher import Teacher
 
@@ -38,7 +37,7 @@ class DualTeachers(Method[Config]):
         self.branches = nn.ModuleList(
             Branch(channels, width, task.num_classes, config.fusion) for channels in shallow
         )
-        self.history = DenseHistory(task.num_samples, (count, task.num_classes))
+        self.history = task.soft_label_history((count, task.num_classes))
 
     def forward(self, batch: Batch) -> Loss:
         """Branches are fused from the deepest to the shallowest, on pooled features."""

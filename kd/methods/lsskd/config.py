@@ -42,3 +42,7 @@ class Config(MethodConfig):
     def needs(self) -> Needs:
         """Images that can be turned by quarters."""
         return Needs(square=True)
+
+    def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
+        """Of the classes; and of the joint classes, for every head and each of the 4 views."""
+        return (num_classes,), (stages, 4, 4 * num_classes)

@@ -11,7 +11,6 @@ from kd.data.augment import rotate4
 from kd.methods.base import Batch, Loss, Method, Task
 from kd.methods.lsskd.config import Config
 from kd.parts.heads import AuxiliaryHead
-from kd.parts.history import DenseHistory
 from kd.parts.losses import (
     distillation_kl,
     feature_distance,
@@ -53,8 +52,8 @@ class LayeredSelfSupervised(Method[Config]):
         self.heads = nn.ModuleList(
             AuxiliaryHead(student, stage, joint_classes) for stage in range(stages)
         )
-        self.history = DenseHistory(task.num_samples, (task.num_classes,))
-        self.joint_history = DenseHistory(task.num_samples, (stages, M, joint_classes))
+        self.history = task.soft_label_history((task.num_classes,))
+        self.joint_history = task.soft_label_history((stages, M, joint_classes))
 
     def forward(self, batch: Batch) -> Loss:
         """One pass over the M·B views; only the backbone's logits of the unturned ones count."""

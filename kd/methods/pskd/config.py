@@ -26,3 +26,7 @@ class Config(MethodConfig):
 
     def __post_init__(self) -> None:
         self.check("alpha", 0, 1)
+
+    def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
+        """One row a sample."""
+        return ((num_classes,),)

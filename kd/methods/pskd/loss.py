@@ -7,7 +7,6 @@ from torch import Tensor
 from kd.backbones.staged import StagedBackbone
 from kd.methods.base import Batch, Loss, Method, Task
 from kd.methods.pskd.config import Config
-from kd.parts.history import DenseHistory
 from kd.parts.losses import probabilities, soft_cross_entropy, soft_targets
 from kd.parts.teacher import Teacher
 
@@ -19,7 +18,7 @@ class ProgressiveSelfDistillation(Method[Config]):
         self, config: Config, student: StagedBackbone, task: Task, teachers: Sequence[Teacher] = ()
     ) -> None:
         super().__init__(config, student, task, teachers)
-        self.history = DenseHistory(task.num_samples, (task.num_classes,))
+        self.history = task.soft_label_history((task.num_classes,))
 
     def scalars(self, epoch: int) -> dict[str, float]:
         """α_e = α_T·(e+1)/E."""
