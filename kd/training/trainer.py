@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -26,12 +25,12 @@ from kd.training.parallel import (
     mean_over_workers,
     sum_over_workers,
 )
+from kd.training.state import MethodState, State, snapshot
 from kd.training.step import Step
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
 Metrics = dict[str, float]
-State = dict[str, Any]
 Report = Callable[[Metrics, Callable[[], State]], None]
 """Told after every epoch: what was measured, and a function that gives the whole state."""
 
@@ -92,6 +91,7 @@ class Trainer:
         on_gpu = place.device.type == "cuda"
         layout = torch.channels_last if on_gpu else torch.contiguous_format
         self.method.to(place.device).to(memory_format=layout)
+        self._kept = MethodState(self.method)
         self.model = data_parallel(self.method) if place.world > 1 else self.method
         self._step = Step(self.model, config, place.device)
         normalise = statistics(train)
@@ -209,28 +209,33 @@ class Trainer:
         return scores.compute()
 
     def state(self) -> State:
-        """All that the rest of the run depends on; tensors and plain values."""
+        """All that the rest of the run depends on; tensors, the live ones, and plain values.
+
+        Of a teacher only what tells it from others: it is there before a run goes on.
+        """
         return {
             "config": self.config.to_dict(),
             "epoch": self.epoch,
             "history": list(self.history),
-            "method": self.method.state_dict(),
+            **self._kept.state(),
             "optimizer": _plain(self.optimizer.state_dict()),
         }
 
     def load_state(self, state: State) -> None:
         """Go on from `state()` of a run with the same configuration.
 
-        The folder of the images and the teacher's file may have been moved: the state holds the
-        teacher itself. UserError for any other state, after which this trainer is of no use.
+        The folder of the images and the teacher's file may have been moved, but the teacher is
+        the same. UserError for any other state, after which this trainer is of no use. Nothing of
+        `state` is held on to.
         """
         try:
             if _without_paths(state["config"]) != _without_paths(self.config.to_dict()):
                 raise UserError(
                     "The checkpoint belongs to another configuration; train in a new folder."
                 )
-            self.method.load_state_dict(state["method"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._kept.load(state)
+            # An optimizer would take tensors of the host's as its own.
+            self.optimizer.load_state_dict(snapshot(state["optimizer"]))
             self._steps.forget()
             self.history = list(state["history"])
             self.epoch = int(state["epoch"])

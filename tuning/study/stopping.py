@@ -54,6 +54,13 @@ def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
 class StoppingRule(Protocol):
     """Decides from the curves of a sweep whether a trial is stopped."""
 
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The 1-based epochs that it decides at, where these are few; else none."""
+
+    def judges(self, epoch: int) -> bool:
+        """Whether a trial may be stopped after `epoch`."""
+
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether trial `number` stops after `epoch`, which its curve already holds."""
 
@@ -70,9 +77,13 @@ class Asha:
     rungs: tuple[int, ...]
     reduction_factor: float
 
+    def judges(self, epoch: int) -> bool:
+        """At the rungs alone."""
+        return epoch in self.rungs
+
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether `number` is outside the best 1/rf at this rung."""
-        if epoch not in self.rungs:
+        if not self.judges(epoch):
             return False
         others = [curve[epoch] for n, curve in curves.items() if n != number and epoch in curve]
         if not others:
@@ -90,10 +101,15 @@ class MedianRule:
     """
 
     grace_period: int
+    rungs: tuple[int, ...] = ()
+
+    def judges(self, epoch: int) -> bool:
+        """Whenever the grace period has passed."""
+        return epoch >= self.grace_period
 
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether the best of `number` is below the median average of the others."""
-        if epoch < self.grace_period:
+        if not self.judges(epoch):
             return False
         averages = [
             fmean(value for e, value in curve.items() if e <= epoch)
@@ -112,7 +128,7 @@ class EarlyStopping:
     """
 
     def __init__(self, rule: StoppingRule | None) -> None:
-        self._rule = rule
+        self.rule = rule
         self._curves: dict[int, dict[int, float]] = {}
 
     def replay(self, records: Iterable[TrialRecord]) -> None:
@@ -130,9 +146,9 @@ class EarlyStopping:
         if epoch in curve:
             return False
         curve[epoch] = score(report)
-        if self._rule is None or number == REFERENCE:
+        if self.rule is None or number == REFERENCE:
             return False
-        return self._rule.should_stop(number, epoch, self._curves)
+        return self.rule.should_stop(number, epoch, self._curves)
 
 
 def make_stopping(
