@@ -17,6 +17,7 @@ from kd.backbones import build_backbone
 from kd.errors import UserError
 from kd.methods import MethodConfig, build_method, config_class
 from kd.methods.base import Batch, Loss, Method, Task
+from kd.training.state import MethodState, snapshot, teachers
 
 TASK = Task(num_classes=5, num_samples=12, epochs=10)
 AnyMethod = Method[MethodConfig]
@@ -113,16 +114,27 @@ def check_determinism(loss: Loss, case: Case) -> None:
 
 
 def check_state(method: AnyMethod, case: Case) -> None:
-    """`state_dict` is complete: another instance that loads it gives the same next loss.
+    """What a checkpoint keeps is complete: whoever goes on from it meets the same losses.
 
-    It holds the teacher as well, so that a checkpoint needs no other file.
+    The teachers are no part of it; the one who goes on has them, and is refused with others.
     """
-    state = deepcopy(method.state_dict())
-    teacher = method.teacher.state_dict() if method.teacher is not None else {}
-    missing = [name for name in teacher if f"teacher.{name}" not in state]
-    assert not missing, f"the state must hold the teacher's {missing}"
+    live, frozen = MethodState(method).state(), teachers(method)
+    state = snapshot(live)
+    theirs = {t.data_ptr() for own in frozen.values() for t in own.state_dict().values()}
+    kept = {**live["method"], **live["memories"]}
+    held = [name for name, tensor in kept.items() if tensor.data_ptr() in theirs - {0}]
+    assert not held, f"a checkpoint must leave out what is a teacher's: {held}"
     copy = case.build(seed=1)
-    copy.load_state_dict(state)
+    if frozen:
+        try:
+            MethodState(copy).load(state)
+        except UserError:
+            pass
+        else:
+            raise AssertionError("the state of another teacher must be refused")
+    for name, own in teachers(copy).items():
+        own.load_state_dict(frozen[name].state_dict())
+    MethodState(copy).load(state)
     batch = case.batch()
     with torch.no_grad():
         pairs = [(_in_epoch(method, batch, e), _in_epoch(copy, batch, e)) for e in (1, 2)]

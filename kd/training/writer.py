@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from threading import Thread
+from traceback import clear_frames
 from types import TracebackType
 from typing import Self
 
@@ -113,7 +114,11 @@ class CheckpointWriter:
         try:
             self._write(held)
         except Exception as error:  # raised again in the caller's thread
+            # It would keep the copy, which may be large, for as long as it is kept itself.
+            clear_frames(error.__traceback__)
             self._error = error
         else:
             self.saved = epoch
             self._cost = waited + time.perf_counter() - began
+        finally:
+            del held

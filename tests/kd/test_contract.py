@@ -44,6 +44,19 @@ class ForgetsTeacher(KnowledgeDistillation):
         return self.hidden[0](images).detach()
 
 
+class NamesTeacherTwice(KnowledgeDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.expert = self.teacher
+
+
+class ReplacesTeacher(KnowledgeDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        for value in self.teacher.state_dict().values():
+            value.zero_()
+
+
 class TrainsTeacher(KnowledgeDistillation):
     def __init__(self, *args):
         super().__init__(*args)
@@ -120,6 +133,8 @@ class StaysHalf(ProgressiveSelfDistillation):
     [
         ("pskd", ForgetsHistory, "the loaded state must give the same losses"),
         ("kd", ForgetsTeacher, "the loaded state must give the same losses"),
+        ("kd", NamesTeacherTwice, r"must leave out what is a teacher's: \['expert\."),
+        ("kd", ReplacesTeacher, "the state of another teacher must be refused"),
         ("kd", TrainsTeacher, r"teacher\..* must not be trainable"),
         ("kd", WakesTeacher, "wrong mode"),
         ("pskd", NeverUsesHead, r"head\.weight must get a gradient"),

@@ -21,6 +21,11 @@ So three would do. With twelve, both actors have begun another trial several tim
 class AfterTheFirst:
     """Stops every trial but the reference at once."""
 
+    rungs = (1,)
+
+    def judges(self, epoch):
+        return True
+
     def should_stop(self, number, epoch, curves):
         return True
 
@@ -34,6 +39,7 @@ def test_stopped_trials_of_two_workers_leave_everything_free(tmp_path):
     trials = [records[n] for n in range(1 + STOPPED)]
     assert [t.state for t in trials] == ["completed"] + ["stopped"] * STOPPED
     assert [t.epoch for t in trials] == [3] + [1] * STOPPED
+    assert not list((tmp_path / "checkpoints").glob("*[1-9].pt")), "none was kept of the stopped"
 
 
 CORNERS = list(
