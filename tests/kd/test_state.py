@@ -1,5 +1,8 @@
 """What is kept of a training: no teacher, memories apart, and a copy that nothing changes."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -8,8 +11,10 @@ from kd.config import SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
+from kd.methods import build_method, config_class
+from kd.methods.base import Task
 from kd.training import checkpoint
-from kd.training.state import digest, snapshot
+from kd.training.state import MethodState, digest, snapshot
 from kd.training.trainer import Place, Trainer
 
 CPU = Place(device=torch.device("cpu"))
@@ -155,6 +160,29 @@ def test_what_is_loaded_goes_into_the_tensors_that_are_there(images, tmp_path):
     del state
     kept = {value.untyped_storage().data_ptr() for value in whole(again).values()}
     assert not mapped & kept, "nothing of the file is held on to"
+
+
+def own_memory() -> int:
+    """Bytes of this process that lie in no file."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])
+
+
+def test_loading_takes_no_second_copy_of_a_memory(tmp_path):
+    def method():
+        task = Task(num_classes=10, num_samples=3_000_000, epochs=1)
+        return build_method("pskd", config_class("pskd")(), network(), task, None)
+
+    made, again = method(), method()
+    made.history.values.fill_(0.5)
+    again.history.values.fill_(0.1)
+    checkpoint.save(MethodState(made).state(), tmp_path / "c.pt")
+    size, before = made.history.values.nbytes, own_memory()
+    assert size > 100e6
+    state = checkpoint.load(tmp_path / "c.pt")
+    MethodState(again).load(state)
+    assert own_memory() < before + size / 5
+    assert torch.equal(again.history.values, made.history.values)
 
 
 def test_a_digest_tells_values_names_shapes_and_types_apart():

@@ -50,7 +50,9 @@ def check_that_nothing_was_lost(records, spy, epochs, lost_after):
         for epoch, value in record.curve.items():
             often = len(spy.times(number, epoch))
             assert often <= 1 + (epoch == lost_after), f"epoch {epoch} was trained {often} times"
-            told = [r["val_acc"] for r in spy.reports if (r["trial"], r["epoch"]) == (number, epoch)]
+            told = [
+                r["val_acc"] for r in spy.reports if (r["trial"], r["epoch"]) == (number, epoch)
+            ]
             assert not told or value == told[0]
 
 
