@@ -25,15 +25,16 @@ from tuning.storage.shelf import Shelf
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import load_study, open_study, read_trials
 from tuning.study.searcher import StudySearcher
-from tuning.study.stopping import Asha, MedianRule
+from tuning.study.stopping import Judged
 
 CONFIG = TrainConfig.paper("pskd", "resnet8", "digits", epochs=6, batch_size=25)
+NEVER = Judged()
 SPLIT = SplitConfig(val_fraction=0.6, train_size=50)
 
 
-def work_in(folder: Path, rule=None, shelf=Shelf) -> Work:
+def work_in(folder: Path, judged=NEVER, shelf=Shelf) -> Work:
     images = train_val(open_dataset("digits").train, SPLIT)
-    return Work(*images, TrialFiles(shelf=shelf(str(folder)), study="trial"), rule=rule)
+    return Work(*images, TrialFiles(shelf=shelf(str(folder)), study="trial"), judged=judged)
 
 
 def train(work: Work, tell, number: int = 0, config: TrainConfig = CONFIG, **options) -> None:
@@ -51,14 +52,14 @@ KILLED = f"""
 import json, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_trial_writer import Asha, train, work_in
+from test_trial_writer import Judged, train, work_in
 
 def tell(report):
     print(json.dumps(report), flush=True)
     if report["epoch"] == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-train(work_in(Path(sys.argv[1]), Asha((2, 4), 3)), tell)
+train(work_in(Path(sys.argv[1]), Judged((2, 4))), tell)
 """
 
 
@@ -179,9 +180,9 @@ class At:
             sys.exit(0)
 
 
-@pytest.mark.parametrize("rule", [Asha((2, 3), 3), MedianRule(2)])
-def test_no_file_of_a_stopped_trial_comes_after_its_end(rule, tmp_path):
-    work = work_in(tmp_path, rule, Slow)
+@pytest.mark.parametrize("judged", [Judged((2, 3)), Judged(since=2)])
+def test_no_file_of_a_stopped_trial_comes_after_its_end(judged, tmp_path):
+    work = work_in(tmp_path, judged, Slow)
     tell = At(work, 3)
     with pytest.raises(SystemExit):
         train(work, tell)
@@ -192,7 +193,7 @@ def test_no_file_of_a_stopped_trial_comes_after_its_end(rule, tmp_path):
 
 def test_a_diverged_trial_too_leaves_none(tmp_path):
     wild = replace(CONFIG, optimizer=replace(CONFIG.optimizer, lr=1e12))
-    work = work_in(tmp_path, None, Slow)
+    work = work_in(tmp_path, Judged(), Slow)
     told: list[dict] = []
 
     def tell(report):
@@ -214,7 +215,7 @@ def test_nothing_is_written_of_a_trial_that_its_first_rung_stops(tmp_path):
             put.append(name)
             super().put(name, write)
 
-    work = work_in(tmp_path, Asha((1, 3), 3), Noting)
+    work = work_in(tmp_path, Judged((1, 3)), Noting)
     with pytest.raises(SystemExit):
         train(work, At(work, 1))
     assert put == []
@@ -228,14 +229,14 @@ def test_workers_that_do_not_wait_for_an_answer_wait_for_it_before_a_state_is_ke
         assert told[-1] == epoch, "it was told"
         asked.append(epoch)
 
-    work = work_in(tmp_path, Asha((1, 3), 3))
+    work = work_in(tmp_path, Judged((1, 3)))
     train(work, lambda report: told.append(report["epoch"]), until_passed=until_passed)
     assert asked == [1, 3], "only where the answer may be that the trial ends, and not in the end"
     assert latest(tmp_path) == 6
 
 
 def test_only_the_first_worker_writes(tmp_path):
-    work = work_in(tmp_path, Asha((1,), 3))
+    work = work_in(tmp_path, Judged((1,)))
     torch.set_num_threads(1)
     trainer = Trainer(CONFIG, work.train, work.val, place=Place.local("cpu"))
     trainer.place = replace(trainer.place, rank=1, world=2)
@@ -252,7 +253,7 @@ def test_only_the_first_worker_writes(tmp_path):
 
 
 def test_an_actor_that_is_used_again_and_again_keeps_nothing_of_its_trials(tmp_path):
-    work = work_in(tmp_path, Asha((1, 2), 3))
+    work = work_in(tmp_path, Judged((1, 2)))
     threads = threading.active_count()
     for number in range(30):
         with pytest.raises(SystemExit):

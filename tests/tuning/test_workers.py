@@ -8,6 +8,7 @@ from small_cluster import Spy, cluster, search, starts_a_cluster
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.engine.share import share
+from tuning.study.stopping import Judged
 
 CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=3, batch_size=30)
 
@@ -21,10 +22,7 @@ So three would do. With twelve, both actors have begun another trial several tim
 class AfterTheFirst:
     """Stops every trial but the reference at once."""
 
-    rungs = (1,)
-
-    def judges(self, epoch):
-        return True
+    judged = Judged(rungs=(1, 2))
 
     def should_stop(self, number, epoch, curves):
         return True

@@ -38,7 +38,7 @@ def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
         lane.searcher.gpus = share.gpus
     searcher = LaneSearcher(lanes)
     tuner = tune.Tuner(
-        _trainable([replace(lane.work, rule=lane.stopping.rule) for lane in lanes], share),
+        _trainable([replace(lane.work, judged=lane.stopping.judged) for lane in lanes], share),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=LaneStopping(lanes),

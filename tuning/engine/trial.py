@@ -6,14 +6,14 @@ folder, keyed by the trial's number: Tune's snapshots are never read.
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kd.data import Images
 from kd.errors import UserError
 from tuning.storage.patience import FULL, patiently
 from tuning.storage.trial_files import TrialFiles
-from tuning.study.stopping import StoppingRule
+from tuning.study.stopping import Judged
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
@@ -30,15 +30,15 @@ CONTEXT = 512 * 2**20
 class Work:
     """What the trials of one study train on, and where they write.
 
-    `teacher` holds the file of the network that they learn from, which their machines lack. `rule`
-    is what may stop them early: at its rungs their state is always written.
+    `teacher` holds the file of the network that they learn from, which their machines lack.
+    `judged` says when they may be stopped; at its rungs their state is written in any case.
     """
 
     train: Images
     val: Images
     files: TrialFiles
     teacher: bytes | None = None
-    rule: StoppingRule | None = None
+    judged: Judged = field(default_factory=Judged)
 
 
 def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:

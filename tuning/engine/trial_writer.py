@@ -33,7 +33,7 @@ class TrialWriter:
         shelf, latest = work.files.shelf, work.files.checkpoint(number)
         self._newest = CheckpointWriter(
             lambda state: shelf.put(latest, lambda path: checkpoint.save(state, path)),
-            always=work.rule.rungs if work.rule else (),
+            always=work.judged.rungs,
         )
 
     def __enter__(self) -> Self:
@@ -74,8 +74,7 @@ class TrialWriter:
 
     @property
     def _judged(self) -> bool:
-        rule = self._work.rule
-        return rule is not None and rule.judges(self._trainer.epoch)
+        return self._trainer.epoch in self._work.judged
 
     @property
     def _ended(self) -> bool:

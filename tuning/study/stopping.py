@@ -51,15 +51,23 @@ def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
     return sorted(found)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The 1-based epochs after which a trial may be stopped: the `rungs`, and all from `since`."""
+
+    rungs: tuple[int, ...] = ()
+    since: float = math.inf
+
+    def __contains__(self, epoch: int) -> bool:
+        return epoch in self.rungs or epoch >= self.since
+
+
 class StoppingRule(Protocol):
     """Decides from the curves of a sweep whether a trial is stopped."""
 
     @property
-    def rungs(self) -> tuple[int, ...]:
-        """The 1-based epochs that it decides at, where these are few; else none."""
-
-    def judges(self, epoch: int) -> bool:
-        """Whether a trial may be stopped after `epoch`."""
+    def judged(self) -> Judged:
+        """When it may stop a trial."""
 
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether trial `number` stops after `epoch`, which its curve already holds."""
@@ -77,13 +85,14 @@ class Asha:
     rungs: tuple[int, ...]
     reduction_factor: float
 
-    def judges(self, epoch: int) -> bool:
+    @property
+    def judged(self) -> Judged:
         """At the rungs alone."""
-        return epoch in self.rungs
+        return Judged(self.rungs)
 
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether `number` is outside the best 1/rf at this rung."""
-        if not self.judges(epoch):
+        if epoch not in self.judged:
             return False
         others = [curve[epoch] for n, curve in curves.items() if n != number and epoch in curve]
         if not others:
@@ -101,15 +110,15 @@ class MedianRule:
     """
 
     grace_period: int
-    rungs: tuple[int, ...] = ()
 
-    def judges(self, epoch: int) -> bool:
+    @property
+    def judged(self) -> Judged:
         """Whenever the grace period has passed."""
-        return epoch >= self.grace_period
+        return Judged(since=self.grace_period)
 
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether the best of `number` is below the median average of the others."""
-        if not self.judges(epoch):
+        if epoch not in self.judged:
             return False
         averages = [
             fmean(value for e, value in curve.items() if e <= epoch)
@@ -128,8 +137,13 @@ class EarlyStopping:
     """
 
     def __init__(self, rule: StoppingRule | None) -> None:
-        self.rule = rule
+        self._rule = rule
         self._curves: dict[int, dict[int, float]] = {}
+
+    @property
+    def judged(self) -> Judged:
+        """When a trial may be stopped that does not diverge."""
+        return self._rule.judged if self._rule else Judged()
 
     def replay(self, records: Iterable[TrialRecord]) -> None:
         """Know the trials of a sweep that is resumed, finished or not."""
@@ -146,9 +160,9 @@ class EarlyStopping:
         if epoch in curve:
             return False
         curve[epoch] = score(report)
-        if self.rule is None or number == REFERENCE:
+        if self._rule is None or number == REFERENCE:
             return False
-        return self.rule.should_stop(number, epoch, self._curves)
+        return self._rule.should_stop(number, epoch, self._curves)
 
 
 def make_stopping(
