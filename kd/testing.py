@@ -19,6 +19,7 @@ from kd.methods import MethodConfig, build_method, config_class
 from kd.methods.base import MAIN, Batch, Loss, Method, Task
 from kd.parts.history import Histories, SoftLabelHistory
 from kd.parts.teacher import Teacher
+from kd.training.state import MethodState, snapshot, teachers
 
 LABELS = torch.tensor([4, 1, 0, 2, 0, 1, 2, 3, 4, 2, 1, 3])
 TASK = Task(num_classes=5, num_samples=12, epochs=10, steps=3, labels=LABELS)
@@ -163,15 +164,27 @@ def check_determinism(loss: Loss, case: Case) -> None:
 
 
 def check_state(method: AnyMethod, case: Case) -> None:
-    """`state_dict` is complete: another instance that loads it gives the same next loss.
+    """What a checkpoint keeps is complete: whoever goes on from it meets the same losses.
 
-    It holds the teachers as well, so that a checkpoint needs no other file.
+    The teachers are no part of it; the one who goes on has them, and is refused with others.
     """
-    state = deepcopy(method.state_dict())
-    missing = [n for n in method.teachers.state_dict() if f"teachers.{n}" not in state]
-    assert not missing, f"the state must hold the teachers' {missing}"
+    live, frozen = MethodState(method).state(), teachers(method)
+    state = snapshot(live)
+    theirs = {t.data_ptr() for own in frozen.values() for t in own.state_dict().values()}
+    kept = {**live["method"], **live["memories"]}
+    held = [name for name, tensor in kept.items() if tensor.data_ptr() in theirs - {0}]
+    assert not held, f"a checkpoint must leave out what is a teacher's: {held}"
     copy = case.build(seed=1)
-    copy.load_state_dict(state)
+    if frozen:
+        try:
+            MethodState(copy).load(state)
+        except UserError:
+            pass
+        else:
+            raise AssertionError("the state of another teacher must be refused")
+    for name, own in teachers(copy).items():
+        own.load_state_dict(frozen[name].state_dict())
+    MethodState(copy).load(state)
     batch = case.batch()
     with torch.no_grad():
         pairs = [(_in_epoch(method, batch, e), _in_epoch(copy, batch, e)) for e in (1, 2)]

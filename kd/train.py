@@ -26,7 +26,7 @@ from kd.origin import Origin
 
 if TYPE_CHECKING:
     from kd.data import Images
-    from kd.training.trainer import Metrics, Place, Trainer
+    from kd.training.trainer import Metrics, Place, State, Trainer
 
 import tyro
 
@@ -170,27 +170,39 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
     """
     from kd.training import checkpoint
     from kd.training.trainer import DivergedError
+    from kd.training.writer import CheckpointWriter
 
     epochs = trainer.config.epochs
+    writer = CheckpointWriter(lambda state: checkpoint.save(state, latest))
     if latest.exists():
-        trainer.load_state(checkpoint.load(latest, trainer.place.device))
+        trainer.load_state(checkpoint.load(latest))
+        writer.saved = trainer.trained
         print(f"{title}: going on after epoch {trainer.epoch} of {epochs}")
-    with _progress(title, epochs, trainer.history) as advance:
 
-        def report(metrics: "Metrics", state: object) -> None:
-            checkpoint.save(trainer.state(), latest)
+    def report(metrics: "Metrics", state: "Callable[[], State]") -> None:
+        try:
             if metrics["epoch"]:
                 advance(metrics)
-
-        try:
-            return trainer.fit(report)
-        except DivergedError as error:
-            raise UserError(
-                f"Training ({title}) ended: {error}; lower optimizer.lr or kd's weights."
-            ) from None
+            if trainer.epoch < epochs:
+                writer.offer(trainer.trained, metrics["epoch_seconds"], state)
+                return
         except KeyboardInterrupt:
-            print(f"\nStopped after epoch {trainer.epoch}; the same command goes on from there.")
+            # Between two epochs the state is whole, and nothing has to be trained again.
+            writer.finish(trainer.trained, state)
             raise
+        writer.finish(trainer.trained, state)
+
+    try:
+        with _progress(title, epochs, trainer.history) as advance, writer:
+            return trainer.fit(report)
+    except DivergedError as error:
+        raise UserError(
+            f"Training ({title}) ended: {error}; lower optimizer.lr or kd's weights."
+        ) from None
+    except KeyboardInterrupt:
+        there = f"goes on after epoch {max(writer.saved - trainer.before, 0)} of {epochs}"
+        print(f"\nStopped; the same command {there if writer.saved else 'begins again'}.")
+        raise
 
 
 def _check_folder(folder: Path, config: TrainConfig) -> None:

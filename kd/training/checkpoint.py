@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +21,8 @@ DAMAGED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 OF_THE_DEVICE = (torch.AcceleratorError, torch.OutOfMemoryError)
 """RuntimeErrors that say nothing of the file."""
+
+_NO_ARCHIVE = (BadZipFile, EOFError, zlib.error)
 
 
 class UnreadableError(UserError):
@@ -44,18 +48,26 @@ def save(state: dict[str, Any], path: Path) -> None:
             raise
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote; tensors and plain values only, nothing is unpickled beyond them.
+
+    The tensors lie on the host and are mapped from the file, so that they take no memory of
+    their own: copy what is to outlive it.
 
     UnreadableError where `path` holds something else. An OSError of the storage is passed on, as
     the next try may succeed, and so is what ails the device.
     """
     try:
-        with path.open("rb") as file:
-            state: Any = torch.load(file, map_location=device, weights_only=True)
+        # Every byte is read once here, where a fault of the storage is an exception: reading what
+        # is mapped would end the process.
+        with ZipFile(path) as archive:
+            whole = archive.testzip() is None
+        if not whole:
+            raise UnreadableError(path)
+        state: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except OF_THE_DEVICE:
         raise
-    except (*DAMAGED, EOFError, IsADirectoryError, pickle.UnpicklingError):
+    except (*DAMAGED, *_NO_ARCHIVE, IsADirectoryError, pickle.UnpicklingError):
         raise UnreadableError(path) from None
     if not isinstance(state, dict):
         raise UnreadableError(path)

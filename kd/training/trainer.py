@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -28,12 +27,12 @@ from kd.training.parallel import (
     mean_over_workers,
     sum_over_workers,
 )
+from kd.training.state import MethodState, State, snapshot
 from kd.training.step import Step, dtype_for
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
 Metrics = dict[str, float]
-State = dict[str, Any]
 Report = Callable[[Metrics, Callable[[], State]], None]
 """Told after every epoch: what was measured, and a function that gives the whole state.
 
@@ -121,6 +120,7 @@ class Trainer:
         self.method = build_method(config.method, config.kd, student, task, teachers)
         layout = torch.channels_last if place.device.type == "cuda" else torch.contiguous_format
         self.method.to(place.device).to(memory_format=layout)
+        self._kept = MethodState(self.method)
         self.precision = dtype_for(config.precision, place.device)
         main = Phase(name=MAIN, epochs=config.epochs, optimizer=config.optimizer)
         self.phases = (*self.method.phases(), main)
@@ -149,6 +149,16 @@ class Trainer:
     def phase(self) -> Phase:
         """Which part of the training comes next."""
         return self.phases[self._part]
+
+    @property
+    def before(self) -> int:
+        """Epochs of the phases before the main one."""
+        return sum(phase.epochs for phase in self.phases[:-1])
+
+    @property
+    def trained(self) -> int:
+        """Epochs trained so far, those of the phases before the main one included."""
+        return sum(phase.epochs for phase in self.phases[: self._part]) + self.phase_epoch
 
     def _enter(self, part: int) -> None:
         """Begin the phase of that number."""
@@ -193,7 +203,8 @@ class Trainer:
             told = {"phase_epoch": self.phase_epoch, "phase_epochs": phase.epochs}
             if self.phase_epoch == phase.epochs:
                 self._enter(self._part + 1)
-            return {"epoch": 0, **losses, **told, "lr": rate, "train_seconds": trained - began}
+            seconds = dict.fromkeys(("train_seconds", "epoch_seconds"), trained - began)
+            return {"epoch": 0, **losses, **told, "lr": rate, **seconds}
         self.epoch += 1
         metrics = {
             "epoch": self.epoch,
@@ -250,22 +261,26 @@ class Trainer:
         return scores.compute()
 
     def state(self) -> State:
-        """All that the rest of the run depends on; tensors and plain values."""
+        """All that the rest of the run depends on; tensors, the live ones, and plain values.
+
+        Of a teacher only what tells it from others: it is there before a run goes on.
+        """
         return {
             "config": self.config.to_dict(),
             "epoch": self.epoch,
             "phase": self._part,
             "phase_epoch": self.phase_epoch,
             "history": list(self.history),
-            "method": self.method.state_dict(),
+            **self._kept.state(),
             "optimizer": _plain(self.optimizer.state_dict()),
         }
 
     def load_state(self, state: State) -> None:
         """Go on from `state()` of a run with the same configuration.
 
-        The folder of the images and the teacher's file may have been moved: the state holds the
-        teacher itself. UserError for any other state, after which this trainer is of no use.
+        The folder of the images and the teacher's file may have been moved, but the teacher is
+        the same. UserError for any other state, after which this trainer is of no use. Nothing of
+        `state` is held on to.
         """
         try:
             if TrainConfig.from_dict(state["config"]).portable != self.config.portable:
@@ -274,8 +289,9 @@ class Trainer:
                 )
             self._enter(int(state.get("phase", len(self.phases) - 1)))
             self.phase_epoch = int(state["phase_epoch" if "phase" in state else "epoch"])
-            self.method.load_state_dict(state["method"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._kept.load(state)
+            # An optimizer would take tensors of the host's as its own.
+            self.optimizer.load_state_dict(snapshot(state["optimizer"]))
             self._steps.forget()
             self.history = list(state["history"])
             self.epoch = int(state["epoch"])

@@ -67,6 +67,19 @@ class ForgetsTeacher(KnowledgeDistillation):
         return self.hidden[0][0](images)
 
 
+class NamesTeacherTwice(KnowledgeDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.expert = self.teachers[0]
+
+
+class ReplacesTeacher(KnowledgeDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        for value in self.teachers.state_dict().values():
+            value.zero_()
+
+
 class TrainsTeacher(KnowledgeDistillation):
     def __init__(self, *args):
         super().__init__(*args)
@@ -143,6 +156,8 @@ class StaysHalf(ProgressiveSelfDistillation):
     [
         ("pskd", ForgetsHistory, "the loaded state must give the same losses"),
         ("kd", ForgetsTeacher, "the loaded state must give the same losses"),
+        ("kd", NamesTeacherTwice, r"must leave out what is a teacher's: \['expert\."),
+        ("kd", ReplacesTeacher, "the state of another teacher must be refused"),
         ("kd", TrainsTeacher, r"a teacher must be in no group"),
         ("kd", WakesTeacher, "wrong mode"),
         ("pskd", NeverUsesHead, r"head\.weight must get a gradient"),

@@ -123,8 +123,9 @@ def test_workers_train_as_one_worker_does(world, images, tmp_path):
     for method in [settings.method for settings in runs]:
         (expected,) = states(tmp_path / method, 1)
         for state in states(together / method, world):
-            for name, tensor in expected["method"].items():
-                assert_close(state["method"][name], tensor, 1e-5, f"{method} {name}")
+            for part in ("method", "memories"):
+                for name, tensor in expected[part].items():
+                    assert_close(state[part][name], tensor, 1e-5, f"{method} {name}")
             for ours, metrics in zip(state["history"], expected["history"], strict=True):
                 for name in set(LOSSES) & set(metrics):
                     assert_close(ours[name], metrics[name], 1e-4, f"{method} {name}")
@@ -182,8 +183,9 @@ def test_workers_agree_and_go_on_from_the_file_of_the_first_bit_for_bit(history,
     spawn(2, with_few_kept, break_and_go_on, settings, images, tmp_path)
     runs = [torch.load(tmp_path / name) for name in ("0.pt", "1.pt", "again-0.pt", "again-1.pt")]
     for run in runs[1:]:
-        for name, tensor in runs[0]["method"].items():
-            assert torch.equal(run["method"][name], tensor), name
+        for part in ("method", "memories"):
+            for name, tensor in runs[0][part].items():
+                assert torch.equal(run[part][name], tensor), name
         for ours, theirs in zip(run["history"], runs[0]["history"], strict=True):
             scores = {name for name in ours if "seconds" not in name}
             assert {k: ours[k] for k in scores} == {k: theirs[k] for k in scores}

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.errors import UserError
 from kd.train import Flags, train
 from kd.training.checkpoint import load, load_weights
+from kd.training.epoch import Steps
 
 CONFIG = TrainConfig.paper(
     "pskd",
@@ -71,8 +73,59 @@ def test_the_same_command_goes_on_where_an_interrupted_run_stopped(file, tmp_pat
     assert load(broken / "checkpoint.pt")["epoch"] == 2
     train(Flags(config=file, output=broken))
     assert "going on after epoch 2 of 3" in capsys.readouterr().out
-    one, other = (load(folder / "checkpoint.pt")["method"] for folder in (whole, broken))
+    one, other = (load(folder / "checkpoint.pt") for folder in (whole, broken))
+    for part in ("method", "memories"):
+        assert all(one[part][name].equal(other[part][name]) for name in one[part])
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_interrupted_run_says_what_it_goes_on_from(epoch, file, tmp_path, capsys, monkeypatch):
+    """Ctrl-C in the middle of an epoch, whose work is lost with what was not worth keeping."""
+    begun, take = [], Steps.run
+
+    def run(steps, number, most=None):
+        begun.append(number + 1)
+        if number + 1 == epoch and len(begun) == epoch:
+            raise KeyboardInterrupt
+        return take(steps, number, most)
+
+    monkeypatch.setattr(Steps, "run", run)
+    flags = Flags(config=file, output=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(flags)
+    said = capsys.readouterr().out
+    path = tmp_path / "run" / "checkpoint.pt"
+    if epoch == 1:
+        assert said.endswith("\nStopped; the same command begins again.\n")
+        assert not path.exists()
+    else:
+        kept = load(path)["epoch"]
+        assert 1 <= kept < epoch
+        assert said.endswith(f"\nStopped; the same command goes on after epoch {kept} of 3.\n")
+    train(flags)
+    assert begun == [*range(1, epoch + 1), *range(kept + 1 if epoch > 1 else 1, 4)]
+
+
+def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(file, tmp_path):
+    file.write_text(CONFIG.to_yaml().replace("epochs: 3", "epochs: 40"))
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(Flags(config=file, output=whole))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kd.train", str(file), "--output", str(broken)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    for line in process.stdout:
+        if "epoch 20/40" in line:
+            process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert 1 <= load(broken / "checkpoint.pt")["epoch"] < 40
+    train(Flags(config=file, output=broken))
+    one, other = (load_weights(f / "student.safetensors")[0].state_dict() for f in (whole, broken))
     assert all(one[name].equal(other[name]) for name in one)
+    lines = (broken / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 41))
 
 
 # -- with a teacher ------------------------------------------------------------------------------

@@ -57,8 +57,10 @@ def test_a_run_continued_from_a_file_ends_bit_for_bit_like_the_unbroken_one(
     second.fit()
 
     expected, got = unbroken.state(), second.state()
-    for name, tensor in expected["method"].items():
-        assert torch.equal(tensor, got["method"][name]), name
+    for part in ("method", "memories"):
+        assert expected[part].keys() == got[part].keys()
+        for name, tensor in expected[part].items():
+            assert torch.equal(tensor, got[part][name]), name
     scores = ("epoch", "train_loss", "val_acc", "val_acc5", "val_ece", "val_nll", "lr")
     for a, b in zip(unbroken.history, second.history, strict=True):
         assert {k: a[k] for k in scores} == {k: b[k] for k in scores}

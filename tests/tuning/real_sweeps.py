@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,23 +89,27 @@ class Resumed(NamedTuple):
 @pytest.fixture(scope="session")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Resumed:
     storage, name = tmp_path_factory.mktemp("resumed"), "killed"
-    # Every trial trains for five epochs, so that one of them is seen in its fourth to sixth.
+    # The rung is the one epoch that a trial is sure to be kept after, before its last.
     process = start(storage, "lsskd", "--trials", "5", "--epochs", "9", "--grace-period", "5",
                     "--set", "batch_size=4", "--name", name, start_new_session=True)  # fmt: skip
 
+    def kept() -> dict[int, list[float]]:
+        """The seconds of the epochs that running trials would not train again."""
+        found = {}
+        for trial in journal(storage, name):
+            checkpoint = storage / name / "checkpoints" / f"trial-{trial.number:04d}.pt"
+            if trial.state.name == "RUNNING":
+                with suppress(FileNotFoundError):
+                    found[trial.number] = [m["epoch_seconds"] for m in load(checkpoint)["history"]]
+        return found
+
     def in_the_middle() -> bool:
-        found = journal(storage, name)
-        running = [t.last_step or 0 for t in found if t.state.name == "RUNNING"]
-        return any(4 <= n <= 6 for n in running) and any(t.state.is_finished() for t in found)
+        past_the_rung = any(5 <= len(seconds) < 9 for seconds in kept().values())
+        return past_the_rung and any(t.state.is_finished() for t in journal(storage, name))
 
     wait_for(in_the_middle)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    before = journal(storage, name)
-    cut = {}
-    for trial in before:
-        checkpoint = storage / name / "checkpoints" / f"trial-{trial.number:04d}.pt"
-        if not trial.state.is_finished() and checkpoint.exists():
-            cut[trial.number] = [m["epoch_seconds"] for m in load(checkpoint)["history"]]
+    before, cut = journal(storage, name), kept()
     finish(start(storage, "--resume", name))
     return Resumed(storage, before, cut)

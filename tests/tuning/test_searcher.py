@@ -153,6 +153,28 @@ def test_a_report_that_comes_twice_counts_once(path):
     assert observer.lines == ["start 0", *(f"epoch 0 {e}" for e in range(1, 10)), "end 0 completed"]
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_epoch_that_is_trained_again_stays_as_it_was_first_told(resumed, path):
+    """From a checkpoint that is older than the last report, it may come out otherwise."""
+    told, again = [{"epoch": 4, "val_acc": v, "train_loss": -v} for v in (54.0, 11.0)]
+    diary = Diary()
+    with searching(path, 1, observers=[diary]) as searcher:
+        number = begin(searcher)
+        report(searcher, number, range(1, 4))
+        searcher.report(number, told)
+        if not resumed:
+            searcher.report(number, again)
+            assert searcher.records[number].metrics == {"val_acc": 54.0, "train_loss": -54.0}
+    if resumed:
+        with searching(path, 1, observers=[diary]) as searcher:
+            number = begin(searcher)
+            searcher.report(number, again)
+            # All that is known of it now, but for what is known from before.
+            assert searcher.records[number].metrics == {"val_acc": 54.0, "train_loss": -11.0}
+    (trial,) = read_trials(load_study(path, "trial"))
+    assert trial.curve[4] == 54.0
+
+
 # -- what the sampler learns -----------------------------------------------------------------
 
 

@@ -97,6 +97,21 @@ def test_a_restart_changes_no_decision():
     assert decisions > 5
 
 
+@pytest.mark.parametrize("name", ["asha", "median", "none"])
+def test_no_trial_is_stopped_where_none_is_judged(name):
+    """A trial whose files may be deleted after an epoch keeps none on its way then."""
+    stopping = make_stopping(name, 27, 2, 3)
+    stopped = set()
+    for number, epoch, value, running in interleaved(60, 27, seed=1):
+        if stopping.stops({"trial": number, "epoch": epoch, "val_acc": value}):
+            stopped.add(epoch)
+            running.pop(number)
+    assert all(epoch in stopping.judged for epoch in stopped)
+    assert bool(stopped) == (name != "none")
+    judged = [epoch for epoch in range(1, 28) if epoch in stopping.judged]
+    assert judged == {"asha": [2, 6, 18], "median": list(range(2, 28)), "none": []}[name]
+
+
 def test_an_epoch_that_is_reported_again_is_not_decided_again():
     stopping = make_stopping("asha", 9, 1, 3)
     low = {"trial": 1, "epoch": 1, "val_acc": 10.0}

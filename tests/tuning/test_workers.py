@@ -8,6 +8,7 @@ from small_cluster import Spy, cluster, search, starts_a_cluster
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.engine.share import share
+from tuning.study.stopping import Judged
 
 CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=3, batch_size=30)
 
@@ -20,6 +21,8 @@ So three would do. With twelve, both actors have begun another trial several tim
 
 class AfterTheFirst:
     """Stops every trial but the reference at once."""
+
+    judged = Judged(rungs=(1, 2))
 
     def should_stop(self, number, epoch, curves):
         return True
@@ -34,6 +37,8 @@ def test_stopped_trials_of_two_workers_leave_everything_free(tmp_path):
     trials = [records[n] for n in range(1 + STOPPED)]
     assert [t.state for t in trials] == ["completed"] + ["stopped"] * STOPPED
     assert [t.epoch for t in trials] == [3] + [1] * STOPPED
+    kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+    assert kept == ["trial-0000.pt"], "nothing was begun that could come after a trial's end"
 
 
 CORNERS = list(

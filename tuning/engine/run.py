@@ -1,6 +1,7 @@
 """Ray Tune, set up for this project: trials in actors that are used again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
         lane.searcher.gpus = share.gpus
     searcher = LaneSearcher(lanes)
     tuner = tune.Tuner(
-        _trainable([lane.work for lane in lanes], share),
+        _trainable([replace(lane.work, judged=lane.stopping.judged) for lane in lanes], share),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=LaneStopping(lanes),

@@ -7,7 +7,7 @@ folder, keyed by the trial's number: Tune's snapshots are never read.
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ from kd.data import Images
 from kd.errors import UserError
 from tuning.storage.patience import FULL, patiently
 from tuning.storage.trial_files import TrialFiles
+from tuning.study.stopping import Judged
 
 if TYPE_CHECKING:
     from kd.config import TrainConfig
     from kd.parts.teacher import Teacher
 
 Tell = Callable[[dict[str, Any]], None]
-"""Passes one report of a trial on to Tune."""
+"""Passes one report of a trial on to Tune; where that stops the trial, it does not return."""
 
 CONTEXT = 512 * 2**20
 """Bytes that CUDA takes for a process beside PyTorch's own memory, generously."""
@@ -33,12 +34,14 @@ class Work:
     """What the trials of one study train on, and where they write.
 
     `teachers` holds the files of the networks that they learn from, which their machines lack.
+    `judged` says when they may be stopped; at its rungs their state is written in any case.
     """
 
     train: Images
     val: Images
     files: TrialFiles
     teachers: tuple[bytes, ...] = ()
+    judged: Judged = field(default_factory=Judged)
 
 
 def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:
@@ -72,33 +75,30 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
 
 
 def train_trial(
-    assignment: dict[str, Any], work: Work, *, cpus: int, device: str, tell: Tell
+    assignment: dict[str, Any],
+    work: Work,
+    *,
+    cpus: int,
+    device: str,
+    tell: Tell,
+    until_passed: Callable[[int], None] = lambda epoch: None,
 ) -> None:
     """The trial's training, from its checkpoint if there is one.
 
-    Called on every worker of the trial; all of them tell the same, and the first one writes.
+    Called on every worker of the trial; all of them tell the same, and the first one writes. Where
+    `tell` returns before it is known whether the trial goes on after an epoch, `until_passed`
+    waits for that.
     """
     import torch
 
     from kd.config import TrainConfig
     from kd.training import checkpoint
-    from kd.training.teacher import describe
-    from kd.training.trainer import DivergedError, Metrics, Place, State, Trainer
+    from kd.training.trainer import DivergedError, Metrics, Place, Trainer
+    from tuning.engine.trial_writer import TrialWriter
 
     torch.set_num_threads(cpus)
     number, shelf = int(assignment["trial"]), work.files.shelf
-    latest, student = work.files.checkpoint(number), work.files.student(number)
-
-    def after_epoch(metrics: Metrics, state: Callable[[], State]) -> None:
-        if place.rank == 0:
-            if trainer.epoch == config.epochs:
-                about = describe(config, work.train, metrics)
-                shelf.put(student, lambda p: checkpoint.save_weights(trainer.student, p, about))
-            shelf.put(latest, lambda p: checkpoint.save(state(), p))
-        if not metrics["epoch"]:
-            return
-        tell({"trial": number, **metrics, **note})
-        note.clear()
+    latest = work.files.checkpoint(number)
 
     def begin() -> Trainer:
         return Trainer(config, work.train, work.val, place=place, teachers=teachers)
@@ -111,14 +111,24 @@ def train_trial(
     if shelf.exists(latest):
         try:
             with shelf.fetched(latest) as path:
-                trainer.load_state(patiently(lambda: checkpoint.load(path, device)))
+                trainer.load_state(patiently(lambda: checkpoint.load(path)))
         except UserError:
             # Cut short by what ended the last process. Its epochs can be trained again.
             trainer, note["began_again"] = begin(), True
         for metrics in trainer.history:
             tell({"trial": number, **metrics})
+
+    def after_epoch(metrics: Metrics, state: object) -> None:
+        # Of a phase before the main one nothing is told: it has no score.
+        if metrics["epoch"]:
+            writer.before_telling(metrics)
+            tell({"trial": number, **metrics, **note})
+            note.clear()
+        writer.after_telling(metrics)
+
     try:
-        trainer.fit(after_epoch)
+        with TrialWriter(trainer, work, number, until_passed) as writer:
+            trainer.fit(after_epoch)
     except DivergedError as error:
         score = {"epoch": error.epoch, "val_acc": 0.0}
         tell({"trial": number, **score, "diverged": True, "done": True})

@@ -17,9 +17,9 @@ from ray.train import UserCallback, WorkerGroupError
 from ray.train.torch import TorchTrainer, get_device
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.tune import Trainable
-from ray.util.queue import Queue
 from torch.distributed import DistError
 
+from tuning.engine.mailbox import Mailbox
 from tuning.engine.rendezvous import torch_config
 from tuning.engine.share import Share
 from tuning.engine.trial import ended_by, train_trial
@@ -54,13 +54,13 @@ class TrainingError(Exception):
 class _Reporter(UserCallback):
     """Passes the first worker's reports on; lives in the group's controller."""
 
-    def __init__(self, reports: Queue) -> None:
-        self._reports = reports
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
 
     def after_report(
         self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
     ) -> None:
-        self._reports.put(Told(metrics[0], ray.get_runtime_context().current_actor))
+        self._mailbox.put(Told(metrics[0], ray.get_runtime_context().current_actor))
 
 
 class WorkersTrial(Trainable):
@@ -71,6 +71,8 @@ class WorkersTrial(Trainable):
     """
 
     _controller: ActorHandle[Any] | None
+    _last: tuple[int, int] | None
+    """Trial and epoch of the last report."""
 
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], *, works: list[Any], share: Share
@@ -79,7 +81,7 @@ class WorkersTrial(Trainable):
         os.environ.update(_SETTINGS)
         self._works = works
         self._share = share
-        self._reports = Queue(actor_options={"num_cpus": 0})
+        self._mailbox = Mailbox()
         self._start()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -90,18 +92,21 @@ class WorkersTrial(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """The group's next report."""
-        told = self._reports.get()
+        """The group's next report; who asks for it lets the trial go on after the last one."""
+        if self._last is not None:
+            self._mailbox.go_on(*self._last)
+        told = self._mailbox.get()
         if isinstance(told, Exception):
             return self._failure(told)
         self._controller = told.controller
+        self._last = told.report["trial"], told.report["epoch"]
         last = told.report["epoch"] == self.config["config"]["epochs"]
         return {"done": last, **told.report}
 
     def cleanup(self) -> None:
         """End the group, whatever it is doing."""
         self._stop()
-        self._reports.shutdown(force=True)
+        self._mailbox.close()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing, for the snapshot that Tune makes of a finished trial: it has its own files."""
@@ -113,12 +118,23 @@ class WorkersTrial(Trainable):
 
     def _start(self) -> None:
         assignment, works, share = self.config, self._works, self._share
+        mailbox, self._last = self._mailbox, None
+
+        def until_passed(epoch: int) -> None:
+            mailbox.until_passed(assignment["trial"], epoch)
 
         def loop() -> None:
             work = ray.get(works[0])[assignment["lane"]]
             cpus, device = share.cpus // share.workers, str(get_device())
             try:
-                train_trial(assignment, work, cpus=cpus, device=device, tell=ray.train.report)
+                train_trial(
+                    assignment,
+                    work,
+                    cpus=cpus,
+                    device=device,
+                    tell=ray.train.report,
+                    until_passed=until_passed,
+                )
             except Exception as error:
                 if isinstance(error, DistError) or "gloo" in str(error):
                     raise
@@ -135,7 +151,7 @@ class WorkersTrial(Trainable):
             run_config=RunConfig(  # type: ignore[arg-type]
                 name="workers",
                 storage_path=self.logdir,
-                callbacks=[_Reporter(self._reports)],
+                callbacks=[_Reporter(mailbox)],
                 failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
             ),
         )
@@ -147,7 +163,7 @@ class WorkersTrial(Trainable):
         try:
             trainer.fit()
         except Exception as error:
-            self._reports.put(error)
+            self._mailbox.put(error)
 
     def _stop(self) -> None:
         if self._controller is not None:
@@ -157,8 +173,7 @@ class WorkersTrial(Trainable):
             # Only the end of the whole sweep ends a trial that told nothing, and its group too.
             return
         self._thread.join()
-        while not self._reports.empty():
-            self._reports.get()
+        self._mailbox.clear()
 
     def _failure(self, error: Exception) -> dict[str, Any]:
         """The last report of a training that failed; raises `error` if a worker was lost."""

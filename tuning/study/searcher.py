@@ -112,7 +112,7 @@ class StudySearcher:
         return record
 
     def report(self, number: int, report: Report) -> None:
-        """Record one epoch; one that is known already, after a restart, counts for nothing."""
+        """Record one epoch; one that is known already, after a restart, stays as it was told."""
         if number in self._running:
             self._record_epoch(self._running[number], report)
 
@@ -184,7 +184,10 @@ class StudySearcher:
         if epoch is None or "failed" in report:
             return
         metrics = measured(report)
-        if epoch >= record.epoch:
+        if epoch in record.curve:
+            # Trained again, from an older checkpoint, it may have come out otherwise.
+            metrics["val_acc"] = record.curve[epoch]
+        if epoch > record.epoch or (epoch == record.epoch and not record.metrics):
             record.metrics = metrics
         if epoch not in record.curve:
             value = score(report)

@@ -51,8 +51,23 @@ def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
     return sorted(found)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The 1-based epochs after which a trial may be stopped: the `rungs`, and all from `since`."""
+
+    rungs: tuple[int, ...] = ()
+    since: float = math.inf
+
+    def __contains__(self, epoch: int) -> bool:
+        return epoch in self.rungs or epoch >= self.since
+
+
 class StoppingRule(Protocol):
     """Decides from the curves of a sweep whether a trial is stopped."""
+
+    @property
+    def judged(self) -> Judged:
+        """When it may stop a trial."""
 
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether trial `number` stops after `epoch`, which its curve already holds."""
@@ -70,9 +85,14 @@ class Asha:
     rungs: tuple[int, ...]
     reduction_factor: float
 
+    @property
+    def judged(self) -> Judged:
+        """At the rungs alone."""
+        return Judged(self.rungs)
+
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether `number` is outside the best 1/rf at this rung."""
-        if epoch not in self.rungs:
+        if epoch not in self.judged:
             return False
         others = [curve[epoch] for n, curve in curves.items() if n != number and epoch in curve]
         if not others:
@@ -91,9 +111,14 @@ class MedianRule:
 
     grace_period: int
 
+    @property
+    def judged(self) -> Judged:
+        """Whenever the grace period has passed."""
+        return Judged(since=self.grace_period)
+
     def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
         """Whether the best of `number` is below the median average of the others."""
-        if epoch < self.grace_period:
+        if epoch not in self.judged:
             return False
         averages = [
             fmean(value for e, value in curve.items() if e <= epoch)
@@ -114,6 +139,11 @@ class EarlyStopping:
     def __init__(self, rule: StoppingRule | None) -> None:
         self._rule = rule
         self._curves: dict[int, dict[int, float]] = {}
+
+    @property
+    def judged(self) -> Judged:
+        """When a trial may be stopped that does not diverge."""
+        return self._rule.judged if self._rule else Judged()
 
     def replay(self, records: Iterable[TrialRecord]) -> None:
         """Know the trials of a sweep that is resumed, finished or not."""
