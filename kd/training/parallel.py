@@ -12,6 +12,13 @@ from torch.nn.parallel import DistributedDataParallel
 from kd.errors import UserError
 
 
+class NoDeviceError(UserError):
+    """There is no such device, or nothing can be computed on it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no device {name!r} here; use --device cpu.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a run takes place: its device, and its rank among `world` data-parallel workers.
@@ -35,7 +42,7 @@ class Place:
             chosen = torch.device(name)
             torch.zeros(1, device=chosen).item()
         except (RuntimeError, AssertionError, ImportError):
-            raise UserError(f"There is no device {name!r} here; use --device cpu.") from None
+            raise NoDeviceError(name) from None
         if chosen.type == "cuda" and chosen.index is not None:
             # Streams, graphs and random states are those of the device that is set.
             torch.cuda.set_device(chosen)

@@ -177,12 +177,17 @@ class Trainer:
         means = (mean_over_workers(values) / len(self.loader)).tolist()
         return dict(zip(names, means, strict=True))
 
-    def try_out(self, steps: int) -> None:
-        """Take a few steps as an epoch does, and a look at val: to see what they need."""
+    def try_out(self, steps: int, *, look: bool = True) -> None:
+        """Take a few steps as an epoch does, and a look at val: to see what they need.
+
+        When it returns they are done, on a device too.
+        """
         self.model.train()
         self.method.begin_epoch(0)
-        self._steps.run(0, steps)
-        self.validate()
+        sums = self._steps.run(0, steps)
+        if look:
+            self.validate()
+        float(sums["train_loss"])
 
     def step(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
         """Update the weights on one batch, `progress` epochs after the start of the training.

@@ -57,6 +57,8 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
         try:
             train_trial(assignment, work, cpus=cpus, device=device, tell=tune.report)
         except Exception as error:
+            if lost_device(error):
+                raise
             last = ended_by(error, assignment)
             if 0 < gpus < 1 and _out_of_memory(error):
                 last["starved"] = True
@@ -152,8 +154,22 @@ def ended_by(error: Exception, assignment: dict[str, Any]) -> dict[str, Any]:
     return {**last, "unstored": True} if isinstance(error, OSError) else last
 
 
+def lost_device(error: Exception) -> bool:
+    """Whether this process can compute no more on its GPU, so that the trial needs another one.
+
+    A fault that ends one process's work on a GPU under MPS ends that of all others there, and
+    until they are gone no new one is let in.
+    """
+    lost = type(error).__name__ in ("AcceleratorError", "NoDeviceError")
+    return lost and not _out_of_memory(error)
+
+
 def _out_of_memory(error: Exception) -> bool:
-    return type(error).__name__ == "OutOfMemoryError"
+    """Whether there was too little memory for PyTorch, or for what CUDA needs beside it."""
+    name = type(error).__name__
+    return name == "OutOfMemoryError" or (
+        name == "AcceleratorError" and "out of memory" in str(error)
+    )
 
 
 def sentence(error: Exception) -> str:

@@ -34,10 +34,12 @@ class Options:
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
     cpus_per_trial: Annotated[int | None, shown("CORES")] = None
     """CPU cores of one trial; the default shares what the cluster has."""
-    gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = None
-    """GPUs of one trial: 0.25 packs four on one, auto as many as fit; the default is 1."""
+    gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = "auto"
+    """GPUs of one trial: 0.25 packs four on one; the default, auto, as many as gain by it."""
     workers_per_trial: Annotated[int, shown("N")] = 1
     """Train a trial on several workers, data-parallel; cores and GPUs are shared among them."""
+    mps: Annotated[bool, shown("")] = True
+    """Without NVIDIA's MPS, which lets trials on one GPU compute side by side."""
     seed: int = 0
     """Seeds the search and the training."""
     storage: Path = Path("runs")

@@ -25,6 +25,17 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int]:
     return round(total), most
 
 
+def _of_a_gpu(settings: SweepSettings) -> str:
+    """How GPUs are given to trials, as far as it is known before they are there."""
+    if settings.packed:
+        mps = "with MPS where the machine has it" if settings.mps else "without MPS"
+        return f"as many trials as gain by sharing it, {mps}; measured once, when the sweep starts"
+    gpus = settings.gpus_per_trial
+    if isinstance(gpus, int | float) and 0 < gpus < 1:
+        return f"{int(1 / gpus + 1e-9)} trials"
+    return "one trial at a time, and no other beside it"
+
+
 def print_plan(settings: SweepSettings, space: Space) -> None:
     """Print the cell, the space, and the epochs that the sweep will spend."""
     base = settings.base
@@ -32,6 +43,7 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     print(f"{base.method} on {base.backbone} and {base.dataset}")
     print(f"{settings.trials} trials of at most {base.epochs} epochs each")
     print(f"about {expected} epochs in all, {most} if no trial is stopped")
+    print(f"of each GPU: {_of_a_gpu(settings)}")
     if base.needs_teacher and base.teacher.weights is None:
         teacher = base.teacher_recipe()
         print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")

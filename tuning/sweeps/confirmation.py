@@ -17,7 +17,7 @@ from kd.data.split import train_val
 from kd.errors import UserError
 from kd.origin import Origin
 from tuning.engine.guard import guarded
-from tuning.engine.packing import share_of
+from tuning.engine.packing import packing
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.engine.trial import Work
@@ -167,11 +167,11 @@ def _train(
         again = "type the same again."
         lane = open_list(settings, configs, work, opened, live, names=names, again=again)
         lane.searcher.study.set_user_attr(PLAN, plan._asdict())
-        nodes = opened.enter_context(connected())
+        nodes = opened.enter_context(connected(mps=settings.mps_wanted))
         opened.enter_context(heard())
         opened.enter_context(guarded("the same command goes on"))
         tried = {pair.number: pair.config for pair in pairs}.values()
-        part = share_of(settings, nodes, [(config, work) for config in tried])
+        part = packing(settings, nodes, [(config, work) for config in tried]).share
         with live:
             run_trials([lane], part, settings.folder)
     return [lane.searcher.records[index] for index in range(len(pairs))]

@@ -8,7 +8,7 @@ from kd.data import Images, open_dataset
 from kd.errors import UserError
 from search_spaces import Space
 from tuning.engine.guard import guarded
-from tuning.engine.packing import share_of
+from tuning.engine.packing import packing, share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.records.settings import SweepSettings
@@ -50,7 +50,7 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
     with ExitStack() as kept:
         # MLflow takes seconds to open, beside Ray's.
         trackers = [kept.enter_context(cell.tracker()) for cell in cells]
-        with connected() as nodes, ExitStack() as opened:
+        with connected(mps=settings.mps_wanted) as nodes, ExitStack() as opened:
             kept.enter_context(heard())
             again = resume([cell.settings for cell in cells])
             opened.enter_context(guarded(f"go on with: {again}"))
@@ -58,7 +58,7 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 tracker.ready()
             try:
                 cells = teach(cells, share_of(settings, nodes), folder)
-                part = share_of(settings, nodes, [(cell.base, cell.work) for cell in cells])
+                part = packing(settings, nodes, [(cell.base, cell.work) for cell in cells]).share
                 live = LiveTables()
                 searches[:] = [
                     Search.open(cell, opened, live, tracker, part.slots)
