@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import header, spread
-
 SEARCH = ["ce", "--preset", "laptop", "--local"]
 ONE = ["--trials", "1", "--epochs", "1", "--grace-period", "1"]
 MAIN, WHOLE = "interpreter, flags, checks", "from the command to the end of the first step"
@@ -135,7 +133,7 @@ def trial(file: Path, began: float) -> None:
     with watch.part("import of torch"):
         import torch
     with watch.part("import of Ray Tune and Ray Train"):
-        import ray.tune
+        from ray import tune  # noqa: F401
         from ray.train.torch import TorchTrainer  # noqa: F401
     with watch.part("import of kd"):
         from kd.data import open_dataset
@@ -193,6 +191,8 @@ def main() -> None:
     arguments = parser.parse_args()
     words = [*(arguments.words or SEARCH), *ONE]
     import torch
+
+    from benchmarks.timing import header, spread
 
     print(header("cuda" if torch.cuda.is_available() else "cpu"))
     for kind, title, given in (

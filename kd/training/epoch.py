@@ -4,30 +4,34 @@ Both take exactly the same steps. Launching the hundreds of kernels of a step ta
 times as long as they take a GPU; a graph launches them all at once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kd.data.device_loader import DeviceLoader, Order
 from kd.methods.base import Loss, Method
 from kd.methods.config import MethodConfig
 from kd.parts.history import SoftLabelHistory
+from kd.training.capture import WARM_UP, Body, Capture, cuda_graph, reason
 from kd.training.step import Step
 
 Sums = dict[str, Tensor]
-Body = Callable[[], None]
-WARM_UP = 2
-"""Steps before a capture, in which cuDNN chooses its kernels and autograd finds its streams."""
 
 
 class Steps:
-    """One step after the other; what is measured of them is summed on the device."""
+    """One step after the other; what is measured of them is summed on the device.
+
+    `remarks` says, in a sentence each, what of them was not to be had as it was asked for.
+    """
 
     def __init__(self, step: Step, loader: DeviceLoader) -> None:
         self.step = step
         self.loader = loader
+        self.remarks: list[str] = []
         self._names: list[str] = []
+        self._begun = False
 
     def run(self, epoch: int, most: int | None = None) -> Sums:
         """Take the steps of `epoch`, counted from 0; the sums of the loss and its terms.
@@ -35,11 +39,31 @@ class Steps:
         At most the first `most` of them, where that is given: to see what they need.
         """
         order = self.loader.order(epoch)
+        self._begin(order)
         steps = range(len(self.loader))[:most]
         return self._named([self._plain(order, epoch, step) for step in steps])
 
     def forget(self) -> None:
         """The optimizer's state was replaced by another one."""
+
+    def _begin(self, order: Order) -> None:
+        """Before the first step: compile its loss, if that was asked for and can be done."""
+        if self._begun or self.step.compiled_size is None:
+            return
+        self._begun = True
+        batch = self.loader.take(order, self.loader.slices[0])
+        gpus = [self.step.device] if self.step.device.type == "cuda" else []
+        try:
+            with (
+                torch.random.fork_rng(gpus),
+                undone(self.step.model, [], order.indices[: len(batch.labels)]),
+            ):
+                self.step.gradients(batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self.step.compiled_size = None
+            self.remarks.append(f"Steps are not compiled, as that failed ({reason(error)}).")
 
     def _plain(self, order: Order, epoch: int, step: int) -> Tensor:
         """Step number `step`: the weighted loss and terms, float64."""
@@ -67,7 +91,7 @@ class CapturedSteps(Steps):
     What a step reads lies in slots on the device: the epoch's order and draws, its learning
     rates, the number of the step, and the method's own numbers. So the graph that was captured in
     the first epoch serves them all. Capturing leaves no trace: the steps that it takes to warm up
-    are undone.
+    are undone. Where it fails, steps are taken one after the other.
 
     Args:
         capture: from the step as a function to what replays it; by default a CUDA graph.
@@ -78,11 +102,11 @@ class CapturedSteps(Steps):
         step: Step,
         loader: DeviceLoader,
         method: Method[MethodConfig],
-        capture: Callable[[Body], Body] | None = None,
+        capture: Capture | None = None,
     ) -> None:
         super().__init__(step, loader)
         self._method = method
-        self._capture = capture or cuda_graph
+        self._capture: Capture | None = capture or cuda_graph
         self._replay: Body | None = None
         sizes = [part.stop - part.start for part in loader.slices]
         self._size = sizes[0]
@@ -97,21 +121,28 @@ class CapturedSteps(Steps):
 
     def run(self, epoch: int, most: int | None = None) -> Sums:
         """As of `Steps`; a batch that is not full is taken in any case."""
-        for slot, value in zip(
-            self._order.tensors(), self.loader.order(epoch).tensors(), strict=True
-        ):
-            slot.copy_(value)
-        steps = len(self.loader)
-        rates = [self.step.rate(epoch + step / steps) for step in range(self._full)]
-        self._rates.copy_(torch.tensor(rates))
-        self._position.zero_()
+        if self._capture is not None:
+            order = self.loader.order(epoch)
+            self._begin(order)
+            self._fill(order, epoch)
+            if self._replay is None:
+                self._replay = self._captured(self._capture)
         if self._replay is None:
-            self._replay = self._captured()
+            return super().run(epoch, most)
         self._sums.zero_()
         for _ in range(self._full)[:most]:
             self._replay()
-        vectors = [self._plain(self._order, epoch, step) for step in range(self._full, steps)]
+        steps = range(self._full, len(self.loader))
+        vectors = [self._plain(self._order, epoch, step) for step in steps]
         return self._named([self._sums.clone(), *vectors])
+
+    def _fill(self, order: Order, epoch: int) -> None:
+        """Put into the slots what the steps of `epoch` read there."""
+        for slot, value in zip(self._order.tensors(), order.tensors(), strict=True):
+            slot.copy_(value)
+        rates = [self.step.rate(epoch + step / len(self.loader)) for step in range(self._full)]
+        self._rates.copy_(torch.tensor(rates))
+        self._position.zero_()
 
     def forget(self) -> None:
         """The optimizer's state was replaced: what the graph points at is no longer it."""
@@ -128,43 +159,40 @@ class CapturedSteps(Steps):
         self._sums.add_(vector)
         self._position.add_(1).remainder_(self._full)
 
-    def _captured(self) -> Body:
+    def _captured(self, capture: Capture) -> Body | None:
+        """What replays a step; None where it cannot be captured, now or later."""
         self.step.use_rate(self._rate)
-        kept, entries = self._changing()
+        changed = [*self._method.parameters(), *self.step.momenta(), self._position, self._rate]
         # Of a history, which may fill the device, only what the steps to warm up will write.
         rows = self._order.indices[: WARM_UP * self._size]
-        before = [tensor.detach().clone() for tensor in kept]
-        written = [entry.index_select(0, rows) for entry in entries]
         try:
-            return self._capture(self._body)
-        finally:
-            with torch.no_grad():
-                for tensor, old in zip(kept, before, strict=True):
-                    tensor.copy_(old)
-                for entry, old in zip(entries, written, strict=True):
-                    entry.index_copy_(0, rows, old)
-
-    def _changing(self) -> tuple[list[Tensor], list[Tensor]]:
-        """All that a step changes, but for its gradients and sums; and its memories' entries."""
-        histories = [m for m in self._method.modules() if isinstance(m, SoftLabelHistory)]
-        entries = [entry for history in histories for entry in history.entries()]
-        apart = {id(entry) for entry in entries}
-        buffers = [buffer for buffer in self._method.buffers() if id(buffer) not in apart]
-        own = [self._position, self._rate]
-        return [*self._method.parameters(), *buffers, *self.step.momenta(), *own], entries
+            with undone(self._method, changed, rows):
+                return capture(self._body)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._capture = None
+            self.remarks.append(
+                f"Steps are taken one by one, as capturing them failed ({reason(error)})."
+            )
+            return None
 
 
-def cuda_graph(body: Body) -> Body:
-    """Warm `body` up and capture it, on a stream of its own; random state stays as it was."""
-    random = torch.cuda.get_rng_state()
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            body()
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.set_rng_state(random)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        body()
-    return graph.replay
+@contextmanager
+def undone(model: nn.Module, changed: Iterable[Tensor], rows: Tensor) -> Iterator[None]:
+    """Undo, at the end, what steps changed: `changed`, buffers, gradients, `rows` of memories."""
+    histories = [m for m in model.modules() if isinstance(m, SoftLabelHistory)]
+    entries = [entry for history in histories for entry in history.entries()]
+    apart = {id(entry) for entry in entries}
+    kept = [*changed, *(buffer for buffer in model.buffers() if id(buffer) not in apart)]
+    before = [tensor.detach().clone() for tensor in kept]
+    written = [entry.index_select(0, rows) for entry in entries]
+    try:
+        yield
+    finally:
+        model.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for tensor, old in zip(kept, before, strict=True):
+                tensor.copy_(old)
+            for entry, old in zip(entries, written, strict=True):
+                entry.index_copy_(0, rows, old)

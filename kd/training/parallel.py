@@ -24,12 +24,15 @@ class Place:
     """Where a run takes place: its device, and its rank among `world` data-parallel workers.
 
     `captured` lets one worker on a GPU replay its steps from a graph; they are the same steps.
+    `compiled` lets one worker compute the loss of its full batches by compiled code: the same
+    formulas, rounded otherwise.
     """
 
     device: torch.device
     rank: int = 0
     world: int = 1
     captured: bool = True
+    compiled: bool = False
 
     @classmethod
     def local(cls, device: str | None = None) -> Self:

@@ -7,6 +7,7 @@ from kd.config import Precision, TrainConfig
 from kd.data.batch import Batch
 from kd.methods.base import Loss
 from kd.optimizer import OptimizerConfig, learning_rate
+from kd.training.compiling import compiled_loss
 
 
 class Step:
@@ -27,6 +28,8 @@ class Step:
         self.device = device
         self.precision = dtype_for(config.precision, device)
         self.optimizer = sgd(model, config.optimizer)
+        self.compiled_size: int | None = None
+        """Of how many images a batch is whose loss is compiled; None if none is."""
 
     def __call__(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
         """Update the weights on one batch, `progress` epochs after the start of the training.
@@ -67,11 +70,19 @@ class Step:
 
     def update(self, batch: Batch, weight: float = 1.0) -> Loss:
         """Update the weights on one batch, at the learning rate that is set."""
+        loss = self.gradients(batch, weight)
+        self.optimizer.step()
+        return loss
+
+    def gradients(self, batch: Batch, weight: float = 1.0) -> Loss:
+        """The loss of the batch, whose gradients lie in the parameters then."""
         with self.autocast():
-            loss: Loss = self.model(batch)
+            if len(batch.labels) == self.compiled_size:
+                loss = compiled_loss(self.model, batch)
+            else:
+                loss = self.model(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
-        self.optimizer.step()
         return loss
 
     def autocast(self) -> torch.autocast:

@@ -27,6 +27,7 @@ from kd.training.parallel import (
     sum_over_workers,
 )
 from kd.training.step import Step
+from kd.training.validation import CapturedValidation, Validation
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
@@ -34,8 +35,6 @@ Metrics = dict[str, float]
 State = dict[str, Any]
 Report = Callable[[Metrics, Callable[[], State]], None]
 """Told after every epoch: what was measured, and a function that gives the whole state."""
-
-EVAL_BATCH = 512
 
 
 class DivergedError(Exception):
@@ -104,6 +103,9 @@ class Trainer:
             seed=config.seed,
             shard=(place.rank, place.world),
         )
+        if place.compiled and place.world == 1:
+            first = self.loader.slices[0]
+            self._step.compiled_size = first.stop - first.start
         captured = on_gpu and place.world == 1 and place.captured
         self._steps = (
             CapturedSteps(self._step, self.loader, self.method)
@@ -119,6 +121,13 @@ class Trainer:
             seed=config.seed,
             shard=(place.rank, place.world),
         )
+        look = CapturedValidation if captured else Validation
+        self._validation = look(student, self.val_loader, self._step.autocast)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was not to be had as it was asked for, a sentence each."""
+        return [*self._steps.remarks, *self._validation.remarks]
 
     @property
     def student(self) -> StagedBackbone:
@@ -197,20 +206,15 @@ class Trainer:
         self.method.begin_epoch(int(progress))
         return self._step(batch, progress, weight)
 
-    @torch.no_grad()
     def validate(self) -> Metrics:
         """Scores of the student alone on val: `val_acc`, `val_acc5` (percent), ECE, NLL.
 
         Each worker looks at its part of the images, and all of them know all scores.
         """
         self.model.eval()
-        labels = self.val_loader.labels
-        whole = torch.zeros(len(labels), self.method.task.num_classes, device=labels.device)
-        for batch in self.val_loader.evaluate(EVAL_BATCH):
-            with self._step.autocast():
-                whole[batch.indices] = self.student(batch.images).float()
+        logits = self._validation.logits(self.method.task.num_classes)
         scores = ValidationMetrics()
-        scores.update(sum_over_workers(whole), labels)
+        scores.update(sum_over_workers(logits), self.val_loader.labels)
         return scores.compute()
 
     def state(self) -> State:

@@ -154,6 +154,7 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "gpus_per_trial",
         "workers_per_trial",
         "mps",
+        "compile",
         "teacher",
         "seed",
         "storage",

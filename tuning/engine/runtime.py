@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import UserError
+from kd.training.compiling import Compile, check_compiler
 from tuning.engine.growth import machines
 from tuning.engine.mps import NOWHERE, PIPE, Mps, available
 from tuning.engine.refusal import not_joined, not_started
@@ -237,6 +238,15 @@ def gpus_at_hand() -> float:
         return _local_gpus()
     with connected() as nodes:
         return sum(node.get("GPU", 0.0) for node in nodes)
+
+
+def check_here(compile: Compile) -> None:
+    """Raise UserError where steps are always to be compiled and this machine cannot.
+
+    What the machines of a RAY_ADDRESS can, only their trials know.
+    """
+    if _elsewhere() is None:
+        check_compiler(compile, gpu=bool(_local_gpus()))
 
 
 def _local_gpus() -> int:

@@ -30,12 +30,14 @@ class Work:
     """What the trials of one study train on, and where they write.
 
     `teacher` holds the file of the network that they learn from, which their machines lack.
+    `compiled` says whether their steps are compiled.
     """
 
     train: Images
     val: Images
     files: TrialFiles
     teacher: bytes | None = None
+    compiled: bool = False
 
 
 def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:
@@ -94,14 +96,17 @@ def train_trial(
                 about = describe(config, work.train, metrics)
                 shelf.put(student, lambda p: checkpoint.save_weights(trainer.student, p, about))
             shelf.put(latest, lambda p: checkpoint.save(state(), p))
+        if len(trainer.history) == resumed + 1 and trainer.remarks:
+            note["remarks"] = trainer.remarks
         tell({"trial": number, **metrics, **note})
         note.clear()
 
     def begin() -> Trainer:
         return Trainer(config, work.train, work.val, place=place, teacher=teacher)
 
-    config, place = TrainConfig.from_dict(assignment["config"]), Place.local(device)
-    teacher, note = teacher_of(config, work), dict[str, bool]()
+    config = TrainConfig.from_dict(assignment["config"])
+    place = replace(Place.local(device), compiled=work.compiled)
+    teacher, note = teacher_of(config, work), dict[str, Any]()
     trainer = begin()
     if shelf.exists(latest):
         try:
@@ -112,6 +117,7 @@ def train_trial(
             trainer, note["began_again"] = begin(), True
         for metrics in trainer.history:
             tell({"trial": number, **metrics})
+    resumed = trainer.epoch
     try:
         trainer.fit(after_epoch)
     except DivergedError as error:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.settings import SweepSettings
 from tuning.study.stopping import rungs
@@ -25,6 +26,31 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int]:
     return round(total), most
 
 
+def compiles(
+    settings: SweepSettings,
+    *,
+    steps: int,
+    epochs: int,
+    gpus: float,
+    slots: int,
+    rate: float | None = None,
+) -> bool:
+    """Whether the steps of the sweep's trials are compiled.
+
+    Args:
+        settings: what is asked for.
+        steps: of an epoch.
+        epochs: of all trials together, as many as are expected.
+        gpus: what each trial holds; `auto` is for those that have any.
+        slots: how many trials train at once.
+        rate: the steps a second of one of them, if that was measured.
+    """
+    if settings.compile != "auto" or settings.workers_per_trial > 1 or not gpus:
+        return settings.compile == "always"
+    seconds = 1 / rate if rate else None
+    return worth_compiling(steps=steps, epochs=epochs, slots=slots, step_seconds=seconds)
+
+
 def _of_a_gpu(settings: SweepSettings) -> str:
     """How GPUs are given to trials, as far as it is known before they are there."""
     if settings.packed:
@@ -44,6 +70,12 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     print(f"{settings.trials} trials of at most {base.epochs} epochs each")
     print(f"about {expected} epochs in all, {most} if no trial is stopped")
     print(f"of each GPU: {_of_a_gpu(settings)}")
+    where = {
+        "auto": f"on GPUs, where {SECONDS:g} s a process are under a tenth of what it trains",
+        "always": "always",
+        "never": "never",
+    }
+    print(f"compiled steps: {where[settings.compile]}")
     if base.needs_teacher and base.teacher.weights is None:
         teacher = base.teacher_recipe()
         print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")

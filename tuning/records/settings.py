@@ -82,6 +82,11 @@ class SweepSettings(Options, Section):
         if self.tracking_uri is not None:
             check_store(self.tracking_uri)
         rungs(self.base.epochs, self.grace_period, self.reduction_factor)
+        if self.compile == "always" and self.workers_per_trial > 1:
+            raise UserError(
+                "--compile always compiles trials of one worker; leave it away, or "
+                "--workers-per-trial."
+            )
 
     def check_asked(self) -> None:
         """Raise UserError for what makes no sense to ask for, though an old sweep may have it."""

@@ -58,7 +58,9 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 tracker.ready()
             try:
                 cells = teach(cells, share_of(settings, nodes), folder)
-                part = packing(settings, nodes, [(cell.base, cell.work) for cell in cells]).share
+                found = packing(settings, nodes, [(cell.base, cell.work) for cell in cells])
+                part = found.share
+                cells = [c.packed(part, r) for c, r in zip(cells, found.rates, strict=True)]
                 live = LiveTables()
                 searches[:] = [
                     Search.open(cell, opened, live, tracker, part.slots)
