@@ -12,6 +12,8 @@ import tyro
 
 from kd.cli import run, shown
 from kd.errors import UserError, brief
+from kd.training.compiling import Compile
+from tuning.engine.runtime import check_here
 from tuning.records.findings import Findings
 from tuning.records.options import GpusPerTrial
 from tuning.records.result import load_result
@@ -19,7 +21,7 @@ from tuning.records.settings import SweepSettings
 
 MOST = 1000
 """Trials and seeds at most."""
-ANEW = ("cpus_per_trial", "gpus_per_trial", "data_root")
+ANEW = ("cpus_per_trial", "gpus_per_trial", "compile", "data_root")
 """What is the sweep's own unless it is given."""
 
 
@@ -41,6 +43,8 @@ class Flags:
     """CPU cores of one training; the default is the sweep's."""
     gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = None
     """GPUs of one training; the default is the sweep's."""
+    compile: Annotated[Compile | None, shown("auto|never|always")] = None
+    """Compile the steps; the default is the sweep's."""
 
 
 def confirm(flags: Flags) -> int:
@@ -57,6 +61,7 @@ def confirm(flags: Flags) -> int:
     given = {name: value for name, value in asked.items() if value is not None}
     settings = replace(SweepSettings.load(flags.storage, flags.sweep), **given)
     settings.check_images(begun=True)
+    check_here(settings.compile)
 
     from tuning.reports.files import attempted, write_page
     from tuning.reports.sentences import report_again, seen_val

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from kd.cli import run
 from tuning.cluster.jobs import run_on_cluster
-from tuning.engine.runtime import gpus_at_hand
+from tuning.engine.runtime import check_here, gpus_at_hand
 from tuning.records import request
 from tuning.records.plan import print_plan
 from tuning.records.presets import choose
@@ -23,6 +23,7 @@ def search(flags: Flags) -> int:
     for settings, _ in sweeps:
         settings.check_images(begun=bool(flags.resume))
         settings.check_study()
+        check_here(settings.compile)
     if flags.dry_run:
         for settings, space in sweeps:
             print_plan(settings, space)

@@ -4,24 +4,25 @@ Both take exactly the same steps. Launching the hundreds of kernels of a step ta
 times as long as they take a GPU; a graph launches them all at once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kd.data.device_loader import DeviceLoader, Order
 from kd.methods.base import Loss
 from kd.parts.history import SoftLabelHistory
+from kd.training.capture import WARM_UP, Body, Capture, cuda_graph, reason
 from kd.training.step import Step
 
 Sums = dict[str, Tensor]
-Body = Callable[[], None]
-WARM_UP = 2
-"""Steps before a capture, in which cuDNN chooses its kernels and autograd finds its streams."""
 
 
 class Steps:
     """One step after the other; what is measured of them is summed on the device.
+
+    `remarks` says, in a sentence each, what of them was not to be had as it was asked for.
 
     Args:
         first: the number that the loader knows the first epoch by.
@@ -31,7 +32,9 @@ class Steps:
         self.step = step
         self.loader = loader
         self.first = first
+        self.remarks: list[str] = []
         self._names: list[str] = []
+        self._begun = False
 
     def run(self, epoch: int, most: int | None = None) -> Sums:
         """Take the steps of `epoch`, counted from 0; the sums of the loss and its terms.
@@ -39,11 +42,31 @@ class Steps:
         At most the first `most` of them, where that is given: to see what they need.
         """
         order = self.loader.order(self.first + epoch)
+        self._begin(order)
         steps = range(len(self.loader))[:most]
         return self._named([self._plain(order, epoch, step) for step in steps])
 
     def forget(self) -> None:
         """The optimizer's state was replaced by another one."""
+
+    def _begin(self, order: Order) -> None:
+        """Before the first step: compile its loss, if that was asked for and can be done."""
+        if self._begun or self.step.compiled_size is None:
+            return
+        self._begun = True
+        batch = self.loader.take(order, self.loader.slices[0])
+        gpus = [self.step.device] if self.step.device.type == "cuda" else []
+        try:
+            with (
+                torch.random.fork_rng(gpus),
+                undone(self.step.method, [], order.indices[: len(batch.labels)]),
+            ):
+                self.step.gradients(batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self.step.compiled_size = None
+            self.remarks.append(f"Steps are not compiled, as that failed ({reason(error)}).")
 
     def _plain(self, order: Order, epoch: int, step: int) -> Tensor:
         """Step number `step`: the weighted loss and terms, float64."""
@@ -71,7 +94,7 @@ class CapturedSteps(Steps):
     What a step reads lies in slots on the device: the epoch's order and draws, its learning
     rates, the number of the step, and the method's own numbers. So the graph that was captured in
     the first epoch serves them all. Capturing leaves no trace: the steps that it takes to warm up
-    are undone.
+    are undone. Where it fails, steps are taken one after the other.
 
     A memory on the host takes part by slots as well: the rows of a batch are fetched before its
     step and written back after it, for which the host waits.
@@ -84,11 +107,11 @@ class CapturedSteps(Steps):
         self,
         step: Step,
         loader: DeviceLoader,
-        capture: Callable[[Body], Body] | None = None,
+        capture: Capture | None = None,
         first: int = 0,
     ) -> None:
         super().__init__(step, loader, first)
-        self._capture = capture or cuda_graph
+        self._capture: Capture | None = capture or cuda_graph
         self._replay: Body | None = None
         sizes = [part.stop - part.start for part in loader.slices]
         self._size = sizes[0]
@@ -99,31 +122,36 @@ class CapturedSteps(Steps):
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
         self._places = torch.arange(self._size, device=device)
         self._sums = torch.zeros(0, dtype=torch.float64, device=device)
-        histories = [m for m in step.method.modules() if isinstance(m, SoftLabelHistory)]
-        self._entries = [e for h in histories if h.mapped is None for e in h.entries()]
-        self._mapped = [history.mapped for history in histories if history.mapped is not None]
+        self._mapped = [own.mapped for own in histories(step.method) if own.mapped is not None]
 
     def run(self, epoch: int, most: int | None = None) -> Sums:
         """As of `Steps`; a batch that is not full is taken in any case."""
-        drawn = self.loader.order(self.first + epoch)
-        for slot, value in zip(self._order.tensors(), drawn.tensors(), strict=True):
-            slot.copy_(value)
-        steps = len(self.loader)
-        rates = [self.step.rate(epoch + step / steps) for step in range(self._full)]
-        self._rates.copy_(torch.tensor(rates))
-        self._position.zero_()
-        batches = self._batches()
+        if self._capture is not None:
+            order = self.loader.order(self.first + epoch)
+            self._begin(order)
+            self._fill(order, epoch)
+            if self._replay is None:
+                self._fetch(self._batches()[0])
+                self._replay = self._captured(self._capture)
         if self._replay is None:
-            self._fetch(batches[0])
-            self._replay = self._captured()
+            return super().run(epoch, most)
         self._sums.zero_()
-        for batch in batches[:most]:
+        for batch in self._batches()[:most]:
             self._fetch(batch)
             self._replay()
             for rows in self._mapped:
                 rows.flush()
-        vectors = [self._plain(self._order, epoch, step) for step in range(self._full, steps)]
+        steps = range(self._full, len(self.loader))
+        vectors = [self._plain(self._order, epoch, step) for step in steps]
         return self._named([self._sums.clone(), *vectors])
+
+    def _fill(self, order: Order, epoch: int) -> None:
+        """Put into the slots what the steps of `epoch` read there."""
+        for slot, value in zip(self._order.tensors(), order.tensors(), strict=True):
+            slot.copy_(value)
+        rates = [self.step.rate(epoch + step / len(self.loader)) for step in range(self._full)]
+        self._rates.copy_(torch.tensor(rates))
+        self._position.zero_()
 
     def forget(self) -> None:
         """The optimizer's state was replaced: what the graph points at is no longer it."""
@@ -152,44 +180,51 @@ class CapturedSteps(Steps):
         self._sums.add_(vector)
         self._position.add_(1).remainder_(self._full)
 
-    def _captured(self) -> Body:
+    def _captured(self, capture: Capture) -> Body | None:
+        """What replays a step; None where it cannot be captured, now or later."""
         self.step.use_rate(self._rates[0])
-        kept, entries = self._changing(), self._entries
+        method, momenta = self.step.method, self.step.momenta()
+        rates = [group["lr"] for group in self.step.optimizer.param_groups]
+        changed = [*method.parameters(), *momenta, self._position, *rates]
         # Of a history, which may fill the device, only what the steps to warm up will write.
         rows = self._order.indices[: WARM_UP * self._size]
-        before = [tensor.detach().clone() for tensor in kept]
-        written = [entry.index_select(0, rows) for entry in entries]
         try:
-            return self._capture(self._body)
-        finally:
-            with torch.no_grad():
-                for tensor, old in zip(kept, before, strict=True):
-                    tensor.copy_(old)
-                for entry, old in zip(entries, written, strict=True):
-                    entry.index_copy_(0, rows, old)
-                for mapped in self._mapped:
-                    mapped.forget()
-
-    def _changing(self) -> list[Tensor]:
-        """All that a step changes, but for its gradients, its sums, and its memories' entries."""
-        method, apart = self.step.method, {id(entry) for entry in self._entries}
-        buffers = [buffer for buffer in method.buffers() if id(buffer) not in apart]
-        rates = [group["lr"] for group in self.step.optimizer.param_groups]
-        own = [self._position, *rates]
-        return [*method.parameters(), *buffers, *self.step.momenta(), *own]
+            with undone(method, changed, rows):
+                return capture(self._body)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._capture = None
+            self.remarks.append(
+                f"Steps are taken one by one, as capturing them failed ({reason(error)})."
+            )
+            return None
 
 
-def cuda_graph(body: Body) -> Body:
-    """Warm `body` up and capture it, on a stream of its own; random state stays as it was."""
-    random = torch.cuda.get_rng_state()
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            body()
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.set_rng_state(random)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        body()
-    return graph.replay
+def histories(model: nn.Module) -> list[SoftLabelHistory]:
+    """The soft-label memories of a method."""
+    return [module for module in model.modules() if isinstance(module, SoftLabelHistory)]
+
+
+@contextmanager
+def undone(model: nn.Module, changed: Iterable[Tensor], rows: Tensor) -> Iterator[None]:
+    """Undo, at the end, what steps changed: `changed`, buffers, gradients, `rows` of memories."""
+    entries = [entry for history in histories(model) for entry in history.entries()]
+    apart = {id(entry) for entry in entries}
+    kept = [*changed, *(buffer for buffer in model.buffers() if id(buffer) not in apart)]
+    before = [tensor.detach().clone() for tensor in kept]
+    # Entries lie on the device, or on the host.
+    places = [rows.to(entry.device) for entry in entries]
+    written = [e.index_select(0, place) for e, place in zip(entries, places, strict=True)]
+    try:
+        yield
+    finally:
+        model.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for tensor, old in zip(kept, before, strict=True):
+                tensor.copy_(old)
+            for entry, place, old in zip(entries, places, written, strict=True):
+                entry.index_copy_(0, place, old)
+            for history in histories(model):
+                if history.mapped is not None:
+                    history.mapped.forget()

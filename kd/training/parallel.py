@@ -13,12 +13,21 @@ from torch.nn.parallel import DistributedDataParallel
 from kd.errors import UserError
 
 
+class NoDeviceError(UserError):
+    """There is no such device, or nothing can be computed on it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no device {name!r} here; use --device cpu.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a run takes place: its device, and its rank among `world` data-parallel workers.
 
     `captured` lets one worker on a GPU replay its steps from a graph; they are the same steps.
     `beside` is how many runs or workers, itself included, share the memory of its machine.
+    `compiled` lets one worker compute the loss of its full batches by compiled code: the same
+    formulas, rounded otherwise.
     """
 
     device: torch.device
@@ -26,6 +35,7 @@ class Place:
     world: int = 1
     captured: bool = True
     beside: int = 1
+    compiled: bool = False
 
     @classmethod
     def local(cls, device: str | None = None) -> Self:
@@ -38,7 +48,7 @@ class Place:
             chosen = torch.device(name)
             torch.zeros(1, device=chosen).item()
         except (RuntimeError, AssertionError, ImportError):
-            raise UserError(f"There is no device {name!r} here; use --device cpu.") from None
+            raise NoDeviceError(name) from None
         if chosen.type == "cuda" and chosen.index is not None:
             # Streams, graphs and random states are those of the device that is set.
             torch.cuda.set_device(chosen)

@@ -49,6 +49,14 @@ def snapshot(value: Any) -> Any:
     return value
 
 
+def optimizer_state(optimizer: torch.optim.Optimizer) -> State:
+    """An optimizer's state whose learning rates are numbers, wherever they lay."""
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["lr"] = float(group["lr"])
+    return state
+
+
 class MethodState:
     """What is kept of a method whose teachers stay as they are."""
 

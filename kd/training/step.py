@@ -11,6 +11,7 @@ from kd.data.batch import Batch
 from kd.methods.base import Loss, Method, ParameterGroup, Phase
 from kd.methods.config import MethodConfig
 from kd.optimizer import OptimizerConfig, learning_rate
+from kd.training.compiling import compiled_loss
 
 
 class Step:
@@ -44,6 +45,8 @@ class Step:
         parts = list(_parts(groups, phase.optimizer))
         self._factors = [factor for factor, _ in parts]
         self.optimizer = _optimizer([part for _, part in parts], phase.optimizer, device)
+        self.compiled_size: int | None = None
+        """Of how many images a batch is whose loss is compiled; None if none is."""
 
     def __call__(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
         """Update the weights on one batch, `progress` epochs after the start of the phase.
@@ -93,13 +96,21 @@ class Step:
 
     def update(self, batch: Batch, weight: float = 1.0) -> Loss:
         """Update the weights on one batch, at the learning rate that is set."""
-        with self.autocast():
-            loss: Loss = self.model(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
+        loss = self.gradients(batch, weight)
         self.optimizer.step()
         with torch.no_grad():
             self.method.after_step(batch)
+        return loss
+
+    def gradients(self, batch: Batch, weight: float = 1.0) -> Loss:
+        """The loss of the batch, whose gradients lie in the parameters then."""
+        with self.autocast():
+            if len(batch.labels) == self.compiled_size:
+                loss = compiled_loss(self.model, batch)
+            else:
+                loss = self.model(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward(torch.full_like(loss.total, weight))  # type: ignore[no-untyped-call]
         return loss
 
     def autocast(self) -> torch.autocast:

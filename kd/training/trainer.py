@@ -6,20 +6,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.data.batch import Batch
 from kd.data.device_loader import STEPS, DeviceLoader, mixed_seed, statistics
 from kd.errors import UserError
-from kd.methods import build_method
-from kd.methods.base import MAIN, Loss, Phase, Task
+from kd.methods.base import MAIN, Loss, Phase
 from kd.metrics import ValidationMetrics
 from kd.parts.teacher import Teacher
+from kd.training.building import method_of
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.epoch import CapturedSteps, Steps
-from kd.training.memory import histories
 from kd.training.parallel import (
     Place,
     average_statistics,
@@ -27,8 +25,9 @@ from kd.training.parallel import (
     mean_over_workers,
     sum_over_workers,
 )
-from kd.training.state import MethodState, State, snapshot
+from kd.training.state import MethodState, State, optimizer_state, snapshot
 from kd.training.step import Step, dtype_for
+from kd.training.validation import CapturedValidation, Validation
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
@@ -39,7 +38,6 @@ Report = Callable[[Metrics, Callable[[], State]], None]
 In a phase before the main one `epoch` is 0, and `phase_epoch` counts.
 """
 
-EVAL_BATCH = 512
 APART = 2**32
 """How far the numbers of a phase's epochs are from another's: each draws by chance of its own."""
 
@@ -92,7 +90,6 @@ class Trainer:
         self.place = place
         self.epoch = 0
         self.history: list[Metrics] = []
-        num_classes, in_channels = len(train.class_names), train.images.shape[1]
         normalise = statistics(train)
         self.loader = DeviceLoader(
             train,
@@ -104,22 +101,7 @@ class Trainer:
             shard=(place.rank, place.world),
             needs=config.kd.needs,
         )
-        torch.manual_seed(config.seed)
-        student = build_backbone(config.backbone, num_classes, in_channels)
-        task = Task(
-            num_classes=num_classes,
-            num_samples=len(train.labels),
-            epochs=config.epochs,
-            in_channels=in_channels,
-            image_size=size,
-            steps=len(self.loader),
-            labels=self.loader.labels,
-            backbone=config.backbone,
-            histories=histories(config, train, place),
-        )
-        self.method = build_method(config.method, config.kd, student, task, teachers)
-        layout = torch.channels_last if place.device.type == "cuda" else torch.contiguous_format
-        self.method.to(place.device).to(memory_format=layout)
+        self.method = method_of(config, train, self.loader, place, teachers)
         self._kept = MethodState(self.method)
         self.precision = dtype_for(config.precision, place.device)
         main = Phase(name=MAIN, epochs=config.epochs, optimizer=config.optimizer)
@@ -134,6 +116,13 @@ class Trainer:
             seed=config.seed,
             shard=(place.rank, place.world),
         )
+        look = CapturedValidation if self._captured else Validation
+        self._validation = look(self.student, self.val_loader, self._step.autocast)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was not to be had as it was asked for, a sentence each."""
+        return [*self._steps.remarks, *self._validation.remarks]
 
     @property
     def student(self) -> StagedBackbone:
@@ -160,6 +149,11 @@ class Trainer:
         """Epochs trained so far, those of the phases before the main one included."""
         return sum(phase.epochs for phase in self.phases[: self._part]) + self.phase_epoch
 
+    @property
+    def _captured(self) -> bool:
+        alone = self.place.world == 1 and self.place.device.type == "cuda"
+        return alone and self.place.captured
+
     def _enter(self, part: int) -> None:
         """Begin the phase of that number."""
         self._part, self.phase_epoch = part, 0
@@ -168,10 +162,12 @@ class Trainer:
         self._step = Step(
             self.model, self.method, self.phase, groups, self.precision, self.place.device
         )
-        alone = self.place.world == 1 and self.place.captured
-        kind = CapturedSteps if alone and self.place.device.type == "cuda" else Steps
+        kind = CapturedSteps if self._captured else Steps
         first = 0 if self.phase.name == MAIN else APART * (part + 1)
         self._steps = kind(self._step, self.loader, first=first)
+        if self.place.compiled and self.place.world == 1:
+            whole = self.loader.slices[0]
+            self._step.compiled_size = whole.stop - whole.start
 
     def fit(self, report: Report | None = None) -> Metrics:
         """Train the epochs that are left; returns the last epoch's metrics.
@@ -229,12 +225,18 @@ class Trainer:
         means = (mean_over_workers(values) / len(self.loader)).tolist()
         return dict(zip(names, means, strict=True))
 
-    def try_out(self, steps: int) -> None:
-        """Take a few steps as an epoch does, and a look at val: to see what they need."""
+    def try_out(self, steps: int, *, look: bool = True) -> None:
+        """Take a few steps as an epoch does, and a look at val: to see what they need.
+
+        When it returns they are done, on a device too.
+        """
+        self._enter(len(self.phases) - 1)
         self.model.train()
         self.method.begin_epoch(0)
-        self._steps.run(0, steps)
-        self.validate()
+        sums = self._steps.run(0, steps)
+        if look:
+            self.validate()
+        float(sums["train_loss"])
 
     def step(self, batch: Batch, progress: float, weight: float = 1.0) -> Loss:
         """Update the weights on one batch, `progress` epochs after the start of the training.
@@ -244,20 +246,15 @@ class Trainer:
         self.method.begin_epoch(int(progress))
         return self._step(batch, progress, weight)
 
-    @torch.no_grad()
     def validate(self) -> Metrics:
         """Scores of the student alone on val: `val_acc`, `val_acc5` (percent), ECE, NLL.
 
         Each worker looks at its part of the images, and all of them know all scores.
         """
         self.model.eval()
-        labels = self.val_loader.labels
-        whole = torch.zeros(len(labels), self.method.task.num_classes, device=labels.device)
-        for batch in self.val_loader.evaluate(EVAL_BATCH):
-            with self._step.autocast():
-                whole[batch.indices] = self.student(batch.images).float()
+        logits = self._validation.logits(self.method.task.num_classes)
         scores = ValidationMetrics()
-        scores.update(sum_over_workers(whole), labels)
+        scores.update(sum_over_workers(logits), self.val_loader.labels)
         return scores.compute()
 
     def state(self) -> State:
@@ -272,7 +269,7 @@ class Trainer:
             "phase_epoch": self.phase_epoch,
             "history": list(self.history),
             **self._kept.state(),
-            "optimizer": _plain(self.optimizer.state_dict()),
+            "optimizer": optimizer_state(self.optimizer),
         }
 
     def load_state(self, state: State) -> None:
@@ -299,10 +296,3 @@ class Trainer:
             raise
         except DAMAGED:
             raise UnreadableError("The checkpoint") from None
-
-
-def _plain(optimizer: State) -> State:
-    """An optimizer's state whose learning rate is a number, wherever it lay."""
-    for group in optimizer["param_groups"]:
-        group["lr"] = float(group["lr"])
-    return optimizer

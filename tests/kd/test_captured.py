@@ -16,9 +16,11 @@ from kd.methods import method_names
 from kd.parts.history import Histories
 from kd.parts.mapped import MappedRows
 from kd.training import checkpoint
-from kd.training.epoch import WARM_UP, CapturedSteps, Steps
+from kd.training.capture import WARM_UP
+from kd.training.epoch import CapturedSteps, Steps
 from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import Place, Trainer
+from kd.training.validation import BATCH, CapturedValidation, Validation
 
 CPU = Place(device=torch.device("cpu"))
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
@@ -42,12 +44,15 @@ def config(method, **changes):
     return TrainConfig.paper(method, "resnet8", "digits", epochs=3, batch_size=25, **changes)
 
 
-def trainer(settings, images, *, place=CPU, captured=False):
+def trainer(settings, images, *, place=CPU, captured=False, capture=called):
     made = Trainer(settings, *images, place=place, teachers=load_teachers(settings, images[0]))
+    looks = made.student, made.val_loader, made._step.autocast
     if captured and place is CPU:
-        made._steps = CapturedSteps(made._step, made.loader, called)
+        made._steps = CapturedSteps(made._step, made.loader, capture)
+        made._validation = CapturedValidation(*looks, capture)
     elif not captured:
         made._steps = Steps(made._step, made.loader)
+        made._validation = Validation(*looks)
     return made
 
 
@@ -70,7 +75,10 @@ def tensors(value, name=""):
 
 
 def assert_same(one, other):
-    assert [m["train_loss"] for m in one.history] == [m["train_loss"] for m in other.history]
+    """The same losses, scores and states; among val's images is a full batch and a short one."""
+    assert BATCH < len(one.val_loader.labels) < 2 * BATCH
+    for name in ("train_loss", "val_acc", "val_acc5", "val_nll", "val_ece"):
+        assert [m[name] for m in one.history] == [m[name] for m in other.history], name
     assert [m["lr"] for m in one.history] == pytest.approx([m["lr"] for m in other.history])
     first, second = (dict(tensors(made.state())) for made in (one, other))
     assert first.keys() == second.keys()
@@ -125,7 +133,7 @@ def test_capturing_leaves_no_trace(images):
     made = trainer(config("lsskd"), images, captured=True)
     before = {name: value.clone() for name, value in tensors(made.state())}
     made.method.begin_epoch(0)
-    made._steps._captured()
+    assert made._steps._captured(called) is not None
     after = dict(tensors(made.state()))
     for name, value in before.items():
         assert torch.equal(value, after[name]), name
@@ -192,6 +200,66 @@ def test_a_run_goes_on_with_memories_on_the_host(form, captured, images, tmp_pat
     second.load_state(checkpoint.load(tmp_path / "checkpoint.pt"))
     second.fit()
     assert_same(unbroken, second)
+
+
+def test_val_is_replayed_from_one_graph_whatever_became_of_the_weights(images):
+    graphs, replays = [], []
+
+    def counted(body):
+        graphs.append(body)
+        replay = called(body)
+        return lambda: replays.append(body) or replay()
+
+    plain, replayed = trainer(config("ce"), images), trainer(config("ce"), images)
+    looks = replayed.student, replayed.val_loader, replayed._step.autocast
+    replayed._validation = CapturedValidation(*looks, counted)
+    plain.fit()
+    replayed.fit()
+    assert_same(plain, replayed)
+    replayed.load_state(plain.state())
+    assert replayed.validate() == plain.validate()
+    assert (len(graphs), len(replays)) == (1, 4), "once for each full batch"
+    assert replayed.student.training is False
+
+
+# -- where it fails ------------------------------------------------------------------------------
+
+
+def failing(error):
+    """What stands for a graph that cannot be captured: the warm-up is done, and the rest not."""
+
+    def capture(body):
+        called(body)
+        raise error
+
+    return capture
+
+
+@pytest.mark.parametrize("method", ["pskd", "dtskd", "lsskd"])
+def test_steps_that_cannot_be_captured_are_taken_one_by_one(method, images):
+    """No trace is left of the attempt, and it is said once for steps and once for val."""
+    error = RuntimeError("operation not permitted when stream is capturing.\nCompile with …")
+    plain = trainer(config(method), images)
+    tried = trainer(config(method), images, captured=True, capture=failing(error))
+    plain.fit()
+    tried.fit()
+    assert_same(plain, tried)
+    why = "operation not permitted when stream is capturing"
+    assert tried.remarks == [
+        f"Steps are taken one by one, as capturing them failed ({why}).",
+        f"Validation is not replayed, as capturing that failed ({why}).",
+    ]
+    assert plain.remarks == []
+
+
+def test_a_lack_of_memory_is_no_fault_of_capturing(images):
+    """A trial that shares a GPU goes on with a whole one then, and captured."""
+    full = failing(torch.OutOfMemoryError("CUDA out of memory"))
+    tried = trainer(config("ce"), images, captured=True, capture=full)
+    with pytest.raises(torch.OutOfMemoryError):
+        tried.run_epoch()
+    with pytest.raises(torch.OutOfMemoryError):
+        tried.validate()
 
 
 # -- on a GPU ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import kd
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.errors import UserError
 from kd.train import Flags, train
+from kd.training import compiling
 from kd.training.checkpoint import load, load_weights
 from kd.training.epoch import Steps
 
@@ -49,6 +50,26 @@ def test_a_run_writes_its_folder_and_says_what_came_of_it(file, tmp_path, capsys
     student, description = load_weights(folder / "student.safetensors")
     assert description["backbone"] == "resnet8"
     assert not student.training
+
+
+@pytest.mark.parametrize(("compile", "tried"), [("always", 1), ("auto", 0), ("never", 0)])
+def test_steps_are_compiled_where_that_is_asked_for(
+    compile, tried, file, tmp_path, monkeypatch, capsys
+):
+    """On a CPU `auto` compiles nothing; what cannot be compiled is said once, and goes on."""
+    attempts = []
+
+    def fails(model, batch):
+        attempts.append(len(batch.labels))
+        raise AssertionError("a fault of the compiler")
+
+    monkeypatch.setattr(compiling, "_compiled", lambda: fails)
+    monkeypatch.setattr("kd.train.check_compiler", lambda *_, **__: None)
+    train(Flags(config=file, output=tmp_path / "run", compile=compile))
+    assert attempts == [25] * tried
+    said = capsys.readouterr().out
+    assert said.count("Steps are not compiled, as that failed (a fault of the comp") == tried
+    assert "val accuracy" in said
 
 
 def interrupt(flags, line):

@@ -4,7 +4,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from tuning.records.request import HERE_ONLY, Flags
+from tuning.records.request import HERE_ONLY, Flags, typed
 
 PACKAGES = ("kd", "search_spaces", "tuning")
 
@@ -15,14 +15,7 @@ def to_words(flags: Flags) -> list[str]:
     for name, value in flags.given():
         if name in HERE_ONLY:
             continue
-        option = f"--{name.replace('_', '-')}"
-        if name == "method":
-            words = [*value, *words]
-        elif value is True:
-            words.append(option)
-        else:
-            items = value if isinstance(value, tuple) else (value,)
-            words += [word for item in items for word in (option, str(item))]
+        words = [*value, *words] if name == "method" else [*words, *typed(name, value)]
     return words
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import UserError
+from kd.training.compiling import Compile, check_compiler
 from tuning.engine.growth import machines
+from tuning.engine.mps import NOWHERE, PIPE, Mps, available
 from tuning.engine.refusal import not_joined, not_started
 from tuning.engine.share import Node
 from tuning.storage.lifeline import lifeline
@@ -52,23 +54,25 @@ class _OwnFolder(list[str]):
 
 
 @contextmanager
-def connected(address: str | None = None) -> Iterator[list[Node]]:
+def connected(address: str | None = None, *, mps: bool | None = None) -> Iterator[list[Node]]:
     """Join the Ray of RAY_ADDRESS, or start one for this sweep alone; yields its machines.
 
     Of a cluster that grows with its trials, those that it may grow to.
 
     A Ray of our own ends with this process, however that ends. It listens on the loopback
-    interface only, and asks for a token that its own processes alone are told.
+    interface only, and asks for a token that its own processes alone are told. `mps` says whether
+    its processes share GPUs by MPS (see `Mps`); a cluster has started that, or has not, with its
+    workers.
 
     Raises:
         UserError: it does not start, or cannot be joined, with the reason.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
     if address := address or _elsewhere():
-        with _joined(address) as now:
+        with _joined(address, mps) as now:
             yield machines(now)
     else:
-        with _own() as now:
+        with _own(mps) as now:
             yield now
 
 
@@ -79,13 +83,19 @@ def _elsewhere() -> str | None:
 
 
 @contextmanager
-def _joined(address: str) -> Iterator[list[Node]]:
+def _joined(address: str, mps: bool | None) -> Iterator[list[Node]]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    apart = {"env_vars": {PIPE: NOWHERE}} if mps is False else None
     try:
         with _signals_left_alone():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=apart,
+            )
     except Exception as error:  # a bare one, too
         raise not_joined(error, address) from None
     try:
@@ -95,14 +105,16 @@ def _joined(address: str) -> Iterator[list[Node]]:
 
 
 @contextmanager
-def _own() -> Iterator[list[Node]]:
+def _own(mps: bool | None) -> Iterator[list[Node]]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    with lifeline(short_folder()) as folder, _closed():
+    wanted = None if mps and not (_local_gpus() and available()) else mps
+    with lifeline(short_folder()) as folder, _closed(), Mps(folder, wanted).serving() as shared:
         try:
             # Ray lets everybody into the folder that it is given; nobody comes through ours.
             _start(folder / "r")
+            shared.settle()
             yield _nodes()
         finally:
             try:
@@ -226,6 +238,15 @@ def gpus_at_hand() -> float:
         return _local_gpus()
     with connected() as nodes:
         return sum(node.get("GPU", 0.0) for node in nodes)
+
+
+def check_here(compile: Compile) -> None:
+    """Raise UserError where steps are always to be compiled and this machine cannot.
+
+    What the machines of a RAY_ADDRESS can, only their trials know.
+    """
+    if _elsewhere() is None:
+        check_compiler(compile, gpu=bool(_local_gpus()))
 
 
 def _local_gpus() -> int:

@@ -21,6 +21,7 @@ from tuning.study.stopping import Judged
 if TYPE_CHECKING:
     from kd.config import TrainConfig
     from kd.parts.teacher import Teacher
+    from kd.training.parallel import Place
 
 Tell = Callable[[dict[str, Any]], None]
 """Passes one report of a trial on to Tune; where that stops the trial, it does not return."""
@@ -35,6 +36,7 @@ class Work:
 
     `teachers` holds the files of the networks that they learn from, which their machines lack.
     `judged` says when they may be stopped; at its rungs their state is written in any case.
+    `compiled` says whether their steps are compiled.
     """
 
     train: Images
@@ -42,6 +44,7 @@ class Work:
     files: TrialFiles
     teachers: tuple[bytes, ...] = ()
     judged: Judged = field(default_factory=Judged)
+    compiled: bool = False
 
 
 def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:
@@ -63,6 +66,8 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
         try:
             train_trial(assignment, work, cpus=cpus, device=device, tell=tune.report)
         except Exception as error:
+            if lost_device(error):
+                raise
             last = ended_by(error, assignment)
             if 0 < gpus < 1 and _out_of_memory(error):
                 last["starved"] = True
@@ -93,7 +98,7 @@ def train_trial(
 
     from kd.config import TrainConfig
     from kd.training import checkpoint
-    from kd.training.trainer import DivergedError, Metrics, Place, Trainer
+    from kd.training.trainer import DivergedError, Metrics, Trainer
     from tuning.engine.trial_writer import TrialWriter
 
     torch.set_num_threads(cpus)
@@ -103,10 +108,8 @@ def train_trial(
     def begin() -> Trainer:
         return Trainer(config, work.train, work.val, place=place, teachers=teachers)
 
-    config, place = TrainConfig.from_dict(assignment["config"]), Place.local(device)
-    # Trials share the memory of a machine as they share its cores.
-    place = replace(place, beside=max(1, (os.cpu_count() or 1) // cpus))
-    teachers, note = teachers_of(config, work), dict[str, bool]()
+    config, place = TrainConfig.from_dict(assignment["config"]), _place(device, work, cpus)
+    teachers, note = teachers_of(config, work), dict[str, Any]()
     trainer = begin()
     if shelf.exists(latest):
         try:
@@ -117,10 +120,13 @@ def train_trial(
             trainer, note["began_again"] = begin(), True
         for metrics in trainer.history:
             tell({"trial": number, **metrics})
+    resumed = trainer.epoch
 
     def after_epoch(metrics: Metrics, state: object) -> None:
         # Of a phase before the main one nothing is told: it has no score.
         if metrics["epoch"]:
+            if len(trainer.history) == resumed + 1 and trainer.remarks:
+                note["remarks"] = trainer.remarks
             writer.before_telling(metrics)
             tell({"trial": number, **metrics, **note})
             note.clear()
@@ -132,6 +138,14 @@ def train_trial(
     except DivergedError as error:
         score = {"epoch": error.epoch, "val_acc": 0.0}
         tell({"trial": number, **score, "diverged": True, "done": True})
+
+
+def _place(device: str, work: Work, cpus: int) -> "Place":
+    """Where a trial takes place; trials share a machine's memory as they share its cores."""
+    from kd.training.parallel import Place
+
+    beside = max(1, (os.cpu_count() or 1) // cpus)
+    return replace(Place.local(device), beside=beside, compiled=work.compiled)
 
 
 def teachers_of(config: "TrainConfig", work: Work) -> "list[Teacher]":
@@ -169,8 +183,22 @@ def ended_by(error: Exception, assignment: dict[str, Any]) -> dict[str, Any]:
     return {**last, "unstored": True} if isinstance(error, OSError) else last
 
 
+def lost_device(error: Exception) -> bool:
+    """Whether this process can compute no more on its GPU, so that the trial needs another one.
+
+    A fault that ends one process's work on a GPU under MPS ends that of all others there, and
+    until they are gone no new one is let in.
+    """
+    lost = type(error).__name__ in ("AcceleratorError", "NoDeviceError")
+    return lost and not _out_of_memory(error)
+
+
 def _out_of_memory(error: Exception) -> bool:
-    return type(error).__name__ == "OutOfMemoryError"
+    """Whether there was too little memory for PyTorch, or for what CUDA needs beside it."""
+    name = type(error).__name__
+    return name == "OutOfMemoryError" or (
+        name == "AcceleratorError" and "out of memory" in str(error)
+    )
 
 
 def sentence(error: Exception) -> str:

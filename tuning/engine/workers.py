@@ -22,7 +22,7 @@ from torch.distributed import DistError
 from tuning.engine.mailbox import Mailbox
 from tuning.engine.rendezvous import torch_config
 from tuning.engine.share import Share
-from tuning.engine.trial import ended_by, train_trial
+from tuning.engine.trial import ended_by, lost_device, train_trial
 
 SUPERVISION: dict[str, float] = {"cpu": 0, "memory": 256 * 2**20}
 """What Tune's own actor of a trial holds: no core, so that the workers' always find room."""
@@ -136,7 +136,7 @@ class WorkersTrial(Trainable):
                     until_passed=until_passed,
                 )
             except Exception as error:
-                if isinstance(error, DistError) or "gloo" in str(error):
+                if isinstance(error, DistError) or "gloo" in str(error) or lost_device(error):
                     raise
                 raise TrainingError(ended_by(error, assignment)) from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from kd.cli import shown
+from kd.training.compiling import Compile
 
 GpusPerTrial = float | Literal["auto"] | None
 
@@ -15,6 +16,7 @@ CHANGEABLE = (
     "trials",
     "cpus_per_trial",
     "gpus_per_trial",
+    "compile",
     "tracking_uri",
     "data_root",
     "live_html",
@@ -34,10 +36,14 @@ class Options:
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
     cpus_per_trial: Annotated[int | None, shown("CORES")] = None
     """CPU cores of one trial; the default shares what the cluster has."""
-    gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = None
-    """GPUs of one trial: 0.25 packs four on one, auto as many as fit; the default is 1."""
+    gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = "auto"
+    """GPUs of one trial: 0.25 packs four on one; the default, auto, as many as gain by it."""
     workers_per_trial: Annotated[int, shown("N")] = 1
     """Train a trial on several workers, data-parallel; cores and GPUs are shared among them."""
+    compile: Compile = "auto"
+    """Compile the steps; auto does where that takes under a tenth of a GPU's training time."""
+    mps: Annotated[bool, shown("")] = True
+    """Without NVIDIA's MPS, which lets trials on one GPU compute side by side."""
     seed: int = 0
     """Seeds the search and the training."""
     storage: Path = Path("runs")

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from kd.data import check_dataset
 from kd.data.split import check_split
 from kd.memories import Memories
+from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.settings import SweepSettings
 from tuning.study.stopping import rungs
@@ -28,6 +29,42 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int]:
     return round(total), most
 
 
+def compiles(
+    settings: SweepSettings,
+    *,
+    steps: int,
+    epochs: int,
+    gpus: float,
+    slots: int,
+    rate: float | None = None,
+) -> bool:
+    """Whether the steps of the sweep's trials are compiled.
+
+    Args:
+        settings: what is asked for.
+        steps: of an epoch.
+        epochs: of all trials together, as many as are expected.
+        gpus: what each trial holds; `auto` is for those that have any.
+        slots: how many trials train at once.
+        rate: the steps a second of one of them, if that was measured.
+    """
+    if settings.compile != "auto" or settings.workers_per_trial > 1 or not gpus:
+        return settings.compile == "always"
+    seconds = 1 / rate if rate else None
+    return worth_compiling(steps=steps, epochs=epochs, slots=slots, step_seconds=seconds)
+
+
+def _of_a_gpu(settings: SweepSettings) -> str:
+    """How GPUs are given to trials, as far as it is known before they are there."""
+    if settings.packed:
+        mps = "with MPS where the machine has it" if settings.mps else "without MPS"
+        return f"as many trials as gain by sharing it, {mps}; measured once, when the sweep starts"
+    gpus = settings.gpus_per_trial
+    if isinstance(gpus, int | float) and 0 < gpus < 1:
+        return f"{int(1 / gpus + 1e-9)} trials"
+    return "one trial at a time, and no other beside it"
+
+
 def print_plan(settings: SweepSettings, space: Space) -> None:
     """Print the cell, the space, and the epochs that the sweep will spend."""
     base = settings.base
@@ -35,6 +72,13 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     print(f"{base.method} on {base.backbone} and {base.dataset}")
     print(f"{settings.trials} trials of at most {base.epochs} epochs each")
     print(f"about {expected} epochs in all, {most} if no trial is stopped")
+    print(f"of each GPU: {_of_a_gpu(settings)}")
+    where = {
+        "auto": f"on GPUs, where {SECONDS:g} s a process are under a tenth of what it trains",
+        "always": "always",
+        "never": "never",
+    }
+    print(f"compiled steps: {where[settings.compile]}")
     for number, given in enumerate(base.teachers):
         if given.weights is None:
             teacher = base.teacher_recipe(number)

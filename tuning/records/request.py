@@ -158,12 +158,14 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
                 "schedules and rungs follow from; for others start a new sweep: "
                 f"{anew(settings)} --epochs {value}"
             )
-        elif name not in ("resume", "dry_run", *HERE_ONLY):
+        elif name not in ("resume", "dry_run", "mps", *HERE_ONLY):
             raise UserError(
                 f"A resumed sweep keeps its own {name.replace('_', '-')}; leave it away."
             )
     names = dict.fromkeys(flags.resume)
     resumed = [replace(SweepSettings.load(storage, name), **changes) for name in names]
+    # Without a word it is used again, as no flag says so.
+    resumed = [replace(settings, mps=flags.options.mps) for settings in resumed]
     if changes:
         for settings in resumed:
             settings.check_asked()
@@ -194,9 +196,18 @@ def anew(settings: SweepSettings) -> str:
     given = {entry.name: getattr(settings, entry.name) for entry in fields(Options)}
     given["storage"] = relative(settings.storage)
     for name, value in given.items():
-        if value != getattr(Options(), name) and name != "tracking_uri":
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        if value not in (None, getattr(Options(), name)) and name != "tracking_uri":
+            words += typed(name, value)
     return " ".join(["python -m tuning.search", *map(quote, words)])
+
+
+def typed(name: str, value: Any) -> list[str]:
+    """The words that give the flag `name`."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    items = value if isinstance(value, tuple) else (value,)
+    return [word for item in items for word in (f"--{flag}", str(item))]
 
 
 def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:

@@ -49,8 +49,8 @@ class SweepSettings(Options, Section):
 
     `base` is the paper's default, which is trial 0; `fixed` and `ranges` are what the user
     changed of the method's search space. Of the options, `gpus_per_trial` and `cpus_per_trial`
-    None share out what the cluster has, `auto` packs as many trials on a GPU as its memory
-    holds, and `checkpoints` None keeps running trials' files in the sweep's own folder.
+    None share out what the cluster has, whole GPUs, `auto` packs as many trials on a GPU as
+    gain by it, and `checkpoints` None keeps running trials' files in the sweep's own folder.
     """
 
     name: str
@@ -82,9 +82,9 @@ class SweepSettings(Options, Section):
         if self.tracking_uri is not None:
             check_store(self.tracking_uri)
         rungs(self.base.epochs, self.grace_period, self.reduction_factor)
-        if self.gpus_per_trial == "auto" and self.workers_per_trial > 1:
+        if self.compile == "always" and self.workers_per_trial > 1:
             raise UserError(
-                "--gpus-per-trial auto packs trials of one worker; give a number of GPUs, or drop "
+                "--compile always compiles trials of one worker; leave it away, or "
                 "--workers-per-trial."
             )
 
@@ -101,6 +101,18 @@ class SweepSettings(Options, Section):
                 f"--storage is {where}, and MLflow's database cannot lie in a folder with a "
                 "question mark, or a percent sign before two digits; give another one."
             )
+
+    @property
+    def packed(self) -> bool:
+        """Whether the machine decides how many trials share a GPU."""
+        return self.gpus_per_trial == "auto" and self.workers_per_trial == 1
+
+    @property
+    def mps_wanted(self) -> bool | None:
+        """Whether GPUs are shared by MPS; None where none is shared, and what runs may stay."""
+        share = self.gpus_per_trial
+        parts = isinstance(share, int | float) and 0 < share < 1
+        return None if self.mps and not (self.packed or parts) else self.mps
 
     @property
     def folder(self) -> Path:

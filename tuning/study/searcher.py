@@ -32,8 +32,9 @@ NOTED_EVERY = 10.0
 Report = Mapping[str, Any]
 """What a trial tells after an epoch: "epoch" (1-based), "val_acc" (percent), any other numbers.
 
-The first one may say "began_again": True, where the trial's checkpoint could not be read. The
-last one may say "diverged": True, "failed": a sentence, or beside it "starved": True where the
+The first one may say "began_again": True, where the trial's checkpoint could not be read, and
+"remarks": sentences about what was not to be had; each is passed on once a sweep. The last one may
+say "diverged": True, "failed": a sentence, or beside it "starved": True where the
 trial ended for want of GPU memory, "unstored": True where its files could not be written or read.
 """
 
@@ -74,6 +75,7 @@ class StudySearcher:
         self._num_trials = num_trials
         self._seed = seed
         self._muted: set[int] = set()
+        self._remarked: set[str] = set()
         self._running: dict[int, optuna.Trial] = {}
         self._told: dict[int, int] = {}
         trials = study.get_trials(deepcopy=False)
@@ -180,6 +182,10 @@ class StudySearcher:
         record = self.records[trial.number]
         if report.get("began_again"):
             logger.warning("Trial %d begins again: its checkpoint cannot be read.", record.number)
+        for remark in report.get("remarks", ()):
+            if remark not in self._remarked:
+                self._remarked.add(remark)
+                logger.warning("Trial %d: %s", record.number, remark)
         epoch = report.get("epoch")
         if epoch is None or "failed" in report:
             return

@@ -1,5 +1,6 @@
 """One sweep among those that run together: what it is, its search, and what ends it."""
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,9 +12,11 @@ from kd.data.split import train_val
 from kd.origin import Origin
 from search_spaces import Space
 from tuning.engine.lanes import Lane
+from tuning.engine.share import Share
 from tuning.engine.trial import Work
 from tuning.records.environment import environment
 from tuning.records.keeper import Keeper
+from tuning.records.plan import compiles, expected_epochs
 from tuning.records.protocol import cell_name, protocol
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
@@ -39,7 +42,8 @@ class Cell:
     `base` is the configuration that its trials start from: that of the settings, and where a
     teachers were trained for it, with their files. `teachers` holds those files. `images` is the
     digest of all that `train` and `val` were cut from. `protocol` and `environment` say what its
-    scores may be compared under, and where they are measured.
+    scores may be compared under, and where they are measured. `compiled` says whether its trials'
+    steps are.
     """
 
     settings: SweepSettings
@@ -51,6 +55,7 @@ class Cell:
     protocol: dict[str, str]
     environment: dict[str, str]
     teachers: tuple[bytes, ...] = ()
+    compiled: bool = False
 
     @classmethod
     def of(cls, settings: SweepSettings, space: Space, images: Images) -> Self:
@@ -65,7 +70,8 @@ class Cell:
         # The same images may have been written anew, and would have another protocol.
         begun = study_facts(settings.folder / STUDY, SEARCH).get("protocol")
         about = begun or protocol(base), environment()
-        return cls(settings, space, images.digest, train, val, base, *about)
+        always = settings.compile == "always"
+        return cls(settings, space, images.digest, train, val, base, *about, compiled=always)
 
     @property
     def origin(self) -> Origin:
@@ -95,7 +101,26 @@ class Cell:
     def work_of(self, study: str) -> Work:
         """What the trials of `study` train on, and where they write."""
         files = TrialFiles(shelf=self.settings.shelf, study=study)
-        return Work(self.train, self.val, files, self.teachers)
+        return Work(self.train, self.val, files, self.teachers, compiled=self.compiled)
+
+    def packed(self, share: Share, rate: float | None) -> Self:
+        """The cell whose trials get `share`, and take so many steps a second, if that is known.
+
+        It says where they are compiled and nobody asked for it.
+        """
+        steps = math.ceil(len(self.train) / self.base.batch_size)
+        epochs, _ = expected_epochs(self.settings)
+        compiled = compiles(
+            self.settings,
+            steps=steps,
+            epochs=epochs,
+            gpus=share.gpus,
+            slots=share.slots,
+            rate=rate,
+        )
+        if compiled and self.settings.compile == "auto":
+            print(f"{self.settings.name}: its steps are compiled.", flush=True)
+        return replace(self, compiled=compiled)
 
     def about(self, slots: int = 1) -> Sweep:
         """The sweep for those who show it, with `slots` trials at once."""

@@ -5,6 +5,7 @@ candidates by mean val accuracy on seeds that the search has not seen is the win
 then the test set is opened, once, for the winner and the default.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,11 +19,12 @@ from kd.errors import UserError
 from kd.origin import Origin
 from tuning.engine.guard import guarded
 from tuning.engine.memory import check_memories
-from tuning.engine.packing import share_of
+from tuning.engine.packing import packing
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.engine.trial import Work
 from tuning.records.findings import FILE, Findings, mean_deviation
+from tuning.records.plan import compiles
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult
 from tuning.records.settings import PUT_BACK, SweepSettings
@@ -168,12 +170,21 @@ def _train(
         again = "type the same again."
         lane = open_list(settings, configs, work, opened, live, names=names, again=again)
         lane.searcher.study.set_user_attr(PLAN, plan._asdict())
-        nodes = opened.enter_context(connected())
+        nodes = opened.enter_context(connected(mps=settings.mps_wanted))
         opened.enter_context(heard())
         opened.enter_context(guarded("the same command goes on"))
         tried = {pair.number: pair.config for pair in pairs}.values()
-        part = share_of(settings, nodes, [(config, work) for config in tried])
-        check_memories([(config, work) for config in tried], part, len(nodes))
+        found = packing(settings, nodes, [(config, work) for config in tried])
+        check_memories([(config, work) for config in tried], found.share, len(nodes))
+        compiled = compiles(
+            settings,
+            steps=math.ceil(len(work.train) / configs[0].batch_size),
+            epochs=sum(config.epochs for config in configs),
+            gpus=found.share.gpus,
+            slots=found.share.slots,
+            rate=found.rates[0],
+        )
+        lane, part = replace(lane, work=replace(lane.work, compiled=compiled)), found.share
         with live:
             run_trials([lane], part, settings.folder)
     return [lane.searcher.records[index] for index in range(len(pairs))]

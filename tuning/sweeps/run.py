@@ -9,7 +9,7 @@ from kd.errors import UserError
 from search_spaces import Space
 from tuning.engine.guard import guarded
 from tuning.engine.memory import check_memories
-from tuning.engine.packing import share_of
+from tuning.engine.packing import packing, share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.records.settings import SweepSettings
@@ -51,7 +51,7 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
     with ExitStack() as kept:
         # MLflow takes seconds to open, beside Ray's.
         trackers = [kept.enter_context(cell.tracker()) for cell in cells]
-        with connected() as nodes, ExitStack() as opened:
+        with connected(mps=settings.mps_wanted) as nodes, ExitStack() as opened:
             kept.enter_context(heard())
             again = resume([cell.settings for cell in cells])
             opened.enter_context(guarded(f"go on with: {again}"))
@@ -61,7 +61,9 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 whole = share_of(settings, nodes)
                 check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
                 cells = teach(cells, whole, folder)
-                part = share_of(settings, nodes, [(cell.base, cell.work) for cell in cells])
+                found = packing(settings, nodes, [(cell.base, cell.work) for cell in cells])
+                part = found.share
+                cells = [c.packed(part, r) for c, r in zip(cells, found.rates, strict=True)]
                 live = LiveTables()
                 searches[:] = [
                     Search.open(cell, opened, live, tracker, part.slots)

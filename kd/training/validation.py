@@ -1,0 +1,94 @@
+"""What the student says of val: batch by batch, or replayed from one CUDA graph of a batch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from kd.backbones.staged import StagedBackbone
+from kd.data.device_loader import DeviceLoader
+from kd.training.capture import Body, Capture, cuda_graph, reason
+
+BATCH = 512
+
+
+class Validation:
+    """The logits of this worker's part of the images, in eval mode and without gradients.
+
+    `remarks` says in a sentence what was not to be had as it was asked for.
+
+    Args:
+        student: called on normalised images (B, C, H, W).
+        loader: of the images, evaluated.
+        autocast: gives the context in which the network computes.
+    """
+
+    def __init__(
+        self,
+        student: StagedBackbone,
+        loader: DeviceLoader,
+        autocast: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self.student = student
+        self.loader = loader
+        self.remarks: list[str] = []
+        self._autocast = autocast
+
+    @torch.no_grad()
+    def logits(self, num_classes: int) -> Tensor:
+        """(N, num_classes) float32, by the place of the image; zeros where it is another's."""
+        labels = self.loader.labels
+        whole = torch.zeros(len(labels), num_classes, device=labels.device)
+        for batch in self.loader.evaluate(BATCH):
+            whole[batch.indices] = self._of(batch.images)
+        return whole
+
+    def _of(self, images: Tensor) -> Tensor:
+        with self._autocast():
+            return self.student(images).float()  # type: ignore[no-any-return]
+
+
+class CapturedValidation(Validation):
+    """The full batches are replayed from one graph; a short one is not. The logits are the same.
+
+    The graph reads the weights where they lie, which an update changes in place.
+
+    Args:
+        capture: from a batch as a function to what replays it; by default a CUDA graph.
+    """
+
+    def __init__(
+        self,
+        student: StagedBackbone,
+        loader: DeviceLoader,
+        autocast: Callable[[], AbstractContextManager[object]],
+        capture: Capture | None = None,
+    ) -> None:
+        super().__init__(student, loader, autocast)
+        self._capture: Capture | None = capture or cuda_graph
+        self._replay: Body | None = None
+        self._images = torch.zeros(0)
+        self._logits = torch.zeros(0)
+
+    def _of(self, images: Tensor) -> Tensor:
+        if len(images) != BATCH or self._capture is None:
+            return super()._of(images)
+        if self._replay is None:
+            self._images = images.clone()
+            try:
+                self._replay = self._capture(self._body)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self._capture = None
+                why = f"as capturing that failed ({reason(error)})"
+                self.remarks.append(f"Validation is not replayed, {why}.")
+                return super()._of(images)
+        self._images.copy_(images)
+        self._replay()
+        return self._logits
+
+    def _body(self) -> None:
+        """The batch in the slot."""
+        self._logits = super()._of(self._images)
