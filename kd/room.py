@@ -5,12 +5,12 @@ Nothing here imports torch. The folders where Linux says it are arguments, for t
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+FOLDERS = ("/tmp", "/var/tmp")
 RESERVE = 2**30
 """Bytes of a disk that are left to others."""
 _IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs", "hugetlbfs")
@@ -66,15 +66,19 @@ def _field(path: Path, name: str) -> int:
 
 
 def scratch(proc: Path = PROC) -> tuple[Path | None, int]:
-    """The folder for files that end with their process that has most room, and its free bytes.
+    """The folder for files that end with their process, and its free bytes.
 
-    (None, 0) where there is none on a disk: a file in a tmpfs would be memory.
+    TMPDIR, else of /tmp and /var/tmp the one with more room; of all of them, those on a disk, as a
+    file in a tmpfs would be memory. (None, 0) where there is none.
     """
-    found: dict[Path, int] = {}
-    for path in (Path(tempfile.gettempdir()), Path("/var/tmp")):
-        if os.access(path, os.W_OK | os.X_OK) and file_system(path, proc) not in _IN_MEMORY:
-            found[path] = max(shutil.disk_usage(path).free - RESERVE, 0)
-    return max(found.items(), key=lambda item: item[1], default=(None, 0))
+    for names in ([os.environ.get("TMPDIR")], FOLDERS):
+        found: dict[Path, int] = {}
+        for path in map(Path, filter(None, names)):
+            if os.access(path, os.W_OK | os.X_OK) and file_system(path, proc) not in _IN_MEMORY:
+                found[path] = max(shutil.disk_usage(path).free - RESERVE, 0)
+        if found:
+            return max(found.items(), key=lambda item: item[1])
+    return None, 0
 
 
 def file_system(path: Path, proc: Path = PROC) -> str:

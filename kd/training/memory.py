@@ -53,9 +53,11 @@ class Room:
 
 def _free_on(gpu: torch.device, images: int) -> float:
     """Bytes that this process may still take of a GPU, of which it may be given a part alone."""
-    free, total = torch.cuda.mem_get_info(gpu)
-    held, used = torch.cuda.memory_reserved(gpu), torch.cuda.memory_allocated(gpu)
-    its = total * torch.cuda.get_per_process_memory_fraction(gpu)
+    # Not all of these take a device without a number.
+    index = torch.cuda.current_device() if gpu.index is None else gpu.index
+    free, total = torch.cuda.mem_get_info(index)
+    held, used = torch.cuda.memory_reserved(index), torch.cuda.memory_allocated(index)
+    its = total * torch.cuda.get_per_process_memory_fraction(index)
     return min(free + held, its) - used - images
 
 

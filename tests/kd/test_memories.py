@@ -1,5 +1,6 @@
 """What soft-label memories cost, which form they have, where they lie, and what is said of it."""
 
+import shutil
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -263,21 +264,73 @@ def test_this_machine_has_memory_and_a_file_system():
     assert file_system(Path("/proc/self")) == "proc"
 
 
-def test_a_folder_in_memory_is_no_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    proc = tmp_path / "proc"
-    written(proc, self__mounts="/dev/sda / ext4 rw 0 0\n")
-    folder, disk = scratch(proc)
-    assert folder in (tmp_path, Path("/var/tmp"))
-    assert disk >= 0
-    strange = str(tmp_path.parent).replace(" ", "\\040")
-    written(proc, self__mounts=f"/dev/sda / ext4 rw 0 0\ntmpfs {strange} tmpfs rw 0 0\n")
-    assert file_system(tmp_path / "not there", proc) == "tmpfs"
-    assert scratch(proc)[0] == Path("/var/tmp")
-    written(proc, self__mounts="none / tmpfs rw 0 0\n")
-    assert scratch(proc) == (None, 0)
-    odd = tmp_path / "with a space"
-    written(
-        proc, self__mounts=f"x / ext4 rw 0 0\ny {str(odd).replace(' ', chr(92) + '040')} xfs rw"
-    )
-    assert file_system(odd, proc) == "xfs"
+@pytest.fixture
+def mounts(tmp_path, monkeypatch):
+    """Says which folders are of which file system; gives where that is said."""
+    monkeypatch.setattr("kd.room.FOLDERS", (str(tmp_path / "one"), str(tmp_path / "two")))
+    for name in ("one", "two", "mine", "with a space"):
+        (tmp_path / name).mkdir()
+
+    def say(**kinds):
+        lines = ["/dev/sda / ext4 rw 0 0"]
+        lines += [f"none {tmp_path / name} {kind} rw 0 0" for name, kind in kinds.items()]
+        written(tmp_path / "proc", self__mounts="\n".join(lines) + "\n")
+        return tmp_path / "proc"
+
+    return say
+
+
+def test_a_folder_in_memory_is_no_disk(mounts, tmp_path, monkeypatch):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    folder, disk = scratch(mounts())
+    assert folder in (tmp_path / "one", tmp_path / "two")
+    assert disk == pytest.approx(max(shutil.disk_usage(tmp_path).free - GIB, 0), abs=GIB)
+    proc = mounts(one="tmpfs")
+    assert file_system(tmp_path / "one" / "not there", proc) == "tmpfs"
+    assert scratch(proc)[0] == tmp_path / "two"
+    assert scratch(mounts(one="tmpfs", two="ramfs")) == (None, 0)
+    monkeypatch.setattr("kd.room.RESERVE", 2**60)
+    assert scratch(mounts(two="tmpfs")) == (tmp_path / "one", 0)
+
+
+def test_the_folder_that_a_person_names_goes_before_a_roomier_one(mounts, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "mine"))
+    assert scratch(mounts())[0] == tmp_path / "mine"
+    assert scratch(mounts(mine="tmpfs", one="tmpfs"))[0] == tmp_path / "two"
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    assert scratch(mounts(one="tmpfs"))[0] == tmp_path / "two"
+
+
+def test_a_folder_of_an_odd_name_has_its_own_file_system(mounts, tmp_path):
+    proc = mounts()
+    text = str(tmp_path / "with a space").replace(" ", chr(92) + "040")
+    written(proc, self__mounts=f"x / ext4 rw 0 0\ny {text} xfs rw 0 0\n")
+    assert file_system(tmp_path / "with a space" / "below", proc) == "xfs"
+
+
+@pytest.mark.parametrize(
+    ("device", "fraction", "used", "left"),
+    [
+        # 80 GiB, of which others hold 20, and this process 10, 4 of them used.
+        (torch.device("cuda"), 1.0, 4, 50 + 10 - 4),
+        (torch.device("cuda", 1), 1.0, 4, 50 + 10 - 4),
+        (torch.device("cuda"), 0.25, 4, 20 - 4),
+    ],
+)
+def test_of_a_gpu_counts_what_the_process_may_take(device, fraction, used, left, monkeypatch):
+    """On a GPU that is played; where not every question takes a device without a number."""
+
+    def said(value):
+        def answer(index):
+            assert index == (device.index or 0)
+            return value
+
+        return answer
+
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+    monkeypatch.setattr("torch.cuda.mem_get_info", said((50 * GIB, 80 * GIB)))
+    monkeypatch.setattr("torch.cuda.memory_reserved", said(10 * GIB))
+    monkeypatch.setattr("torch.cuda.memory_allocated", said(used * GIB))
+    monkeypatch.setattr("torch.cuda.get_per_process_memory_fraction", said(fraction))
+    assert Room.here(device, 0, 8).device == SHARE * left * GIB
+    assert Room.here(device, GIB, 8).device == SHARE * (left - 1) * GIB
