@@ -20,7 +20,7 @@ def is_due(work: float, epoch: float, cost: float | None) -> bool:
     """Whether the state is written after this epoch, or after a later one.
 
     It is where that is cheap, and where a process that ended after the next epoch, with the next
-    state still on its way, would take more along than one epoch and more than `AT_RISK`.
+    state still on its way, would take more than `AT_RISK` along: always, if an epoch is longer.
 
     Args:
         work: seconds trained since the state that was written last, this epoch's included.
@@ -30,7 +30,7 @@ def is_due(work: float, epoch: float, cost: float | None) -> bool:
     """
     if cost is None or cost <= SHARE * work:
         return True
-    return work + epoch + cost > max(epoch, AT_RISK)
+    return work + epoch + cost > AT_RISK
 
 
 class CheckpointWriter:

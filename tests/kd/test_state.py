@@ -226,3 +226,25 @@ def test_a_flipped_bit_anywhere_is_one_sentence(images, tmp_path):
             pass
     # Between what the archive holds lies padding, which means nothing.
     assert read < 30
+
+
+# -- on a GPU --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_state_leaves_the_gpu_for_the_host_and_comes_back_without_a_second_copy(tmp_path):
+    def method():
+        task = Task(num_classes=10, num_samples=3_000_000, epochs=1)
+        return build_method("pskd", config_class("pskd")(), network(), task, None).cuda()
+
+    made, again = method(), method()
+    made.history.values.fill_(0.5)
+    held = snapshot(MethodState(made).state())
+    made.history.values.fill_(0.7)
+    assert {value.device.type for value in held["memories"].values()} == {"cpu"}
+    checkpoint.save(held, tmp_path / "c.pt")
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    MethodState(again).load(checkpoint.load(tmp_path / "c.pt"))
+    assert torch.cuda.max_memory_allocated() < before + made.history.values.nbytes / 5
+    assert (again.history.values == 0.5).all()
