@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from families import FAMILIES
 from parquet_folder import parquet_folder
 
-from kd.backbones import backbone_names, build_backbone
+from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.data import Images, check_dataset, open_dataset
 from kd.data.sources import downloads
@@ -108,13 +109,13 @@ def test_what_is_known_of_a_data_set_is_what_its_images_are(tmp_path):
 @pytest.mark.parametrize("method", method_names())
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (8, 6, 1)])
 def test_what_passes_the_check_can_be_trained(method, shape, tmp_path):
-    """On every backbone: only LSSKD is refused, and only what is not square."""
+    """On every family of backbones: only LSSKD is refused, and only what is not square."""
     from kd.data.split import train_val
     from kd.parts.teacher import Teacher
     from kd.training.trainer import Place, Trainer
 
     name = f"parquet:{parquet_folder(tmp_path, shape, (2, 2))}"
-    for backbone in backbone_names():
+    for backbone in FAMILIES:
         config = TrainConfig.paper(method, backbone, name, epochs=1, batch_size=2)
         config = TrainConfig.from_dict(config.to_dict() | {"split": {"val_fraction": 0.5}})
         try:

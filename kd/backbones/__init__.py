@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class BackboneSpec:
     """One registered network: its family's module, its stages, the family's options.
 
-    `teacher` is the network that papers pair with it as a larger teacher; None where they
-    pair it with a copy of itself.
+    `teacher` is the network that papers pair with it as a larger teacher (Tian et al. 2020 and
+    their RepDistiller; on ImageNet ResNet-34 teaches ResNet-18); None where none is named.
     """
 
     family: str
@@ -33,9 +33,14 @@ BACKBONES: dict[str, BackboneSpec] = {
     "resnet8": BackboneSpec("cifar_resnet", 3, {"depth": 8}, teacher="resnet20"),
     "resnet20": BackboneSpec("cifar_resnet", 3, {"depth": 20}, teacher="resnet56"),
     "resnet56": BackboneSpec("cifar_resnet", 3, {"depth": 56}),
-    "resnet18": BackboneSpec("resnet", 4, {"block": "basic", "depths": (2, 2, 2, 2)}),
-    "wrn_16_2": BackboneSpec("wide_resnet", 3, {"depth": 16, "width": 2}),
-    "mobilenetv2": BackboneSpec("mobilenet", 4, {"width": 1.0}),
+    "resnet18": BackboneSpec(
+        "resnet", 4, {"block": "basic", "depths": (2, 2, 2, 2)}, teacher="resnet34"
+    ),
+    "resnet34": BackboneSpec("resnet", 4, {"block": "basic", "depths": (3, 4, 6, 3)}),
+    "resnet50": BackboneSpec("resnet", 4, {"block": "bottleneck", "depths": (3, 4, 6, 3)}),
+    "wrn_16_2": BackboneSpec("wide_resnet", 3, {"depth": 16, "width": 2}, teacher="wrn_40_2"),
+    "wrn_40_2": BackboneSpec("wide_resnet", 3, {"depth": 40, "width": 2}),
+    "mobilenetv2": BackboneSpec("mobilenet", 4, {"width": 1.0}, teacher="resnet50"),
 }
 
 

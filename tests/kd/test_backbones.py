@@ -16,9 +16,12 @@ from kd.errors import UserError
 # Parameters, and multiply-adds of convolutions and linear layers: 100 classes, 3×32×32 input.
 PUBLISHED = {
     "resnet18": (11_220_132, 555.5),
+    "resnet34": (21_328_292, 1159.0),
+    "resnet50": (23_705_252, 1298.0),
     "resnet20": (278_324, 40.8),
     "resnet56": (861_620, 125.8),
     "wrn_16_2": (703_284, 101.1),
+    "wrn_40_2": (2_255_156, 327.6),
     "mobilenetv2": (2_369_380, 64.9),
 }
 # The same with an auxiliary head on every stage, 4 rotations × 100 classes wide (LSSKD).
@@ -59,7 +62,9 @@ def test_size_is_the_published_one(name: str) -> None:
     network = build_backbone(name, 100).eval()
     count, macs = PUBLISHED[name]
     assert parameters(network) == count
-    assert million_macs(lambda: network(torch.zeros(1, 3, 32, 32))) == pytest.approx(macs, abs=0.06)
+    assert million_macs(lambda: network(torch.zeros(1, 3, 32, 32))) == pytest.approx(
+        macs, abs=0.6 if macs > 1000 else 0.06
+    )
 
 
 @pytest.mark.parametrize("name", PUBLISHED_WITH_HEADS)

@@ -4,9 +4,9 @@ from itertools import count
 
 import pytest
 import torch
+from families import pairs
 from torch import nn
 
-from kd.backbones import backbone_names
 from kd.methods import method_names
 from kd.methods.base import Loss
 from kd.methods.config import MethodConfig
@@ -19,8 +19,7 @@ from kd.testing import check_loss, check_method
 IMAGE_SIZE = {"resnet8": 16, "resnet20": 16}
 
 
-@pytest.mark.parametrize("backbone", backbone_names())
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize(("method", "backbone"), pairs(method_names()))
 def test_contract(method: str, backbone: str):
     torch.set_num_threads(1)
     check_method(method, backbone, IMAGE_SIZE.get(backbone, 8))

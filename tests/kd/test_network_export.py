@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from families import FAMILIES
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -35,7 +36,7 @@ ABOUT = {
     "std": [0.2, 0.3, 0.1],
     "image_size": [32, 32],
 }
-every_backbone = pytest.mark.parametrize("backbone", backbone_names())
+every_backbone = pytest.mark.parametrize("backbone", FAMILIES)
 
 
 def network(backbone: str) -> tuple[StagedBackbone, dict[str, Any]]:
@@ -82,11 +83,12 @@ def test_a_program_says_what_the_student_says(
     assert [file.name for file in tmp_path.iterdir()] == ["program"]
 
 
-def test_a_torchvision_network_takes_its_weights(tmp_path: Path) -> None:
-    student, description = network("resnet18")
-    path = tmp_path / "resnet18.safetensors"
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_torchvision_network_takes_its_weights(name: str, tmp_path: Path) -> None:
+    student, description = network(name)
+    path = tmp_path / f"{name}.safetensors"
     export_safetensors(student, description, path)
-    theirs = torchvision.models.resnet18(num_classes=7)
+    theirs = getattr(torchvision.models, name)(num_classes=7)
     names = set(theirs.state_dict())
     theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     theirs.maxpool = nn.Identity()
@@ -102,7 +104,11 @@ def test_a_torchvision_network_takes_its_weights(tmp_path: Path) -> None:
 
 
 def test_only_torchvisions_networks_have_its_names() -> None:
-    assert [name for name in backbone_names() if torchvision_keys(name)] == ["resnet18"]
+    assert [name for name in backbone_names() if torchvision_keys(name)] == [
+        "resnet18",
+        "resnet34",
+        "resnet50",
+    ]
 
 
 @pytest.mark.parametrize("method", ["lsskd", "dtskd"])

@@ -1,0 +1,13 @@
+"""Which backbones a test takes where all of them would take too long."""
+
+from kd.backbones import BACKBONES, backbone_names
+
+FAMILIES = tuple({BACKBONES[name].family: name for name in reversed(BACKBONES)}.values())
+"""The first row of each family, which is its smallest network."""
+
+
+def pairs(methods: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Each method on one backbone of each family; each other backbone with one of the methods."""
+    found = [(method, backbone) for method in methods for backbone in FAMILIES]
+    others = [name for name in backbone_names() if name not in FAMILIES]
+    return [*found, *((methods[n % len(methods)], name) for n, name in enumerate(others))]
