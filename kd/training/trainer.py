@@ -230,7 +230,8 @@ class Trainer:
 
         When it returns they are done, on a device too.
         """
-        self._enter(len(self.phases) - 1)
+        if self.phase.name != MAIN:
+            self._enter(len(self.phases) - 1)
         self.model.train()
         self.method.begin_epoch(0)
         sums = self._steps.run(0, steps)
