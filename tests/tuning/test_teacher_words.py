@@ -5,16 +5,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from small_methods import registered
 
 from kd.config import TEACHERS_SEED, TeacherConfig, TrainConfig
+from tuning.records.keeper import Keeper
 from tuning.records.protocol import protocol
 from tuning.records.request import anew
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import caveats
+from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.searcher import ListSearcher
-from tuning.sweeps.teacher import _recipe, first_the_teacher
+from tuning.sweeps.cell import Cell
+from tuning.sweeps.teacher import _names, _recipe, _taught, _untaught, first_the_teacher
 
 
 @pytest.mark.parametrize(
@@ -84,3 +88,36 @@ def test_a_teacher_is_trained_by_its_own_recipe(
     base = TrainConfig.paper(method, backbone, "digits", teacher=teacher)
     base = replace(base, optimizer=replace(base.optimizer, **changes))
     assert base.teacher_recipe().optimizer.lr == lr
+
+
+def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
+    """Three: the first and the third are trained, and lie in the sweep's folder; one was given."""
+    given = tmp_path / "given.safetensors"
+    given.write_bytes(b"second")
+    further = (TeacherConfig(weights=str(given)), TeacherConfig(backbone="resnet8", seed=3))
+    with registered():
+        base = TrainConfig.paper("ensemble", "resnet8", "digits", further_teachers=further)
+        settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
+        settings.folder.mkdir()
+        files = TrialFiles(shelf=settings.shelf, study="teacher")
+        cell = Cell(settings, *[None] * 4, base, {}, {})  # type: ignore[arg-type]
+        assert _untaught(cell) == [0, 2]
+        assert _names(cell) == ["teacher 1", "teacher 3"]
+        assert [_recipe(cell, n).seed for n in (0, 2)] == [TEACHERS_SEED, 3]
+        assert first_the_teacher(base, 2) == "First the teacher: resnet8."
+        assert _taught(cell).teachers == ()
+        for place, content in enumerate((b"first", b"third")):
+            path = Path(settings.shelf.uri) / settings.shelf.part / files.student(place)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        taught = _taught(cell)
+        assert taught.teachers == (b"first", b"second", b"third")
+        folder = settings.folder
+        assert [teacher.weights for teacher in taught.base.teachers] == [
+            str(folder / "teacher.safetensors"),
+            str(given),
+            str(folder / "teacher-3.safetensors"),
+        ]
+        keeper = Keeper(folder, files)
+        assert keeper._beside(str(folder / "teacher-3.safetensors")) == "teacher-3.safetensors"
+        assert keeper._beside(str(given)) == str(given)
