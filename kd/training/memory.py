@@ -78,7 +78,8 @@ def housed(memories: Memories, device: torch.device, room: Room, *, beside: int 
     """
     size = memories.nbytes
     make = partial(Histories, form=memories.form, device=device)
-    if size <= room.device:
+    # On a GPU that is full there is still room for nothing.
+    if size <= max(room.device, 0):
         return make()
     if size <= room.disk:
         return make(host=True, folder=room.folder)

@@ -195,6 +195,13 @@ def machine(monkeypatch, tmp_path):
     return of
 
 
+def test_nothing_fits_everywhere():
+    nothing = memories("ce", "resnet18", IMAGENET, 1000)
+    made = housed(nothing, GPU, room(device=-1))
+    assert not made.host
+    assert line(nothing, made) is None
+
+
 def test_runs_beside_each_other_share_the_memory(machine):
     folder = machine(memory=20, disk=11)
     config, images = TrainConfig.paper("lsskd", "resnet18", "cifar100"), black(IMAGENET, 1000)

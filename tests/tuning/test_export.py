@@ -73,6 +73,12 @@ def test_a_format_holds_every_hyperparameter_or_refuses(target: str, method: str
     assert "\n" not in str(error.value)
 
 
+def test_the_form_of_memories_is_a_circumstance_that_is_told() -> None:
+    config = replace(paper("pskd"), history="compressed")
+    assert "history=compressed" in export(config, "pskd")
+    assert TrainConfig.from_dict(yaml.safe_load(export(config, "yaml"))) == config
+
+
 def test_a_forgotten_hyperparameter_is_named() -> None:
     values = Values(paper("lsskd"), "elsewhere")
     for name in ("kd.alpha", "kd.alpha_schedule", "kd.beta", "kd.gamma", "kd.feature_target"):

@@ -401,6 +401,16 @@ def test_page_is_whole_and_alone(result: SweepResult) -> None:
     assert charts == (1 + 2 + searched + 6 + 1 + weighed if result.best else 1)
 
 
+def test_page_says_how_memories_were_kept_where_trials_say_it(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    assert re.search(r"soft-label memories</t.>\s*<td>auto</td>", render(result))
+    old = [{n: v for n, v in t.config.items() if n != "history"} for t in result.trials]
+    trials = [
+        dataclasses.replace(t, config=config) for t, config in zip(result.trials, old, strict=True)
+    ]
+    assert "soft-label memories" not in render(dataclasses.replace(result, trials=trials))
+
+
 def test_page_lists_every_trial_with_its_reason(tmp_path: Path) -> None:
     result = sweep_result(tmp_path / "s")
     page = render(result)

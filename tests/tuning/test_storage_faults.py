@@ -15,6 +15,7 @@ from kd.config import SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
+from kd.parts.history import Histories
 from search_spaces import Space
 from tuning.engine.trial import Work, ended_by, train_trial
 from tuning.storage.shelf import Shelf
@@ -52,6 +53,20 @@ def train(work: Work, tell=lambda report: None) -> list[dict]:
     except Exception as error:
         reports.append(ended_by(error, ASSIGNMENT))
     return reports
+
+
+def test_trials_share_the_memory_of_a_machine_as_they_share_its_cores(work, monkeypatch):
+    places = []
+
+    def watched(config, train, place):
+        places.append(place.beside)
+        return Histories()
+
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("kd.training.trainer.histories", watched)
+    for cpus in (1, 3, 8, 16):
+        train_trial(ASSIGNMENT, work, cpus=cpus, device="cpu", tell=lambda report: None)
+    assert places == [8, 2, 1, 1]
 
 
 def record(searcher: StudySearcher, reports: list[dict]) -> None:
