@@ -153,7 +153,7 @@ FORMS = {
 
 def kept_in(histories, monkeypatch):
     """Let every run that begins now keep its memories so."""
-    monkeypatch.setattr("kd.training.trainer.histories", lambda *_: histories)
+    monkeypatch.setattr("kd.training.building.histories", lambda *_: histories)
 
 
 @pytest.mark.parametrize("form", FORMS)

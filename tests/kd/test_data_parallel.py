@@ -199,7 +199,7 @@ def test_workers_with_compressed_memories_train_as_one_worker_does(images, tmp_p
     alone(runs, images, tmp_path)
     spawn(2, with_few_kept, train_all, runs, images, together)
     (expected,) = states(tmp_path / "lsskd", 1)
-    assert expected["method"]["joint_history.classes"].dtype is torch.uint8
+    assert expected["memories"]["joint_history.classes"].dtype is torch.uint8
     for state in states(together / "lsskd", 2):
         for name, tensor in expected["method"].items():
             if "history" not in name:

@@ -63,7 +63,7 @@ def test_trials_share_the_memory_of_a_machine_as_they_share_its_cores(work, monk
         return Histories()
 
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    monkeypatch.setattr("kd.training.trainer.histories", watched)
+    monkeypatch.setattr("kd.training.building.histories", watched)
     for cpus in (1, 3, 8, 16):
         train_trial(ASSIGNMENT, work, cpus=cpus, device="cpu", tell=lambda report: None)
     assert places == [8, 2, 1, 1]
