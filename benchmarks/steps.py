@@ -1,14 +1,12 @@
 """Seconds per training step of every method over plain cross-entropy, beside what theory says."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import in_turns, ratios, spread
 from kd.backbones import build_backbone
-from kd.config import Precision, TrainConfig
+from kd.config import TrainConfig
 from kd.data import Images
 from kd.methods import method_names
 from kd.parts.teacher import Teacher
@@ -16,42 +14,25 @@ from kd.training.trainer import Place, Trainer
 
 TARGETS = {"pskd": 1.03, "dtskd": 1.08, "drkd": 1.45}
 LSSKD_OVER_THEORY = 1.1
-EPOCH = 20
-"""Steps of an epoch."""
 
 
 class Steps:
     """One method's training steps on random images of CIFAR-100's form."""
 
-    def __init__(
-        self,
-        method: str,
-        backbone: str,
-        batch: int,
-        device: str,
-        precision: Precision = "auto",
-        *,
-        captured: bool = True,
-    ) -> None:
+    def __init__(self, method: str, backbone: str, batch: int, device: str) -> None:
         rng = np.random.default_rng(0)
-        pixels = rng.integers(0, 256, (EPOCH * batch, 3, 32, 32), dtype=np.uint8)
-        labels = np.arange(EPOCH * batch, dtype=np.int64) % 100
+        pixels = rng.integers(0, 256, (batch, 3, 32, 32), dtype=np.uint8)
+        labels = np.arange(batch, dtype=np.int64) % 100
         images = Images(pixels, labels, tuple(map(str, range(100))))
-        config = TrainConfig.paper(
-            method, backbone, "cifar100", batch_size=batch, epochs=1000, precision=precision
-        )
+        config = TrainConfig.paper(method, backbone, "cifar100", batch_size=batch, epochs=1000)
         teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
-        place = replace(Place.local(device), captured=captured)
+        place = Place.local(device)
         self.trainer = Trainer(config, images, images, place=place, teachers=teachers)
         self.batches = list(self.trainer.loader.epoch(0))
 
     def step(self) -> None:
         """Forward, backward and update on one batch."""
         self.trainer.step(self.batches[0], 1.0)
-
-    def epoch(self) -> None:
-        """An epoch of `EPOCH` steps, and a look at as many images of val."""
-        self.trainer.run_epoch()
 
     def forward_flops(self) -> int:
         """Floating-point operations of the convolutions and products of one forward pass."""

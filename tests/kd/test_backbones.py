@@ -152,7 +152,7 @@ def test_a_pattern_chooses_backbones_in_order() -> None:
     assert backbone_names("resnet?") == ("resnet8",)
     found = ("resnet18", "resnet20", "resnet34", "resnet50", "resnet56", "resnet8")
     assert backbone_names("resnet*") == found
-    assert backbone_names("wrn_??_2") == ("wrn_16_2",)
+    assert backbone_names("wrn_??_2") == ("wrn_16_2", "wrn_40_2")
     assert backbone_names("ResNet*") == ()
     assert backbone_names() == tuple(sorted(BACKBONES))
 

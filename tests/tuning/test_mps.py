@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 from processes import alive, soon, words
 
 from tuning.engine import mps
@@ -230,6 +231,23 @@ def test_whatever_ends_the_driver_no_daemon_is_left(number, programs):
     driver.send_signal(number)
     driver.communicate()
     assert soon(lambda: not daemons(programs) and not alive(server) and not folder.exists())
+
+
+COMPUTE = "import torch; print(torch.ones(1000, device='cuda').sum().item())"
+
+
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() and mps.available()), reason="There is no GPU with MPS here."
+)
+def test_a_real_one_serves_a_process_that_computes(tmp_path, capsys):
+    with lifeline(Path("/tmp")) as folder, Mps(folder, True).serving() as own:
+        own.settle()
+        assert said(capsys) == ""
+        done = subprocess.run([sys.executable, "-c", COMPUTE], capture_output=True, text=True)
+        assert done.stdout == "1000.0\n", done.stderr
+        servers = servers_of(mps.place()) or []
+        assert len(servers) == 1
+    assert soon(lambda: not any(map(alive, servers)))
 
 
 # -- a worker of a cluster ------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,10 @@ PATIENCE = 300.0
 """Seconds after which a process that does not answer is taken for one that cannot."""
 
 
+Following = Callable[[Mapping[int, float], int], int | None]
+"""From the rates so far, and the most that fit, to the next number; None at the end."""
+
+
 class UnmeasurableError(Exception):
     """Not even one training could be measured."""
 
@@ -42,7 +46,15 @@ def fitting(used: int, total: int, cores: int) -> int:
     return max(1, min(room, cores, MOST))
 
 
-def measure(config: TrainConfig, work: Work, *, cores: int, cpus: int, device: str) -> Measured:
+def measure(
+    config: TrainConfig,
+    work: Work,
+    *,
+    cores: int,
+    cpus: int,
+    device: str,
+    following: Following = undecided,
+) -> Measured:
     """Train `config` 1, 2, 4, … times at once on one device until more of them gain nothing.
 
     Args:
@@ -51,6 +63,7 @@ def measure(config: TrainConfig, work: Work, *, cores: int, cpus: int, device: s
         cores: how many may train at once as far as cores go.
         cpus: the cores that each of them holds.
         device: `cuda`, which is one GPU for all of them, or `cpu`.
+        following: what number is measured after those that are, the first being 1.
 
     Raises:
         UnmeasurableError: with the reason, where one alone does not train.
@@ -67,7 +80,7 @@ def measure(config: TrainConfig, work: Work, *, cores: int, cpus: int, device: s
         except (GetTimeoutError, RayError) as error:
             raise UnmeasurableError(_why(error)) from None
         most = fitting(used, total, cores)
-        while (count := undecided(rates, most)) is not None:
+        while (count := following(rates, most)) is not None:
             try:
                 more = [next(probes) for _ in range(count - len(ready))]
                 ray.get([probe.prepare.remote(job) for probe in more], timeout=PATIENCE)
