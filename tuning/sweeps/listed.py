@@ -1,4 +1,4 @@
-"""Training a list of configurations: the teacher is a list of one, confirming one of pairs."""
+"""Training a list of configurations: of teachers, or the pairs of a confirmation."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
