@@ -57,7 +57,7 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
 
     Tune writes into `folder`. UserError where a teacher cannot be had.
     """
-    missing = [cell for cell in cells if cell.base.needs_teacher and cell.teacher is None]
+    missing = [cell for cell in cells if cell.untaught]
     trained: dict[str, Cell] = {}
     if missing:
         live = LiveTables()
