@@ -328,6 +328,20 @@ def test_trainings_are_counted_side_by_side(work, tmp_path, monkeypatch, capsys)
         assert "none could be tried out: " in capsys.readouterr().out
 
 
+def test_a_gpu_is_told_from_others_without_torch(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\ntest "$2" = --id=3 && echo "NVIDIA A100-SXM4-80GB, 81920 MiB"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    card = {"gpu": "NVIDIA A100-SXM4-80GB", "memory": "81920 MiB", "mps": False}
+    assert measuring.card("cuda") == card
+    if not torch.cuda.is_available():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+        assert measuring.card("cuda")["gpu"] == "unknown"
+
+
 def test_a_unit_of_steps_outweighs_what_comes_beside_it(monkeypatch):
     """Played: a step of 2 ms, and 8 ms before and after however many of them."""
     clock = [0.0]

@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from kd.config import TrainConfig
@@ -103,10 +103,12 @@ def card(device: str) -> Mapping[str, Any]:
     if len(words) == 1 and "," in words[0]:
         name, _, memory = words[0].rpartition(", ")
     else:
-        import torch
+        name, memory = "unknown", ""
+        with suppress(RuntimeError, AssertionError):  # a GPU of no use is found when one trains
+            import torch
 
-        found = torch.cuda.get_device_properties(0)
-        name, memory = found.name, f"{found.total_memory >> 20} MiB"
+            found = torch.cuda.get_device_properties(0)
+            name, memory = found.name, f"{found.total_memory >> 20} MiB"
     return {"gpu": name, "memory": memory, "mps": servers_of(place()) is not None}
 
 

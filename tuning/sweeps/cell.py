@@ -89,6 +89,11 @@ class Cell:
         Origin.load(self.settings.folder).keep(self.settings.folder, self.origin)
 
     @property
+    def untaught(self) -> bool:
+        """Whether its trials learn from a teacher that is still to be trained."""
+        return self.base.needs_teacher and not self.teachers
+
+    @property
     def work(self) -> Work:
         """What the trials of its search train on."""
         return self.work_of("trial")

@@ -22,6 +22,7 @@ from tuning.sweeps.cell import Cell, Search, finish
 from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import ready, teach
 from tuning.tracking.runs import Outcome
+from tuning.tracking.tracker import Tracker
 
 _SHARED = ("cpus_per_trial", "gpus_per_trial", "workers_per_trial")
 """What sweeps that run side by side must agree in, as they share one run of Ray Tune."""
@@ -55,13 +56,15 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
             kept.enter_context(heard())
             again = resume([cell.settings for cell in cells])
             opened.enter_context(guarded(f"go on with: {again}"))
-            for tracker in trackers:
-                tracker.ready()
             try:
                 whole = share_of(settings, nodes)
                 check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
-                cells = teach(cells, whole, folder)
+                if any(cell.untaught for cell in cells):
+                    # Before what takes longer than MLflow does to say that it cannot be had.
+                    _opened(trackers)
+                    cells = teach(cells, whole, folder)
                 found = packing(settings, nodes, [(cell.base, cell.work) for cell in cells])
+                _opened(trackers)
                 part = found.share
                 cells = [c.packed(part, r) for c, r in zip(cells, found.rates, strict=True)]
                 live = LiveTables()
@@ -84,6 +87,12 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
         else:
             print_summary(results[0], interrupted=interrupted, trials_page=trackers[0].page)
     return 130 if interrupted else int(any(result.best is None for result in results))
+
+
+def _opened(trackers: Sequence[Tracker]) -> None:
+    """Wait until MLflow is there; UserError where it cannot be had."""
+    for tracker in trackers:
+        tracker.ready()
 
 
 def _announce(cells: Sequence[Cell]) -> None:

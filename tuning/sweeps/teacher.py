@@ -60,9 +60,7 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
 
     Tune writes into `folder`. UserError where a teacher cannot be had.
     """
-    missing = {
-        cell.settings.name: cell for cell in cells if cell.base.needs_teacher and not cell.teachers
-    }
+    missing = {cell.settings.name: cell for cell in cells if cell.untaught}
     if missing:
         live = LiveTables()
         with ExitStack() as opened:
