@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kd.training.parallel import Place
 
 Tell = Callable[[dict[str, Any]], None]
-"""Passes one report of a trial on to Tune; where that stops the trial, it does not return."""
+"""Passes one report of a trial on to Tune; it ends the loop that Tune stops by its answer."""
 
 CONTEXT = 512 * 2**20
 """Bytes that CUDA takes for a process beside PyTorch's own memory, generously."""

@@ -49,7 +49,7 @@ class TrialWriter:
         self._newest.__exit__(kind, error, trace)
 
     def before_telling(self, metrics: Metrics) -> None:
-        """The trainer's epoch is about to be told. After the last one, all is written."""
+        """The trainer's epoch is about to be told; of the last one, all is written before."""
         if not self._first:
             return
         if self._ended:
@@ -63,7 +63,7 @@ class TrialWriter:
             self._newest.settle()
 
     def after_telling(self, metrics: Metrics) -> None:
-        """The trainer's epoch was told, and the trial goes on, or will have been stopped."""
+        """The trainer's epoch was told; before the last one, its state may be due."""
         if self._first and not self._ended:
             self._newest.offer(self._trainer.trained, metrics["epoch_seconds"], self._passed)
 
