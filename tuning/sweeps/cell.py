@@ -101,7 +101,7 @@ class Cell:
     def work_of(self, study: str) -> Work:
         """What the trials of `study` train on, and where they write."""
         files = TrialFiles(shelf=self.settings.shelf, study=study)
-        return Work(self.train, self.val, files, self.teacher, self.compiled)
+        return Work(self.train, self.val, files, self.teacher, compiled=self.compiled)
 
     def packed(self, share: Share, rate: float | None) -> Self:
         """The cell whose trials get `share`, and take so many steps a second, if that is known.
