@@ -27,9 +27,26 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).with_name("mps_daemon.py")
 
 
+LIBRARY = """
+#include <stdlib.h>
+#include <unistd.h>
+int cuInit(unsigned flags) {
+    const char *error = getenv("MPS_STAND_IN_ERROR");
+    if (error && atoi(error) < 0) sleep(600);
+    return error ? atoi(error) : 0;
+}
+int cuDeviceGet(int *device, int ordinal) { return 0; }
+int cuDevicePrimaryCtxRetain(void **context, int device) { return 0; }
+"""
+"""What stands for the driver's library: MPS_STAND_IN_ERROR is what it answers; below 0, nothing."""
+
+
 def executable(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o755)
+
+
+pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="There is no C compiler here.")
 
 
 @pytest.fixture
@@ -41,6 +58,13 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     executable(folder / CONTROL, script)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.delenv(PIPE, raising=False)
+    library = tmp_path / "lib"
+    library.mkdir()
+    source = tmp_path / "cuda.c"
+    source.write_text(LIBRARY)
+    built = ["cc", "-shared", "-fPIC", "-o", str(library / "libcuda.so.1"), str(source)]
+    subprocess.run(built, check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(library))
     # Whatever runs on this machine is not asked.
     monkeypatch.setattr(mps, "USUAL", tmp_path / "usual")
     return folder
@@ -84,8 +108,7 @@ def test_a_daemon_of_our_own_serves_as_long_as_it_is_needed(name, programs, tmp_
             assert alive(server)
             (daemon,) = daemons(programs)
             assert os.getsid(daemon) == daemon, "Ctrl-C of the terminal is not for it"
-        assert not alive(server)
-        assert not daemons(programs)
+        assert soon(lambda: not alive(server) and not daemons(programs))
     assert PIPE not in os.environ
     assert said(capsys) == "", "what works is not worth a line"
 
@@ -127,6 +150,24 @@ def test_one_that_does_not_come_is_a_line_and_leaves_nothing(
     assert line.startswith(f"MPS is not used: {sentence}")
     assert line.endswith("; trials that share a GPU take turns.\n")
     assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (805, "a process cannot compute by it (CUDA's error 805)"),
+        (-1, "a process that was to compute by it waits for ever"),
+    ],
+)
+def test_one_that_serves_no_process_is_a_line_and_leaves_nothing(
+    error, sentence, programs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("MPS_STAND_IN_ERROR", str(error))
+    monkeypatch.setattr(mps, "PATIENCE", 2.0)
+    with lifeline(tmp_path) as folder, Mps(folder, True).serving() as own:
+        own.settle()
+        assert not daemons(programs)
+    assert said(capsys) == f"MPS is not used: {sentence}; trials that share a GPU take turns.\n"
 
 
 def test_a_program_that_cannot_be_run_is_a_line(programs, tmp_path, capsys):
@@ -338,7 +379,7 @@ def test_a_sweep_has_it_where_trials_share_gpus(flags, programs, tmp_path, monke
     done = subprocess.run(
         [*asked, *flags],
         cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "0"},
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "0", "LD_LIBRARY_PATH": ""},
         capture_output=True,
         text=True,
         timeout=200,

@@ -9,6 +9,7 @@ said here (docs.nvidia.com/deploy/mps).
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,20 @@ NOWHERE = "/nowhere"
 PATIENCE = 10.0
 """Seconds in which a daemon, or a command to one, must have answered."""
 PAUSE = 0.05
+CLIENT = """
+import ctypes, sys
+try:
+    cuda = ctypes.CDLL("libcuda.so.1")
+except OSError:
+    sys.exit()
+device, context = ctypes.c_int(), ctypes.c_void_p()
+print(
+    cuda.cuInit(0)
+    or cuda.cuDeviceGet(ctypes.byref(device), 0)
+    or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+)
+"""
+"""A program that uses a GPU for a moment, and prints the number of the error, or 0."""
 TURNS = "trials that share a GPU take turns"
 
 
@@ -116,7 +131,7 @@ class Mps:
         while (left := until - time.monotonic()) > 0 and self._daemon.poll() is None:
             servers = servers_of(self._pipe, left)
             if servers:
-                return None
+                return _unusable(self._pipe)
             if servers is not None and not asked:
                 # The first trial would start it, and fail if it does not come.
                 _told(f"start_server -uid {os.getuid()}", self._pipe, left)
@@ -201,6 +216,23 @@ def _owner(number: int) -> int | None:
     with suppress(OSError):
         return os.stat(f"/proc/{number}").st_uid
     return None
+
+
+def _unusable(pipe: Path) -> str | None:
+    """Why processes cannot compute by the daemon that listens in `pipe`, if they cannot."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", CLIENT],
+            env={**os.environ, PIPE: str(pipe)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return "a process that was to compute by it waits for ever"
+    code = done.stdout.strip() or "0"
+    return None if code == "0" else f"a process cannot compute by it (CUDA's error {code})"
 
 
 def _unsuitable() -> str | None:
