@@ -19,13 +19,17 @@ from kd.data import DatasetInfo, DatasetName, default_augment
 from kd.data.config import AugmentConfig, SplitConfig, check_batches
 from kd.errors import UserError, brief
 from kd.memories import History, Memories
-from kd.methods import MethodConfig, config_class, method_names
+from kd.methods import MethodConfig, config_class
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
+from kd.teachers import EPOCHS, SAW_VAL, TEACHERS_SEED, TeacherConfig, teacher_file
 from kd.text import as_json
 
 __all__ = [
+    "EPOCHS",
+    "SAW_VAL",
     "SEEDS",
+    "TEACHERS_SEED",
     "AugmentConfig",
     "OptimizerConfig",
     "Precision",
@@ -36,52 +40,10 @@ __all__ = [
     "parse",
     "read_mapping",
     "read_yaml",
+    "teacher_file",
 ]
 
-EPOCHS = 1_000_000
-"""As many as a run may have."""
-TEACHERS_SEED = 2**31
-"""How far a teacher's seed is from its student's: they must not begin as twins."""
 Precision = Literal["auto", "float32", "bfloat16"]
-
-
-def teacher_file(number: int) -> str:
-    """The name of the file of teacher `number`, from 0, in the folder of a run or a sweep."""
-    return f"teacher-{number + 1}.safetensors" if number else "teacher.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherConfig(Section):
-    """Where a method with a teacher gets it: a file of weights, or trained first.
-
-    `backbone` None means the student's own (a self-teacher); `epochs` None the student's.
-    `weights` is a student.safetensors that `kd.train` or a search wrote. `method` is what trains
-    it, one without a teacher of its own; `seed` None is far from the student's. `saw_val` allows a
-    file that was trained on val images of this split.
-    """
-
-    _prefix = "teacher."
-
-    backbone: str | None = None
-    weights: str | None = None
-    epochs: int | None = None
-    method: str = "ce"
-    seed: int | None = None
-    saw_val: bool = False
-
-    def __post_init__(self) -> None:
-        if self.backbone is not None:
-            backbone_spec(self.backbone)
-        if self.epochs is not None:
-            self.check("epochs", 1, EPOCHS)
-        if self.seed is not None:
-            self.check("seed", 0, SEEDS - 1)
-        if config_class(self.method).teacher != "none":
-            alone = [name for name in method_names() if config_class(name).teacher == "none"]
-            raise UserError(
-                f"teacher.method is {self.method}, which needs a teacher itself; give one of "
-                f"{', '.join(alone)}."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +170,9 @@ class TrainConfig(Section):
             )
         self.augment.check_fits(*info.size)
         training = check_split(info.counts, self.split)
-        self.kd.needs.check(self.method, info.size, training)
+        recipes = [self.teacher_recipe(n) for n, own in enumerate(self.teachers) if not own.weights]
+        for config in (self, *recipes):
+            config.kd.needs.check(config.method, info.size, training)
         check_batches(sum(training.values()), self.batch_size, workers)
 
     def memories(self, num_samples: int, num_classes: int) -> Memories:
@@ -233,6 +197,25 @@ class TrainConfig(Section):
         pairs = zip(self.teachers, weights, strict=True)
         first, *others = (replace(teacher, weights=file) for teacher, file in pairs)
         return replace(self, teacher=first, further_teachers=tuple(others))
+
+    @property
+    def saw_val(self) -> bool:
+        """Whether a teacher may have been trained on val images: then `SAW_VAL` holds."""
+        return any(teacher.saw_val for teacher in self.teachers)
+
+    def trains_as(self, other: Self) -> bool:
+        """Whether both train the same network, wherever files lie, and whatever is allowed."""
+        one, two = (
+            replace(
+                config.portable,
+                teacher=replace(config.portable.teacher, saw_val=False),
+                further_teachers=tuple(
+                    replace(teacher, saw_val=False) for teacher in config.portable.further_teachers
+                ),
+            )
+            for config in (self, other)
+        )
+        return one == two
 
     def teacher_recipe(self, number: int = 0) -> Self:
         """How teacher `number` is trained: by its own backbone's recipe, a seed of its own.

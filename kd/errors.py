@@ -28,3 +28,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}."
     return UserError(f"There is no {kind} '{name}'; {hint}")
+
+
+class DivergedError(Exception):
+    """The loss stopped being a finite number."""
+
+    def __init__(self, epoch: int, phase: str = "") -> None:
+        of_phase = f" of phase {phase}" if phase else ""
+        super().__init__(f"the loss was not finite in epoch {epoch}{of_phase}")
+        self.epoch = epoch

@@ -86,6 +86,12 @@ def parse(cls: type[T], data: Any, where: str, within: str = "") -> T:
 def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
     """The sentence for the first of pydantic's errors."""
     name = within + ".".join(str(part) for part in error["loc"])
+    last = error["loc"][-1]
+    if error["type"] == "too_long" or (error["type"] == "missing" and isinstance(last, int)):
+        whole = name.removesuffix(f".{last}") if isinstance(last, int) else name
+        most = error.get("ctx", {}).get("max_length")
+        few = f"at most {most} values" if most is not None else "more values"
+        return UserError(f"{where}: {whole} needs {few}; give as many as the paper has.")
     if error["type"] == "missing":
         return UserError(f"{where} has no {name!r}; add a line `{name}: …`.")
     if error["type"] == "unexpected_keyword_argument":
@@ -97,6 +103,7 @@ def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
         return UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
     given = "empty" if error["input"] is None else brief(_quoted(error["input"]))
     message = re.sub(", (unable|got) .*", "", error["msg"]).rstrip(".")
+    message = re.sub(r"a dictionary or an instance of \w+", "a valid dictionary", message)
     message = message[0].lower() + message[1:]
     for theirs, ours in _PLAINER.items():
         message = message.replace(theirs, ours)

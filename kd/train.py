@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from kd.cli import run, shown
-from kd.config import TrainConfig, teacher_file
+from kd.config import SAW_VAL, TrainConfig, teacher_file
 from kd.data import check_dataset
 from kd.errors import UserError, brief
 from kd.files import FULL, replace_file
@@ -128,6 +128,8 @@ def _run(
     replace_file(folder / "metrics.jsonl", lines.encode(), _REMEDY)
     student = folder / "student.safetensors"
     checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
+    if config.saw_val:
+        print(SAW_VAL)
     print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
 
 
@@ -166,7 +168,7 @@ def _drop_other(latest: Path, recipe: TrainConfig) -> None:
     if not latest.exists():
         return
     begun = TrainConfig.from_dict(checkpoint.load(latest)["config"], str(latest))
-    if begun.portable != recipe.portable:
+    if not begun.trains_as(recipe):
         latest.unlink()
         print("The teacher begins again: it was begun by another recipe.", flush=True)
 
@@ -224,7 +226,7 @@ def _check_folder(folder: Path, config: TrainConfig) -> None:
         if (folder / name).is_dir():
             raise UserError(f"{folder / name} is a folder, where a file goes; {_REMEDY}.")
     written = folder / CONFIG
-    if written.exists() and TrainConfig.load(written) != config:
+    if written.exists() and not _goes_on(TrainConfig.load(written), config):
         raise UserError(f"{folder} holds a run of another configuration; {_REMEDY}.")
     above = folder.absolute()
     while not above.exists():
@@ -233,6 +235,12 @@ def _check_folder(folder: Path, config: TrainConfig) -> None:
         raise NotADirectoryError(ENOTDIR, f"{above} is a file")
     if not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(EACCES, f"nothing may be written into {above}")
+
+
+def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
+    """Whether `config` goes on with what was `begun`: with the same files, and the same network."""
+    files = [[teacher.weights for teacher in each.teachers] for each in (begun, config)]
+    return begun.trains_as(config) and begun.dataset == config.dataset and files[0] == files[1]
 
 
 def _make_folder(folder: Path, config: TrainConfig) -> None:

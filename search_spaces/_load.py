@@ -60,6 +60,8 @@ def load_space(
             raise UserError(f"--set gives {name} twice; give it once.")
         values[name] = _read_value(text)
         _check_length(name, values[name], domains, backbone)
+    if values.get("optimizer.name") == "adamw":
+        _check_adamw({*values, *(ranges or {})}, searched=optimizer)
     usual = _space(domains, values)
     usual.apply(paper, usual.default_values(paper), "--set")
     if not ranges:
@@ -105,6 +107,16 @@ def _settable(config: TrainConfig) -> list[str]:
     names = [f"{section}.{f.name}" for section, part in sections.items() for f in fields(part)]
     elements = [n for n in config.flat() if n.count(".") == 2 and n.split(".")[0] in sections]
     return [*names, *elements, "batch_size", "precision", "history"]
+
+
+def _check_adamw(given: set[str], *, searched: bool) -> None:
+    """Refuse AdamW with the learning rate or the range of a recipe that is SGD's."""
+    if searched or not any(_within(name, "optimizer.lr") for name in given):
+        raise UserError(
+            "optimizer.name is adamw, and the learning rate and its range are SGD's; give "
+            "--set optimizer.lr=0.001, or a range in --space FILE, and leave --search-optimizer "
+            "away."
+        )
 
 
 def _within(name: str, whole: str) -> bool:

@@ -64,7 +64,7 @@ class Phase:
     """A part of the training before the main one (a hint stage, the pre-training of a head).
 
     It has epochs and an optimizer of its own, whose schedule runs over those epochs. Nothing is
-    validated in it.
+    validated in it. One of no epochs is left out.
     """
 
     name: str

@@ -44,7 +44,8 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> Tensor:
-        total = above.contiguous()
+        # A copy: autograd may hand the same tensor to others, as of a sum to both its parts.
+        total = above.contiguous().clone()
         dist.all_reduce(total)
         rank = dist.get_rank()
         start = sum(ctx.counts[:rank])

@@ -12,7 +12,7 @@ import numpy as np
 from kd.backbones.staged import StagedBackbone
 from kd.config import TeacherConfig, TrainConfig
 from kd.data import DatasetInfo, Images
-from kd.data.device_loader import statistics
+from kd.data.device_loader import Statistics, statistics
 from kd.errors import UserError, brief
 from kd.parts.teacher import Teacher
 from kd.training.checkpoint import load_weights, save_weights
@@ -49,15 +49,18 @@ def load_teachers(
             raise UserError(
                 f"The teacher in {teacher.weights} was trained on val images of this split, so "
                 "val would flatter its students; give a teacher of the same split, or "
-                "--teacher-saw-val (teacher.saw_val: true in a file) to go on all the same."
+                "teacher.saw_val: true in a file (--teacher-saw-val in a search) to go on all the "
+                "same."
             )
         if seen is None and say is not None:
+            other = "was trained on other images than these, as far as its file says"
+            unknown = "does not say which images it was trained on"
+            why = other if description.get("images") else unknown
             say(
-                f"The teacher in {teacher.weights} does not say which images it was trained on; "
-                "if val was among them, val flatters its students."
+                f"The teacher in {teacher.weights} {why}; if val was among them, val flatters its "
+                "students."
             )
-        ours, (mean, std) = statistics(train), (description.get(n) for n in ("mean", "std"))
-        found.append(Teacher(network, ours, (tuple(mean), tuple(std)) if mean and std else None))
+        found.append(Teacher(network, statistics(train), _statistics(description)))
     return found
 
 
@@ -71,13 +74,25 @@ def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
 def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:
     """Whether a teacher's training saw val images of this split; None where nobody knows.
 
-    Of the same images, the same cut leaves the same val, however few the rest is cut down to.
+    Of the same images, the same seed cuts the same val, however few the rest is cut down to; and a
+    larger val holds a smaller one, where every class has at least an image more in it.
     """
     split = description.get("split")
     if not isinstance(split, dict) or description.get("images") != train.whole:
         return None
-    ours = asdict(config.split)
-    return any(split.get(name) != ours[name] for name in ("val_fraction", "seed"))
+    ours, its = config.split, split.get("val_fraction")
+    if not isinstance(its, float) or not isinstance(split.get("seed"), int):
+        return None
+    fewest = min(count for count in train.counts.values() if count)
+    larger = fewest * (its - ours.val_fraction) >= 1
+    return split["seed"] != ours.seed or not (larger or its == ours.val_fraction)
+
+
+def _statistics(description: dict[str, Any]) -> Statistics | None:
+    """What normalised the images of a teacher's training, if its file says."""
+    if "mean" not in description or "std" not in description:
+        return None
+    return tuple(description["mean"]), tuple(description["std"])
 
 
 def _load(
@@ -123,7 +138,9 @@ def _differing(description: dict[str, Any], train: Images) -> str | None:
     if description.get("class_names", names) != names:
         return "other classes"
     for name, own in zip(("mean", "std"), statistics(train), strict=True):
-        if not np.allclose(description.get(name, own), own, rtol=0, atol=TOLERANCE):
+        its = description.get(name, list(own))
+        numbers = isinstance(its, list) and all(isinstance(v, int | float) for v in its)
+        if not numbers or len(its) != len(own) or not np.allclose(its, own, rtol=0, atol=TOLERANCE):
             return f"another {name} of pixels"
     return None
 

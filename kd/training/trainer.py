@@ -11,7 +11,7 @@ from kd.config import TrainConfig
 from kd.data import Images
 from kd.data.batch import Batch
 from kd.data.device_loader import STEPS, DeviceLoader, mixed_seed, statistics
-from kd.errors import UserError
+from kd.errors import DivergedError, UserError
 from kd.methods.base import MAIN, Loss, Phase
 from kd.metrics import ValidationMetrics
 from kd.parts.teacher import Teacher
@@ -40,14 +40,6 @@ In a phase before the main one `epoch` is 0, and `phase_epoch` counts.
 
 APART = 2**32
 """How far the numbers of a phase's epochs are from another's: each draws by chance of its own."""
-
-
-class DivergedError(Exception):
-    """The loss stopped being a finite number."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"the loss was not finite in epoch {epoch}")
-        self.epoch = epoch
 
 
 class Trainer:
@@ -105,7 +97,7 @@ class Trainer:
         self._kept = MethodState(self.method)
         self.precision = dtype_for(config.precision, place.device)
         main = Phase(name=MAIN, epochs=config.epochs, optimizer=config.optimizer)
-        self.phases = (*self.method.phases(), main)
+        self.phases = (*(phase for phase in self.method.phases() if phase.epochs), main)
         self._enter(0)
         self.val_loader = DeviceLoader(
             val,
@@ -117,7 +109,7 @@ class Trainer:
             shard=(place.rank, place.world),
         )
         look = CapturedValidation if self._captured else Validation
-        self._validation = look(self.student, self.val_loader, self._step.autocast)
+        self._validation = look(self.student, self.val_loader, self._autocast)
 
     @property
     def remarks(self) -> list[str]:
@@ -148,6 +140,10 @@ class Trainer:
     def trained(self) -> int:
         """Epochs trained so far, those of the phases before the main one included."""
         return sum(phase.epochs for phase in self.phases[: self._part]) + self.phase_epoch
+
+    def _autocast(self) -> torch.autocast:
+        # Not that of the step there is now, which would be kept beyond its phase.
+        return self._step.autocast()
 
     @property
     def _captured(self) -> bool:
@@ -192,7 +188,7 @@ class Trainer:
         losses = self._train_epoch()
         trained = time.perf_counter()
         if not math.isfinite(losses["train_loss"]):
-            raise DivergedError(self.epoch + 1)
+            raise DivergedError(self.phase_epoch + 1, "" if phase.name == MAIN else phase.name)
         rate = self._step.rate(self.phase_epoch + 1 - 1 / len(self.loader))
         self.phase_epoch += 1
         if phase.name != MAIN:
@@ -281,7 +277,7 @@ class Trainer:
         `state` is held on to.
         """
         try:
-            if TrainConfig.from_dict(state["config"]).portable != self.config.portable:
+            if not TrainConfig.from_dict(state["config"]).trains_as(self.config):
                 raise UserError(
                     "The checkpoint belongs to another configuration; train in a new folder."
                 )

@@ -6,7 +6,7 @@ versions of torch and of this project.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -92,21 +92,34 @@ def worthwhile(rates: Mapping[int, float], most: int) -> int:
     return best
 
 
-def cell_of(config: TrainConfig, train: Images, val: Images) -> dict[str, Any]:
-    """All of a training that decides what its step takes, as plain values."""
+def cell_of(
+    config: TrainConfig, train: Images, val: Images, teachers: Sequence[bytes] = ()
+) -> dict[str, Any]:
+    """All of a training that decides what its step takes, as plain values.
+
+    teachers: their files, where they are there.
+    """
     plain = config.to_dict()
     form = {name: v for name, v in plain["kd"].items() if not isinstance(v, float)}
     kept = ("method", "backbone", "batch_size", "precision", "history", "augment")
     return {
         **{name: plain[name] for name in kept if name in plain},
         "kd": form,
-        "teacher": plain["teacher"]["backbone"],
+        "teachers": [_network(content) for content in teachers],
+        "optimizer": plain["optimizer"]["name"],
         "momentum": plain["optimizer"]["momentum"] > 0,
         "images": [len(train), *map(int, train.images.shape[1:])],
         "val": len(val),
         "classes": len(train.class_names),
         **Origin.of("").versions,
     }
+
+
+def _network(content: bytes) -> str:
+    """What the file of a teacher, which was read before, says of its backbone."""
+    length = int.from_bytes(content[:8], "little")
+    about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return str(json.loads(about.get("kd", "{}")).get("backbone"))
 
 
 def recall(storage: Path, about: Mapping[str, Any]) -> Measured | None:

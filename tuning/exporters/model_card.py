@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kd.config import TrainConfig
+from kd.config import SAW_VAL, TrainConfig
 from kd.data.names import DatasetName
 from kd.export import torchvision_keys
 from kd.text import as_json
@@ -107,7 +107,7 @@ def model_card(
         "## Use",
         *use,
         "## Score",
-        _score(description, result),
+        _score(config, description, result),
         *_confirmed(config, findings),
         "## Data",
         "| | |\n|---|---|\n"
@@ -119,7 +119,7 @@ def model_card(
     return "\n\n".join(blocks) + "\n"
 
 
-def _score(description: Mapping[str, Any], result: SweepResult | None) -> str:
+def _score(config: TrainConfig, description: Mapping[str, Any], result: SweepResult | None) -> str:
     accuracy = description["val_acc"]
     measured = f"{percent(accuracy)} val accuracy of one run, epochs: {description['epochs']}"
     error = result.standard_error(accuracy) if result else None
@@ -127,7 +127,8 @@ def _score(description: Mapping[str, Any], result: SweepResult | None) -> str:
         size = result.sweep.val_size
         measured += f" (n = 1; ± {error:.2f} points, the binomial standard error of {size} images)"
     lines = [f"{measured}. Val is cut from the training set."]
-    return " ".join(lines + (caveats(result) if result else []))
+    alone = [SAW_VAL] if config.saw_val else []
+    return " ".join(lines + (caveats(result) if result else alone))
 
 
 def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:

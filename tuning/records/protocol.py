@@ -12,7 +12,6 @@ def protocol(config: TrainConfig) -> dict[str, str]:
 
     Everything else in a configuration is what a search is free to choose.
     """
-    saw_val = any(teacher.saw_val for teacher in config.teachers)
     return {
         "dataset": dataset_identity(config.dataset),
         "epochs": str(config.epochs),
@@ -20,7 +19,7 @@ def protocol(config: TrainConfig) -> dict[str, str]:
         "train_size": str(config.split.train_size or "all"),
         "split_seed": str(config.split.seed),
         "seed": str(config.seed),
-        **({"teacher_saw_val": "true"} if saw_val else {}),
+        **({"teacher_saw_val": "true"} if config.saw_val else {}),
     }
 
 

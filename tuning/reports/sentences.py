@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
+from kd.config import SAW_VAL
 from kd.files import relative
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE, SweepSettings
@@ -57,9 +58,7 @@ def caveats(result: SweepResult) -> list[str]:
 
 def seen_val(settings: SweepSettings) -> list[str]:
     """That val is known to a teacher, where that was allowed."""
-    if not any(teacher.saw_val for teacher in settings.base.teachers):
-        return []
-    return ["A teacher may have been trained on val images (--teacher-saw-val), so val flatters."]
+    return [SAW_VAL] if settings.base.saw_val else []
 
 
 def cost(result: SweepResult) -> str:

@@ -51,7 +51,8 @@ def ready(cells: Sequence[Cell]) -> list[Cell]:
         if cell.teachers:
             from kd.training.teacher import load_teachers
 
-            load_teachers(cell.base, cell.train, say=print)
+            # Of one that the sweep trained itself, it is known.
+            load_teachers(cell.base, cell.train, say=None if _untaught(cell) else print)
     return found
 
 
