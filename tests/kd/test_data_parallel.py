@@ -18,6 +18,7 @@ from kd import memories
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
+from kd.parts.gather import gathered
 from kd.training import checkpoint
 from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import DivergedError, Place, Trainer
@@ -156,6 +157,26 @@ def test_losses_that_relate_a_batch_and_phases_are_shared_too(images, tmp_path):
                 assert_close(state["method"][name], tensor, 1e-5, f"{method} {name}")
             for ours, metrics in zip(state["history"], expected["history"], strict=True):
                 assert_close(ours["train_loss"], metrics["train_loss"], 1e-4, method)
+
+
+def add_gathered(folder):
+    generator = torch.Generator().manual_seed(0)
+    whole = [torch.randn(6, 3, generator=generator) for _ in range(2)]
+    rank = dist.get_rank() if dist.is_initialized() else None
+    mine = {None: slice(0, 6), 0: slice(0, 4), 1: slice(4, 6)}[rank]
+    x, y = (rows[mine].clone().requires_grad_() for rows in whole)
+    (gathered(x) + gathered(y)).square().sum().backward()
+    torch.save((x.grad, y.grad), folder / f"{rank}.pt")
+
+
+def test_gathered_rows_may_be_added(tmp_path):
+    """Each worker's gradients are summed, so two workers of one loss have twice that of one."""
+    add_gathered(tmp_path)
+    spawn(2, add_gathered, tmp_path)
+    expected = torch.load(tmp_path / "None.pt")
+    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+    for n in (0, 1):
+        torch.testing.assert_close(torch.cat([part[n] for part in parts]), 2 * expected[n])
 
 
 def go_on(settings, images, folder):

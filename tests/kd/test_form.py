@@ -1,5 +1,7 @@
 """What the training core offers to methods: pairs, peers, phases, what follows a step, teachers."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -7,11 +9,11 @@ import torch
 from small_methods import SMALL, Averaged, Hinted, registered
 
 from kd.backbones import build_backbone
-from kd.config import SplitConfig, TeacherConfig, TrainConfig
-from kd.data import open_dataset
+from kd.config import OptimizerConfig, SplitConfig, TeacherConfig, TrainConfig
+from kd.data import DatasetInfo, open_dataset
 from kd.data.split import train_val
-from kd.errors import UserError
-from kd.methods.base import MAIN
+from kd.errors import DivergedError, UserError
+from kd.methods.base import MAIN, Phase
 from kd.parts.teacher import Teacher
 from kd.testing import check_method
 from kd.training import checkpoint
@@ -125,6 +127,29 @@ def test_a_phase_trains_its_own_and_nothing_else(images):
     assert [g["weight_decay"] for g in made.optimizer.param_groups] == [5e-4, 0.0]
 
 
+def test_a_phase_of_no_epochs_is_left_out(images, monkeypatch):
+    monkeypatch.setattr(
+        Hinted, "phases", lambda self: (Phase(name="hint", epochs=0, optimizer=OptimizerConfig()),)
+    )
+    made = trainer(config("hinted"), images)
+    assert made.phase.name == MAIN
+    assert made.run_epoch()["epoch"] == 1
+
+
+def test_a_phase_ends_with_its_optimizer_and_says_where_it_diverged(images, monkeypatch):
+    made = trainer(config("hinted"), images)
+    first = weakref.ref(made.optimizer)
+    made.run_epoch()
+    made.run_epoch()
+    gc.collect()
+    assert first() is None
+    wild = Phase(name="hint", epochs=2, optimizer=OptimizerConfig(lr=1e30))
+    monkeypatch.setattr(Hinted, "phases", lambda self: (wild,))
+    made = trainer(config("hinted"), images)
+    with pytest.raises(DivergedError, match=r"not finite in epoch \d of phase hint"):
+        made.fit()
+
+
 def test_each_phase_draws_by_chance_of_its_own(images):
     made = trainer(config("hinted"), images)
     hint = made.loader.order(made._steps.first).indices
@@ -158,6 +183,28 @@ def test_several_teachers_are_written_and_read():
     wrong["further_teachers"][0]["bakbone"] = "resnet8"
     with pytest.raises(UserError, match="did you mean 'backbone'"):
         TrainConfig.from_dict(wrong)
+    for few in ([0.9], [0.9, 0.99, 0.999]):
+        wrong = settings.to_dict()
+        wrong["optimizer"]["betas"] = few
+        with pytest.raises(UserError, match=r"optimizer\.betas needs .* values; give as many as"):
+            TrainConfig.from_dict(wrong)
+    wrong = settings.to_dict() | {"further_teachers": ["resnet8"]}
+    with pytest.raises(UserError, match="names and values"):
+        TrainConfig.from_dict(wrong)
+
+
+def test_what_is_allowed_of_a_teacher_is_no_other_training():
+    settings = config("kd", teacher=TeacherConfig(weights="t.safetensors"))
+    allowed = replace(settings, teacher=replace(settings.teacher, saw_val=True))
+    assert settings.trains_as(allowed)
+    assert not settings.trains_as(replace(settings, seed=1))
+
+
+def test_what_a_teachers_method_needs_is_checked_before():
+    info = DatasetInfo(size=(8, 6), channels=1, counts=dict.fromkeys("ab", 50))
+    settings = config("kd", teacher=TeacherConfig(method="lsskd"))
+    with pytest.raises(UserError, match="lsskd turns images by quarters"):
+        settings.check_images(info)
 
 
 def test_a_teacher_sees_images_as_in_its_own_training():

@@ -220,7 +220,14 @@ def cut(**changes):
 
 @pytest.mark.parametrize(
     ("changes", "seen"),
-    [({}, False), ({"train_size": 150}, False), ({"val_fraction": 0.5}, True), ({"seed": 1}, True)],
+    [
+        ({}, False),
+        ({"train_size": 150}, False),
+        # The teacher's val holds all of a smaller one, and not all of a larger one.
+        ({"val_fraction": 0.4}, False),
+        ({"val_fraction": 0.7}, True),
+        ({"seed": 1}, True),
+    ],
 )
 def test_a_teacher_that_saw_val_is_refused_unless_it_may(changes, seen, tmp_path):
     settings, images = cut()
@@ -243,12 +250,20 @@ def test_of_a_teacher_that_does_not_say_it_is_said_that_nobody_knows(tmp_path):
     path = Path(settings.teacher.weights)
     teacher, description = checkpoint.load_weights(path)
     assert description["split"]["seed"] == 0
-    for name, value in {"split": None, "images": "of others"}.items():
+    cases = {
+        "split": (None, "was trained on other images than these, as far as its file says"),
+        "images": (None, "does not say which images it was trained on"),
+    }
+    for name, (value, sentence) in cases.items():
         checkpoint.save_weights(teacher, path, {**description, name: value})
         told = []
         assert load_teachers(settings, images[0], told.append)
         assert len(told) == 1
-        assert "does not say which images it was trained on" in told[0]
+        assert sentence in told[0]
+    for value in (None, "abc", 0.3, [[0.3]], [0.1, 0.2], []):
+        checkpoint.save_weights(teacher, path, {**description, "mean": value})
+        with pytest.raises(UserError, match="images of another mean of pixels"):
+            load_teachers(settings, images[0])
 
 
 def test_what_ails_the_device_is_not_put_down_to_the_checkpoint(tmp_path, monkeypatch):
