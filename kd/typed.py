@@ -113,7 +113,8 @@ def _plainer(text: str, near: Sequence[str], words: Sequence[str]) -> str:
     """The parser's text in the words of a person; `near` are flags that it offers instead."""
     if found := re.match(r"invalid choice (.*) for argument '(.*)'\. Expected.*\((.*)\)", text):
         _, flag, choices = found.groups()
-        known = [c for c in re.findall(r"'([^']*)'", choices) if c != "None"]
+        # Of a choice that may be left away, the parser gives them in the order of a set.
+        known = sorted(c for c in re.findall(r"'([^']*)'", choices) if c != "None")
         return f"{flag} is '{_value(flag, words)}'; choose one of: {', '.join(known)}."
     if found := re.match(r"Missing value for argument '(.*?)'", text):
         return f"{found[1]} is there without a value; give one, or leave it away."

@@ -259,6 +259,11 @@ def test_a_measurement_is_told_from_others_by_all_that_it_depends_on(images, tmp
         replace(BASE, precision="bfloat16"),
         replace(BASE, augment=replace(BASE.augment, cutout=2)),
     ]
+    header = json.dumps({"__metadata__": {"kd": json.dumps({"backbone": "resnet20"})}}).encode()
+    teacher = len(header).to_bytes(8, "little") + header
+    assert cell_of(BASE, train, val, [teacher])["teachers"] == ["resnet20"]
+    assert cell_of(BASE, train, val, [b"no file"])["teachers"] == [""]
+    others.append(replace(BASE, optimizer=replace(BASE.optimizer, name="adamw")))
     found = [{**cell_of(config, train, val), **card} for config in others]
     found += [{**cell_of(BASE, val, val), **card}, {**cell_of(BASE, train, train), **card}]
     found += [{**about, name: "another"} for name in ("gpu", "memory", "mps", "torch", "kd")]
@@ -322,7 +327,7 @@ def test_trainings_are_counted_side_by_side(work, tmp_path, monkeypatch, capsys)
         assert Room(tmp_path, 2, 1, device="cpu").together(base, work) == found
         assert "measured earlier" in capsys.readouterr().out
 
-        broken = replace(work, teacher=b"no network")
+        broken = replace(work, teachers=(b"no network",))
         taught = replace(base, method="kd", kd=config_class("kd")())
         assert room.together(taught, broken) is None
         assert "none could be tried out: " in capsys.readouterr().out

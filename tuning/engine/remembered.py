@@ -116,10 +116,13 @@ def cell_of(
 
 
 def _network(content: bytes) -> str:
-    """What the file of a teacher, which was read before, says of its backbone."""
-    length = int.from_bytes(content[:8], "little")
-    about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    return str(json.loads(about.get("kd", "{}")).get("backbone"))
+    """What the file of a teacher says of its backbone; nothing where it is no such file."""
+    try:
+        length = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + length])["__metadata__"]["kd"]
+        return str(json.loads(about)["backbone"])
+    except (LookupError, TypeError, ValueError):
+        return ""
 
 
 def recall(storage: Path, about: Mapping[str, Any]) -> Measured | None:
