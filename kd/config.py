@@ -173,7 +173,7 @@ class TrainConfig(Section):
         recipes = [self.teacher_recipe(n) for n, own in enumerate(self.teachers) if not own.weights]
         for config in (self, *recipes):
             config.kd.needs.check(config.method, info.size, training)
-        check_batches(sum(training.values()), self.batch_size, workers)
+            check_batches(sum(training.values()), config.batch_size, workers)
 
     def memories(self, num_samples: int, num_classes: int) -> Memories:
         """What the method remembers of so many training images: in which form, and its bytes."""
@@ -205,17 +205,14 @@ class TrainConfig(Section):
 
     def trains_as(self, other: Self) -> bool:
         """Whether both train the same network, wherever files lie, and whatever is allowed."""
-        one, two = (
-            replace(
-                config.portable,
-                teacher=replace(config.portable.teacher, saw_val=False),
-                further_teachers=tuple(
-                    replace(teacher, saw_val=False) for teacher in config.portable.further_teachers
-                ),
-            )
-            for config in (self, other)
-        )
+        one, two = (each.portable._of_teachers(saw_val=False) for each in (self, other))
         return one == two
+
+    def _of_teachers(self, **changes: Any) -> Self:
+        """The same with `changes` in what it says of each teacher."""
+        each = (replace(own, **changes) for own in (self.teacher, *self.further_teachers))
+        first, *others = each
+        return replace(self, teacher=first, further_teachers=tuple(others))
 
     def teacher_recipe(self, number: int = 0) -> Self:
         """How teacher `number` is trained: by its own backbone's recipe, a seed of its own.
@@ -253,10 +250,7 @@ class TrainConfig(Section):
     def portable(self) -> Self:
         """Without the paths of this machine: what the run is, wherever its files lie."""
         dataset = DatasetName.parse(self.dataset).portable
-        teacher, *others = (
-            replace(teacher, weights=None) for teacher in (self.teacher, *self.further_teachers)
-        )
-        return replace(self, dataset=dataset, teacher=teacher, further_teachers=tuple(others))
+        return replace(self._of_teachers(weights=None), dataset=dataset)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order of the fields; the inverse of `from_dict`."""

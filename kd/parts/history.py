@@ -188,16 +188,11 @@ class CompressedHistory(SoftLabelHistory):
     divided by its sum when it is read. What is below 6·10⁻⁸ vanishes.
     """
 
-    def __init__(
-        self,
-        num_samples: int,
-        shape: tuple[int, ...],
-        parts: Sequence[Column],
-        mapped: MappedRows | None = None,
-    ) -> None:
-        super().__init__(num_samples, shape, parts, mapped)
-        values, classes = (part.width for part in parts)
-        self._kept = classes // (values - classes)
+    @property
+    def _kept(self) -> int:
+        """K."""
+        values, classes = (entry.shape[1] for entry in self.entries())
+        return classes // (values - classes)
 
     def _decode(self, rows: list[Tensor]) -> Tensor:
         classes = rows[1].view(-1, *self.shape[:-1], self._kept).long()

@@ -36,10 +36,11 @@ def load_teachers(
         UserError: a file is missing or damaged, or its network does not fit the images, was
             trained on others or on val images of this split, or has weights that are no numbers.
     """
-    found = []
+    found: list[Teacher] = []
+    ours = statistics(train) if config.teachers else ((), ())
     for teacher in config.teachers:
         network, description = _load(config, teacher, len(train.class_names), train.images.shape[1])
-        if (other := _differing(description, train)) is not None:
+        if (other := _differing(description, train, ours)) is not None:
             raise UserError(
                 f"The teacher in {teacher.weights} was trained on images of {other}; give a "
                 f"teacher trained on {brief(config.dataset)}."
@@ -60,7 +61,7 @@ def load_teachers(
                 f"The teacher in {teacher.weights} {why}; if val was among them, val flatters its "
                 "students."
             )
-        found.append(Teacher(network, statistics(train), _statistics(description)))
+        found.append(Teacher(network, ours, _statistics(description)))
     return found
 
 
@@ -132,12 +133,12 @@ def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:
     raise UserError(f"The teacher {where} cannot be read: {reason}; {remedy}.")
 
 
-def _differing(description: dict[str, Any], train: Images) -> str | None:
+def _differing(description: dict[str, Any], train: Images, ours: Statistics) -> str | None:
     """In what the images of a teacher's training differ from `train`, as far as its file says."""
     names = list(train.class_names)
     if description.get("class_names", names) != names:
         return "other classes"
-    for name, own in zip(("mean", "std"), statistics(train), strict=True):
+    for name, own in zip(("mean", "std"), ours, strict=True):
         its = description.get(name, list(own))
         numbers = isinstance(its, list) and all(isinstance(v, int | float) for v in its)
         if not numbers or len(its) != len(own) or not np.allclose(its, own, rtol=0, atol=TOLERANCE):

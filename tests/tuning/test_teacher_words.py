@@ -7,7 +7,14 @@ from types import SimpleNamespace
 import pytest
 from small_methods import registered
 
-from kd.config import TEACHERS_SEED, TeacherConfig, TrainConfig
+from kd import train
+from kd.backbones import build_backbone
+from kd.config import SAW_VAL, TEACHERS_SEED, SplitConfig, TeacherConfig, TrainConfig
+from kd.data import open_dataset
+from kd.data.split import train_val
+from kd.training import checkpoint
+from kd.training.teacher import describe
+from tuning.exporters.model_card import _score
 from tuning.records.keeper import Keeper
 from tuning.records.protocol import protocol
 from tuning.records.request import anew
@@ -18,7 +25,7 @@ from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.searcher import ListSearcher
 from tuning.sweeps.cell import Cell
-from tuning.sweeps.teacher import _names, _recipe, _taught, _untaught, first_the_teacher
+from tuning.sweeps.teacher import _names, _recipe, _taught, _untaught, first_the_teacher, ready
 
 
 @pytest.mark.parametrize(
@@ -121,3 +128,50 @@ def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
         keeper = Keeper(folder, files)
         assert keeper._beside(str(folder / "teacher-3.safetensors")) == "teacher-3.safetensors"
         assert keeper._beside(str(given)) == str(given)
+
+
+SPLIT = SplitConfig(val_fraction=0.6, train_size=60)
+
+
+def write_teacher(path: Path, **changes: object) -> str:
+    """The file of a teacher that is not trained at all, with `changes` in what it says."""
+    base = TrainConfig.paper("ce", "resnet8", "digits", split=SPLIT)
+    images, _ = train_val(open_dataset("digits").train, SPLIT)
+    about = describe(base, images, {"val_acc": 10.0}) | changes
+    checkpoint.save_weights(build_backbone("resnet8", 10, 1), path, about)
+    return str(path)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_of_its_own_teacher_a_sweep_does_not_ask_what_it_saw(
+    given: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that it trained before files said so; of one that it was given, it is said."""
+    weights = str(tmp_path / "given.safetensors") if given else None
+    base = TrainConfig.paper(
+        "kd", "resnet8", "digits", split=SPLIT, teacher=TeacherConfig(weights=weights)
+    )
+    settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
+    settings.folder.mkdir()
+    write_teacher(Path(weights or settings.folder / "teacher.safetensors"), split=None, images=None)
+    images = open_dataset("digits").train
+    cell = Cell(settings, None, images.digest, *train_val(images, SPLIT), base, {}, {})  # type: ignore[arg-type]
+    assert len(ready([cell])[0].teachers) == 1
+    assert ("does not say which images" in capsys.readouterr().out) == given
+
+
+def test_a_training_and_a_card_note_that_a_teacher_saw_val(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_teacher(tmp_path / "t.safetensors", split={"val_fraction": 0.6, "seed": 1})
+    teacher = TeacherConfig(weights=weights, saw_val=True)
+    config = TrainConfig.paper("kd", "resnet8", "digits", split=SPLIT, epochs=1, teacher=teacher)
+    (tmp_path / "c.yaml").write_text(config.to_yaml())
+    with pytest.raises(SystemExit) as ended:
+        train.main([str(tmp_path / "c.yaml"), "--output", str(tmp_path / "run")])
+    assert not ended.value.code
+    assert SAW_VAL in capsys.readouterr().out
+    description = {"val_acc": 10.0, "epochs": 1}
+    assert SAW_VAL in _score(config, description, None)
+    fine = TrainConfig.paper("kd", "resnet8", "digits", split=SPLIT)
+    assert SAW_VAL not in _score(fine, description, None)

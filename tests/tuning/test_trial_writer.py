@@ -240,7 +240,8 @@ def test_only_the_first_worker_writes(tmp_path):
     torch.set_num_threads(1)
     trainer = Trainer(CONFIG, work.train, work.val, place=Place.local("cpu"))
     trainer.place = replace(trainer.place, rank=1, world=2)
-    with TrialWriter(trainer, work, 0, lambda epoch: None) as writer:
+    writer = TrialWriter(trainer, work, 0, lambda epoch: None)
+    with writer.newest:
         metrics = trainer.run_epoch()
         writer.before_telling(metrics)
         writer.after_telling(metrics)

@@ -132,8 +132,9 @@ def train_trial(
             note.clear()
         writer.after_telling(metrics)
 
+    writer = TrialWriter(trainer, work, number, until_passed)
     try:
-        with TrialWriter(trainer, work, number, until_passed) as writer:
+        with writer.newest:
             trainer.fit(after_epoch)
     except DivergedError as error:
         score = {"epoch": error.epoch, "val_acc": 0.0}

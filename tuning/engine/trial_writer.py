@@ -1,8 +1,7 @@
 """What a trial writes while it trains: its newest state, and in the end its student."""
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from kd.training import checkpoint
 from kd.training.teacher import describe
@@ -31,22 +30,10 @@ class TrialWriter:
         self._until_passed = until_passed
         self._first = trainer.place.rank == 0
         shelf, latest = work.files.shelf, work.files.checkpoint(number)
-        self._newest = CheckpointWriter(
+        self.newest = CheckpointWriter(
             lambda state: shelf.put(latest, lambda path: checkpoint.save(state, path)),
             always=[trainer.before + rung for rung in work.judged.rungs],
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Wait for what is on its way."""
-        self._newest.__exit__(kind, error, trace)
 
     def before_telling(self, metrics: Metrics) -> None:
         """The trainer's epoch is about to be told; of the last one, all is written before."""
@@ -58,14 +45,14 @@ class TrialWriter:
             self._work.files.shelf.put(
                 self._student, lambda path: checkpoint.save_weights(trainer.student, path, about)
             )
-            self._newest.finish(trainer.trained, trainer.state)
+            self.newest.finish(trainer.trained, trainer.state)
         elif self._judged:
-            self._newest.settle()
+            self.newest.settle()
 
     def after_telling(self, metrics: Metrics) -> None:
         """The trainer's epoch was told; before the last one, its state may be due."""
         if self._first and not self._ended:
-            self._newest.offer(self._trainer.trained, metrics["epoch_seconds"], self._passed)
+            self.newest.offer(self._trainer.trained, metrics["epoch_seconds"], self._passed)
 
     def _passed(self) -> "State":
         if self._judged:

@@ -39,7 +39,7 @@ from tuning.tracking.tracker import Tracker
 class Cell:
     """What a sweep over one (method, backbone, data set) works with.
 
-    `base` is the configuration that its trials start from: that of the settings, and where a
+    `base` is the configuration that its trials start from: that of the settings, and where
     teachers were trained for it, with their files. `teachers` holds those files. `images` is the
     digest of all that `train` and `val` were cut from. `protocol` and `environment` say what its
     scores may be compared under, and where they are measured. `compiled` says whether its trials'
