@@ -201,7 +201,7 @@ class TrainConfig(Section):
     @property
     def saw_val(self) -> bool:
         """Whether a teacher may have been trained on val images: then `SAW_VAL` holds."""
-        return any(teacher.saw_val for teacher in self.teachers)
+        return any(teacher.saw_val and teacher.weights for teacher in self.teachers)
 
     def trains_as(self, other: Self) -> bool:
         """Whether both train the same network, wherever files lie, and whatever is allowed."""

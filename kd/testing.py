@@ -130,7 +130,10 @@ def check_gradients(method: AnyMethod) -> None:
             assert not parameter.requires_grad, f"{name} must not be trainable"
             assert parameter.grad is None, f"{name} must get no gradient"
         else:
-            assert parameter.grad is not None, f"{name} must get a gradient"
+            assert parameter.grad is not None, (
+                f"{name} must get a gradient in phase {method.phase}, or be in none of its "
+                "parameter_groups()"
+            )
             assert parameter.grad.isfinite().all(), f"the gradient of {name} must be finite"
             assert parameter.grad.any(), f"the gradient of {name} must not vanish"
 

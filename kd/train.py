@@ -188,7 +188,10 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
     if latest.exists():
         trainer.load_state(checkpoint.load(latest))
         writer.saved = trainer.trained
-        print(f"{title}: going on after epoch {trainer.epoch} of {epochs}")
+        where = f"epoch {trainer.epoch} of {epochs}"
+        if trainer.trained < trainer.before:
+            where = f"epoch {trainer.trained} of {trainer.before} before the first one"
+        print(f"{title}: going on after {where}")
     begun = trainer.epoch
 
     def report(metrics: "Metrics", state: "Callable[[], State]") -> None:
@@ -197,6 +200,13 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
                 print(remark, flush=True)
             if metrics["epoch"]:
                 advance(metrics)
+            else:
+                print(
+                    f"{title}: epoch {metrics['phase_epoch']:.0f} of "
+                    f"{metrics['phase_epochs']:.0f} before the first one, "
+                    f"loss {metrics['train_loss']:.3f}",
+                    flush=True,
+                )
             if trainer.epoch < epochs:
                 writer.offer(trainer.trained, metrics["epoch_seconds"], state)
                 return
@@ -214,7 +224,10 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
             f"Training ({title}) ended: {error}; lower optimizer.lr or kd's weights."
         ) from None
     except KeyboardInterrupt:
-        there = f"goes on after epoch {max(writer.saved - trainer.before, 0)} of {epochs}"
+        done = writer.saved - trainer.before
+        there = f"goes on after epoch {done} of {epochs}"
+        if done < 0:
+            there = "goes on before the first epoch"
         print(f"\nStopped; the same command {there if writer.saved else 'begins again'}.")
         raise
 

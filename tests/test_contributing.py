@@ -43,6 +43,20 @@ def test_the_example_method_needs_only_the_files_that_are_shown(tmp_path):
     assert "kd.beta" in done.stdout
 
 
+def test_the_method_of_the_other_page_keeps_the_contract(tmp_path):
+    files = dict(FILE.findall((ROOT / "docs" / "methods.md").read_text(encoding="utf-8")))
+    assert len(files) == 2
+    shutil.copytree(ROOT / "kd", tmp_path / "kd")
+    for name, code in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    check = 'from kd.testing import check_method; check_method("warmed", "resnet8")'
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_is_one_page():
     lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) < 110

@@ -16,6 +16,7 @@ from kd.errors import DivergedError, UserError
 from kd.methods.base import MAIN, Phase
 from kd.parts.teacher import Teacher
 from kd.testing import check_method
+from kd.train import _fit
 from kd.training import checkpoint
 from kd.training.epoch import WARM_UP, CapturedSteps
 from kd.training.trainer import Place, Trainer
@@ -125,6 +126,27 @@ def test_a_phase_trains_its_own_and_nothing_else(images):
     rates = [group["lr"] for group in made.optimizer.param_groups]
     assert rates[1] == 2 * rates[0]
     assert [g["weight_decay"] for g in made.optimizer.param_groups] == [5e-4, 0.0]
+
+
+def test_kd_train_shows_a_phase_and_goes_on_within_it(images, tmp_path, capsys, monkeypatch):
+    made, latest = trainer(config("hinted"), images), tmp_path / "c.pt"
+
+    def interrupted():
+        if made.trained == 1:
+            raise KeyboardInterrupt
+        return Trainer.run_epoch(made)
+
+    monkeypatch.setattr(made, "run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(made, "hinted", latest)
+    said = capsys.readouterr().out
+    assert "hinted: epoch 1 of 2 before the first one, loss " in said
+    assert "Stopped; the same command goes on before the first epoch." in said
+    _fit(trainer(config("hinted"), images), "hinted", latest)
+    said = capsys.readouterr().out
+    assert "hinted: going on after epoch 1 of 2 before the first one" in said
+    assert "hinted: epoch 2 of 2 before the first one" in said
+    assert "hinted epoch 3/3" in said
 
 
 def test_a_phase_of_no_epochs_is_left_out(images, monkeypatch):

@@ -126,8 +126,13 @@ def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
             str(folder / "teacher-3.safetensors"),
         ]
         keeper = Keeper(folder, files)
-        assert keeper._beside(str(folder / "teacher-3.safetensors")) == "teacher-3.safetensors"
-        assert keeper._beside(str(given)) == str(given)
+        third = str(folder / "teacher-3.safetensors")
+        assert keeper._beside(2, third) == "teacher-3.safetensors"
+        assert keeper._beside(1, str(given)) == str(given)
+        # The student of another sweep has the name of this one's.
+        (folder / "student.safetensors").write_bytes(b"its own student")
+        assert keeper._beside(1, "other/student.safetensors") == "other/student.safetensors"
+        assert keeper._beside(1, "other/teacher.safetensors") == "other/teacher.safetensors"
 
 
 SPLIT = SplitConfig(val_fraction=0.6, train_size=60)

@@ -116,6 +116,9 @@ def model_card(
         _found(result),
         fenced("yaml", config.portable.to_yaml()),
     ]
+    if files := [Path(teacher.weights).name for teacher in config.teachers if teacher.weights]:
+        names = ", ".join(markdown(name) for name in files)
+        blocks.append(f"Its teacher's file, {names}, is not in it: give it as `teacher.weights`.")
     return "\n\n".join(blocks) + "\n"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from kd.config import TrainConfig
+from kd.config import TrainConfig, teacher_file
 from kd.files import replace_file
 from tuning.records.settings import BEST_CONFIG
 from tuning.storage.trial_files import TrialFiles
@@ -52,11 +52,13 @@ class Keeper:
         if config.teachers:
             # Beside this file, wherever the folder goes; a trial may know it by an earlier name.
             known = [teacher.weights for teacher in config.teachers]
-            config = config.with_teachers([self._beside(weights) for weights in known])
+            config = config.with_teachers([self._beside(n, path) for n, path in enumerate(known)])
         remedy = "make room for it"
         replace_file(path, config.to_yaml().encode(), remedy)
         replace_file(path.with_suffix(".json"), config.to_json().encode(), remedy)
 
-    def _beside(self, weights: str | None) -> str | None:
-        name = Path(weights or "").name
-        return name if name and (self._folder / name).exists() else weights
+    def _beside(self, number: int, weights: str | None) -> str | None:
+        # A file that was given may have the name of another one here: that of the student.
+        name = teacher_file(number)
+        own = Path(weights or "").name == name and (self._folder / name).exists()
+        return name if own else weights

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Self
 
-from kd.config import TrainConfig
+from kd.config import SAW_VAL, TrainConfig
 from kd.data import Images
 from kd.data.split import train_val
 from kd.origin import Origin
@@ -224,7 +224,9 @@ def finish(
     with attempted(f"The report of {name} is not written", report_again(result.sweep), say):
         tracker.attach(write_report(result))
     written = tracker.close(outcome)
-    if result.best is not None and outcome == "finished" and written:
+    if cell.base.saw_val:
+        say(f"{name} does not stand for its cell in tuning.best: {SAW_VAL[0].lower()}{SAW_VAL[1:]}")
+    elif result.best is not None and outcome == "finished" and written:
         with attempted(f"The best of {name} is not registered", resume([cell.settings]), say):
             _promote(cell, result, result.best)
     return result
