@@ -1,13 +1,16 @@
 """How a sweep ends: kept, registered and closed, whatever becomes of its report."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow_store import empty_store
 from synthetic import sweep_result
 
+from kd.config import TeacherConfig, TrainConfig
 from kd.data import open_dataset
+from kd.errors import UserError
 from tuning.records.result import SweepResult
 from tuning.sweeps.cell import Cell, finish
 from tuning.tracking.lookup import best_config
@@ -80,3 +83,25 @@ def test_a_sweep_is_registered_and_closed_whatever_becomes_of_its_report(
         (sentence,) = said
         assert why in sentence
         assert f"python -m tuning.report s --storage {tmp_path}" in sentence
+
+
+def test_a_sweep_whose_teacher_saw_val_stands_for_no_cell(tmp_path: Path) -> None:
+    empty_store(tmp_path)
+    result = sweep_result(tmp_path / "s", trials=4, stopping=False)
+    result.sweep.settings.save()
+    settings = result.sweep.settings
+    cell = Cell.of(settings, settings.space(), open_dataset("digits").train)
+    teacher = TeacherConfig(weights="t.safetensors", saw_val=True)
+    taught = TrainConfig.paper("kd", "resnet8", "digits", teacher=teacher)
+    search = Played(SweepResult(cell.about(), result.trials))
+    said: list[str] = []
+    with cell.tracker() as tracker:
+        for trial in result.trials:
+            tracker.catch_up(trial)
+        cell = replace(cell, base=taught)
+        finish(cell, search, tracker, "finished", said.append)  # type: ignore[arg-type]
+    assert [sentence.partition(":")[0] for sentence in said] == [
+        f"{settings.name} does not stand for its cell in tuning.best"
+    ]
+    with pytest.raises(UserError):
+        best_config("lsskd", "resnet8", "digits", storage=tmp_path)
