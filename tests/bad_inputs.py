@@ -4,6 +4,7 @@
 `python tests/bad_inputs.py [WORD …]` prints what is answered to each line that begins so.
 """
 
+import atexit
 import json
 import os
 import shlex
@@ -13,9 +14,11 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, NoReturn, Self
 
 from parquet_folder import parquet_folder
 
@@ -199,9 +202,30 @@ def serve(answers: Path) -> None:
             for number, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(answers / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
             command, *words = json.loads(line)
-            mains[command](words)
+            answer(mains[command], words)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def answer(main: Callable[[list[str]], None], words: list[str]) -> NoReturn:
+    """Run `main` in a fork and end as the interpreter would, but for what it destroys.
+
+    Arrow's threads do not outlive a fork, and its destructors abort now and then over that.
+    """
+    code = 0
+    try:
+        main(words)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
