@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: search test test-cluster lint bench clean
 
 search: .venv/installed
-	$(BIN)/python -m tuning.search lsskd
+	$(BIN)/python -m tuning.search lsskd --confirm
 	@echo "For these commands in this shell: . $(BIN)/activate"
 
 test: .venv/installed lint

@@ -22,7 +22,14 @@ from kd.memories import History, Memories
 from kd.methods import MethodConfig, config_class
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
-from kd.teachers import EPOCHS, SAW_VAL, TEACHERS_SEED, TeacherConfig, teacher_file
+from kd.teachers import (
+    EPOCHS,
+    SAW_VAL,
+    TEACHERS_SEED,
+    TRAINED_ON_VAL,
+    TeacherConfig,
+    teacher_file,
+)
 from kd.text import as_json
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "SAW_VAL",
     "SEEDS",
     "TEACHERS_SEED",
+    "TRAINED_ON_VAL",
     "AugmentConfig",
     "OptimizerConfig",
     "Precision",
@@ -202,6 +210,12 @@ class TrainConfig(Section):
     def saw_val(self) -> bool:
         """Whether a teacher may have been trained on val images: then `SAW_VAL` holds."""
         return any(teacher.saw_val and teacher.weights for teacher in self.teachers)
+
+    @property
+    def caveats(self) -> list[str]:
+        """Why its val accuracy says less than it seems to, in sentences."""
+        teachers = [SAW_VAL] if self.saw_val else []
+        return teachers + ([TRAINED_ON_VAL] if self.split.train_on_val else [])
 
     def trains_as(self, other: Self) -> bool:
         """Whether both train the same network, wherever files lie, and whatever is allowed."""

@@ -13,6 +13,8 @@ TEACHERS_SEED = 2**31
 """How far a teacher's seed is from its student's: they must not begin as twins."""
 SAW_VAL = "A teacher may have been trained on val images (--teacher-saw-val), so val flatters."
 
+TRAINED_ON_VAL = "It was trained on the val images too, so its val accuracy says nothing."
+
 
 def teacher_file(number: int) -> str:
     """The name of the file of teacher `number`, from 0, in the folder of a run or a sweep."""

@@ -8,22 +8,28 @@ typed again, with the images and the teacher that origin.json tells from others.
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from errno import EACCES, ENOTDIR
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from kd.cli import run, shown
-from kd.config import SAW_VAL, TrainConfig, teacher_file
+from kd.config import TrainConfig, teacher_file
 from kd.data import check_dataset
 from kd.errors import UserError, brief
-from kd.files import FULL, replace_file
+from kd.files import replace_file
 from kd.origin import Origin
 from kd.progress import progress
+from kd.run_folder import (
+    REMEDY,
+    check_folder,
+    config_file,
+    make_folder,
+    run_name,
+    run_origin,
+    writing,
+)
 from kd.training.compiling import Compile, check_compiler, worth_compiling
 
 if TYPE_CHECKING:
@@ -32,9 +38,7 @@ if TYPE_CHECKING:
 
 import tyro
 
-CONFIG = "config.yaml"
 THREADS = 1024
-_REMEDY = "give another --output"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +46,12 @@ class Flags:
     """Train one configuration, without Ray."""
 
     config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
-    """A YAML or JSON file, as tuning.search writes it; what it omits is as in the paper."""
+    """A YAML or JSON file, as tuning.search writes it, or a sweep's folder; what it omits is as in
+    the paper."""
+    trial: Annotated[int | None, shown("N")] = None
+    """Of a sweep's folder, this trial instead of what the sweep hands out."""
     output: Annotated[Path | None, shown("FOLDER")] = None
-    """The run folder; the default is runs/train/NAME-OF-THE-FILE."""
+    """The run folder; the default is runs/train/ and the name of the file, or of the sweep."""
     device: Annotated[str | None, shown("DEVICE")] = None
     """cpu, cuda, cuda:1, …; the default is the GPU if there is one."""
     threads: int = 1
@@ -61,15 +68,16 @@ def train(flags: Flags) -> None:
     """Run the command line; every error of the user is found before the training starts."""
     if not 1 <= flags.threads <= THREADS:
         raise UserError(f"--threads is {brief(flags.threads)}; it must be from 1 to {THREADS}.")
-    config = TrainConfig.load(flags.config)
+    file = config_file(flags.config, flags.trial)
+    config = TrainConfig.load(file)
     if flags.epochs is not None:
         config = replace(config, epochs=flags.epochs)
-    remedy = f"put the images there, or change the line dataset: of {brief(flags.config)}"
+    remedy = f"put the images there, or change the line dataset: of {brief(file)}"
     info = check_dataset(config.dataset, flags.data_root, remedy)
     config.check_images(info)
-    folder = flags.output or Path("runs/train") / flags.config.stem
-    with _writing(folder):
-        _check_folder(folder, config)
+    folder = flags.output or Path("runs/train") / run_name(file, flags.trial)
+    with writing(folder):
+        check_folder(folder, config)
 
     import torch
 
@@ -85,8 +93,8 @@ def train(flags: Flags) -> None:
     gpu = place.device.type == "cuda"
     check_compiler(flags.compile, gpu=gpu)
     images = open_dataset(config.dataset, flags.data_root, remedy).train
-    origin, now = Origin.load(folder), _origin(config, images)
-    origin.require(now, f"the run in {brief(folder)}", _REMEDY)
+    origin, now = Origin.load(folder), run_origin(config, images)
+    origin.require(now, f"the run in {brief(folder)}", REMEDY)
     training, val = train_val(images, config.split)
     steps = math.ceil(len(training) / config.batch_size)
     worth = gpu and worth_compiling(steps=steps, epochs=config.epochs)
@@ -94,8 +102,8 @@ def train(flags: Flags) -> None:
     if all(teacher.weights for teacher in config.teachers):
         load_teachers(config, training, say=print)
     memories = told(config, training, place)
-    with _writing(folder):
-        _make_folder(folder, config)
+    with writing(folder):
+        make_folder(folder, config)
         origin.keep(folder, now)
         print(
             f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
@@ -125,11 +133,11 @@ def _run(
     trainer = Trainer(running, training, val, place=place, teachers=teachers)
     metrics = _fit(trainer, config.method, folder / "checkpoint.pt")
     lines = "".join(json.dumps(m) + "\n" for m in trainer.history)
-    replace_file(folder / "metrics.jsonl", lines.encode(), _REMEDY)
+    replace_file(folder / "metrics.jsonl", lines.encode(), REMEDY)
     student = folder / "student.safetensors"
     checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
-    if config.saw_val:
-        print(SAW_VAL)
+    for sentence in config.caveats:
+        print(sentence)
     print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
 
 
@@ -230,52 +238,6 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
             there = "goes on before the first epoch"
         print(f"\nStopped; the same command {there if writer.saved else 'begins again'}.")
         raise
-
-
-def _check_folder(folder: Path, config: TrainConfig) -> None:
-    """Raise UserError, or OSError, unless the run can be begun or gone on with in `folder`."""
-    teachers = [teacher_file(number) for number in range(len(config.teachers))]
-    for name in (CONFIG, "metrics.jsonl", "student.safetensors", *teachers):
-        if (folder / name).is_dir():
-            raise UserError(f"{folder / name} is a folder, where a file goes; {_REMEDY}.")
-    written = folder / CONFIG
-    if written.exists() and not _goes_on(TrainConfig.load(written), config):
-        raise UserError(f"{folder} holds a run of another configuration; {_REMEDY}.")
-    above = folder.absolute()
-    while not above.exists():
-        above = above.parent
-    if not above.is_dir():
-        raise NotADirectoryError(ENOTDIR, f"{above} is a file")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise PermissionError(EACCES, f"nothing may be written into {above}")
-
-
-def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
-    """Whether `config` goes on with what was `begun`: with the same files, and the same network."""
-    files = [[teacher.weights for teacher in each.teachers] for each in (begun, config)]
-    return begun.trains_as(config) and begun.dataset == config.dataset and files[0] == files[1]
-
-
-def _make_folder(folder: Path, config: TrainConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / CONFIG, config.to_yaml().encode(), _REMEDY)
-
-
-def _origin(config: TrainConfig, images: "Images") -> Origin:
-    """What the run would begin with now; teachers of its own are made of these images."""
-    given = [t.weights for t in config.teachers if t.weights and os.path.isfile(t.weights)]
-    return Origin.of(images.digest, [Path(weights).read_bytes() for weights in given])
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Make one sentence of what the disk says while the run writes into `folder`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        remedy = "free some space and type the same again" if error.errno in FULL else _REMEDY
-        raise UserError(f"{folder} cannot be written: {reason}; {remedy}.") from None
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tuning.confirm SWEEP`: the winner and the paper's default again, on paired seeds.
+"""`python -m tuning.confirm SWEEP`: which of a sweep's best is proved to be better.
 
 Asked again, the command prints what it found.
 """
@@ -10,14 +10,15 @@ from typing import Annotated
 
 import tyro
 
-from kd.cli import run, shown
+from kd.cli import repeated, run, shown
 from kd.errors import UserError, brief
 from kd.training.compiling import Compile
 from tuning.engine.runtime import check_here
-from tuning.records.findings import Findings
 from tuning.records.options import GpusPerTrial
 from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
+
+Trials = tyro.conf.UseAppendAction[tuple[int, ...]]
 
 MOST = 1000
 """Trials and seeds at most."""
@@ -27,14 +28,25 @@ ANEW = ("cpus_per_trial", "gpus_per_trial", "compile", "data_root")
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
-    """Train a sweep's best configurations and the paper's default again, and open the test set."""
+    """Prove a sweep's best: train its candidates and the paper's default again, on new seeds.
+
+    Candidates race: one that cannot win any more is dropped, and seeds are added until it is
+    decided which is better than the default. Then the test set is opened, once, for what is handed
+    out and for the default.
+    """
 
     sweep: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SWEEP")]
     """The sweep's name."""
-    top: int = 1
-    """How many of the best trials compete."""
-    seeds: int = 5
-    """How many seeds each is trained on, the same for all."""
+    top: Annotated[int | None, shown("N")] = None
+    """How many of the best trials compete; the default is 3."""
+    trial: Annotated[Trials, repeated("N")] = ()
+    """Instead of the best: a trial of this number competes."""
+    seeds: Annotated[int | None, shown("N")] = None
+    """On how many seeds each is trained at most, the same for all; the default is 10."""
+    refit: bool = False
+    """Train what is handed out on val too, for the last student; test tells of that one as well."""
+    again: Annotated[str | None, shown("NOTE")] = None
+    """Open the test set of a confirmed sweep once more, on fresh seeds; the note says why."""
     storage: Path = Path("runs")
     """Where sweeps are kept."""
     data_root: Annotated[Path | None, shown("FOLDER")] = None
@@ -50,54 +62,35 @@ class Flags:
 def confirm(flags: Flags) -> int:
     """Run the command line."""
     for name in ("top", "seeds"):
-        if not 1 <= (number := getattr(flags, name)) <= MOST:
+        number = getattr(flags, name)
+        if number is not None and not 1 <= number <= MOST:
             raise UserError(f"--{name} is {brief(number)}; it must be from 1 to {MOST}.")
+    if flags.top is not None and flags.trial:
+        raise UserError("--top and --trial both say who competes; give one of them.")
     result = load_result(flags.storage, flags.sweep)
-    if known := Findings.load(result.sweep.folder):
-        print("The test set was opened before; this is what was found then.")
-        print_findings(known)
-        return 0
-    asked = {name: getattr(flags, name) for name in ANEW}
-    given = {name: value for name, value in asked.items() if value is not None}
+    given = {name: value for name in ANEW if (value := getattr(flags, name)) is not None}
     settings = replace(SweepSettings.load(flags.storage, flags.sweep), **given)
-    settings.check_images(begun=True)
-    check_here(settings.compile)
+    known = result.findings if flags.again is None else None
+    if known is None:
+        settings.check_images(begun=True)
+        check_here(settings.compile)
+    else:
+        print("It was confirmed before; this is what was found then.")
 
-    from tuning.reports.files import attempted, write_page
-    from tuning.reports.sentences import report_again, seen_val
-    from tuning.sweeps.confirmation import confirm_sweep, planned, record
-    from tuning.sweeps.signals import held
+    from tuning.reports.confirmed import print_findings
+    from tuning.reports.sentences import seen_val
+    from tuning.sweeps.candidates import Asked
+    from tuning.sweeps.confirmation import confirm_sweep
 
-    Findings.check_place(result.sweep.folder)
-    with held():
-        findings = confirm_sweep(result, settings, planned(result, flags.top, flags.seeds))
+    asked = Asked(flags.top, flags.seeds, flags.trial, flags.again, flags.refit)
+    findings = confirm_sweep(settings, asked)
     if findings is None:
         print("Stopped; the same command goes on from there. The test set is still sealed.")
         return 130
-    with attempted("The report does not show it yet", report_again(result.sweep)):
-        write_page(result)
-    record(settings, findings)
     print_findings(findings)
     for sentence in seen_val(settings):
         print(sentence)
     return 0
-
-
-def print_findings(findings: Findings) -> None:
-    """Print val and test accuracy of the default and the winner, n, deviation, and p."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from tuning.reports.escapes import terminal
-
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in ("", "val accuracy", "test accuracy"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for row in findings.rows():
-        table.add_row(*map(terminal, row))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(terminal(findings.sentence()))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,9 +12,12 @@ from kd.cli import put, run, shown, utf8
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
 from kd.files import replace_file
+from kd.text import visible
 from tuning.exporters import FORMATS, export
 from tuning.exporters.weights import SUFFIXES, write_weights
-from tuning.records.winner import sweep_config
+from tuning.records.result import load_result
+from tuning.records.settings import FILE
+from tuning.records.winner import handed_out, proof, sweep_config, trial_config
 from tuning.storage.tables import to_parquet
 from tuning.tracking.lookup import find_best, rows, select
 from tuning.tracking.store import Store
@@ -28,8 +31,8 @@ TARGETS = (*FORMATS, *SUFFIXES, TABLE)
 class Flags:
     """Write a tuned configuration, or its trained student, in the format of another project.
 
-    The configuration is the best of a cell (METHOD, --backbone, --dataset), the winner of one
-    sweep (--sweep), or a file (--config).
+    The configuration is the best of a cell (METHOD, --backbone, --dataset), what one sweep hands
+    out (--sweep) or a trial of it (--trial), or a file (--config).
     """
 
     method: Annotated[str | None, tyro.conf.Positional, shown("METHOD")] = None
@@ -42,6 +45,8 @@ class Flags:
     """Of the cell, the best that was trained for so many epochs."""
     sweep: Annotated[str | None, shown("NAME")] = None
     """Instead of a cell: a sweep of this name."""
+    trial: Annotated[int | None, shown("N")] = None
+    """Of the sweep, this trial's instead of what it hands out."""
     config: Annotated[Path | None, shown("FILE")] = None
     """Instead of a cell: a YAML or JSON file."""
     to: str = "yaml"
@@ -67,17 +72,19 @@ def write(flags: Flags) -> None:
     if flags.to == TABLE:
         _write_table(flags)
         return
-    config, folder = _chosen(flags)
+    config, folder, about = _chosen(flags)
     if flags.to in SUFFIXES:
         paths = write_weights(config, folder, flags.to, flags.output, flags.data_licence)
         print(f"wrote {' and '.join(map(str, paths))}", file=sys.stderr)
-        return
-    text = export(config, flags.to)
-    if flags.output is None:
-        put(text)
     else:
-        replace_file(flags.output, utf8(text))
-        print(f"wrote {flags.output}", file=sys.stderr)
+        text = export(config, flags.to)
+        if flags.output is None:
+            put(text)
+        else:
+            replace_file(flags.output, utf8(text))
+            print(f"wrote {flags.output}", file=sys.stderr)
+    if about:
+        print(about, file=sys.stderr)
 
 
 def _write_table(flags: Flags) -> None:
@@ -93,16 +100,18 @@ def _write_table(flags: Flags) -> None:
     print(f"wrote {flags.output}", file=sys.stderr)
 
 
-def _chosen(flags: Flags) -> tuple[TrainConfig, Path]:
-    """The configuration, and the folder where its student lies if it was kept."""
+def _chosen(flags: Flags) -> tuple[TrainConfig, Path, str]:
+    """The configuration, the folder where its student lies if it was kept, and how it is proved."""
     cell = (flags.method, flags.backbone, flags.dataset)
     ways = [any(cell), flags.sweep is not None, flags.config is not None]
     if sum(ways) > 1:
         raise UserError("Give one of: METHOD with --backbone and --dataset, --sweep, or --config.")
+    if flags.trial is not None and flags.sweep is None:
+        raise UserError("--trial is one of a sweep's; give --sweep NAME too.")
     if flags.config is not None:
-        return TrainConfig.load(flags.config), flags.config.parent
+        return TrainConfig.load(flags.config), flags.config.parent, ""
     if flags.sweep is not None:
-        return sweep_config(flags.storage, flags.sweep), flags.storage / flags.sweep
+        return _of_sweep(flags, flags.sweep)
     method, backbone, dataset = cell
     if method is None or backbone is None or dataset is None:
         raise UserError(
@@ -110,7 +119,29 @@ def _chosen(flags: Flags) -> tuple[TrainConfig, Path]:
         )
     store = Store.at(flags.storage, flags.tracking_uri)
     best = find_best(method, backbone, dataset, store, flags.epochs)
-    return best.config, flags.storage / best.sweep
+    about = f"sweep {best.sweep}, trial {best.trial}: {best.confirmed}"
+    return best.config, flags.storage / best.sweep, visible(about)
+
+
+def _of_sweep(flags: Flags, name: str) -> tuple[TrainConfig, Path, str]:
+    folder = flags.storage / name
+    if flags.trial is None:
+        config = sweep_config(flags.storage, name)
+        if not (folder / FILE).exists():
+            return config, folder, ""
+        result = load_result(flags.storage, name)
+        number = result.best.number if result.best else 0
+    else:
+        config, result = trial_config(flags.storage, name, flags.trial)
+        number = flags.trial
+        kept = result.best
+        if flags.to in SUFFIXES and (kept is None or kept.number != number):
+            raise UserError(
+                f"Weights were kept of trial {kept.number if kept else 0} alone; train this one: "
+                f"python -m kd.train {folder} --trial {number}."
+            )
+        config = handed_out(result) or config if kept and kept.number == number else config
+    return config, folder, f"sweep {name}, trial {number}: {proof(result, number)}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -40,7 +40,8 @@ def search(flags: Flags) -> int:
         with held():
             from tuning.sweeps.run import run_sweeps
 
-            return run_sweeps(sweeps)
+            code = run_sweeps(sweeps)
+        return code or _confirm([settings for settings, _ in sweeps if settings.confirm])
     except BaseException as error:
         kept = [settings for settings, _ in sweeps if flags.resume or not settings.forget()]
         if isinstance(error, KeyboardInterrupt):
@@ -48,6 +49,23 @@ def search(flags: Flags) -> int:
                 f"\nStopped; go on with: {resume(kept)}" if kept else "\nStopped before it began."
             )
         raise
+
+
+def _confirm(sweeps: Sequence[SweepSettings]) -> int:
+    """Prove the best of each sweep, one after the other; returns the exit code."""
+    from tuning.reports.confirmed import print_findings
+    from tuning.reports.sentences import confirm_again
+    from tuning.sweeps.candidates import Asked
+    from tuning.sweeps.confirmation import confirm_sweep
+
+    for settings in sweeps:
+        print()
+        findings = confirm_sweep(settings, Asked())
+        if findings is None:
+            print(f"Stopped; go on with: {confirm_again(settings)}. The test set is still sealed.")
+            return 130
+        print_findings(findings)
+    return 0
 
 
 def _check(flags: Flags) -> None:

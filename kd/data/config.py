@@ -41,7 +41,8 @@ class AugmentConfig(Section):
 class SplitConfig(Section):
     """How val is cut from the training set: stratified, and the same for the same seed.
 
-    `train_size` keeps that many of the remaining images (few-shot); None keeps all.
+    `train_size` keeps that many of the remaining images (few-shot); None keeps all. `train_on_val`
+    trains on val too, for a last network whose val accuracy then says nothing.
     """
 
     _prefix = "split."
@@ -49,6 +50,7 @@ class SplitConfig(Section):
     val_fraction: float = 0.1
     train_size: int | None = None
     seed: int = 0
+    train_on_val: bool = False
 
     def __post_init__(self) -> None:
         self.check("val_fraction", 0, 1, open_low=True, open_high=True)

@@ -11,7 +11,7 @@ from kd.errors import UserError, brief
 
 
 def train_val(images: Images, config: SplitConfig) -> tuple[Images, Images]:
-    """The images to train on and the images to validate on, which never overlap.
+    """The images to train on and to validate on, which do not overlap but for `train_on_val`.
 
     val depends on `val_fraction` and `seed` alone, so few-shot settings share it. UserError as
     of `check_split`.
@@ -22,6 +22,8 @@ def train_val(images: Images, config: SplitConfig) -> tuple[Images, Images]:
     train = np.setdiff1d(np.arange(len(images)), val)
     if config.train_size is not None:
         train = train[stratified_choice(images.labels[train], config.train_size, bits)]
+    if config.train_on_val:
+        train = np.union1d(train, val)
     return images.subset(train), images.subset(val)
 
 
@@ -48,8 +50,9 @@ def check_split(counts: Mapping[str, int], config: SplitConfig) -> dict[str, int
                 f"{brief(repr(names[int(taken.argmin())]))} for {part}; set "
                 f"split.val_fraction={_nearest_fraction(number, config.val_fraction)}."
             )
+    more = val if config.train_on_val else np.zeros_like(val)
     if config.train_size is None:
-        return dict(zip(names, left.tolist(), strict=True))
+        return dict(zip(names, (left + more).tolist(), strict=True))
     if config.train_size > left.sum():
         raise UserError(
             f"split.train_size is {config.train_size}, but beside val there are {left.sum()} "
@@ -63,7 +66,7 @@ def check_split(counts: Mapping[str, int], config: SplitConfig) -> dict[str, int
             f"{brief(repr(names[int(taken.argmin())]))} for training; set "
             f"split.train_size={next(n for n in sizes if quotas(left, n).all())}."
         )
-    return dict(zip(names, taken.tolist(), strict=True))
+    return dict(zip(names, (taken + more).tolist(), strict=True))
 
 
 def _val(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:

@@ -81,6 +81,8 @@ def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) ->
     split = description.get("split")
     if not isinstance(split, dict) or description.get("images") != train.whole:
         return None
+    if split.get("train_on_val"):
+        return True
     ours, its = config.split, split.get("val_fraction")
     if not isinstance(its, float) or not isinstance(split.get("seed"), int):
         return None

@@ -12,11 +12,12 @@ from kd.config import SplitConfig, TrainConfig
 from kd.errors import UserError
 from tuning import best_config
 from tuning.best import Flags, show
+from tuning.records.findings import UNCONFIRMED
 from tuning.records.protocol import cell_name, dataset_identity, protocol
 from tuning.study.trials import TrialRecord
 from tuning.tracking.lookup import find_best
 from tuning.tracking.promoted import Best, champion
-from tuning.tracking.registry import mark_confirmed, promote
+from tuning.tracking.registry import promote
 from tuning.tracking.runs import SweepRuns
 from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
@@ -31,7 +32,12 @@ def tuned(alpha: float, **changes: object) -> TrainConfig:
 
 
 def crown(
-    store: Store, config: TrainConfig, score: float, sweep: str = "a", trial: int = 0
+    store: Store,
+    config: TrainConfig,
+    score: float,
+    sweep: str = "a",
+    trial: int = 0,
+    confirmed: str = UNCONFIRMED,
 ) -> Best:
     """Promote a trial after its run was written, as a sweep does."""
     cell = cell_name(config.method, config.backbone, config.dataset)
@@ -45,6 +51,7 @@ def crown(
         sweep=sweep,
         trial=trial,
         trials=4,
+        confirmed=confirmed,
     )
 
 
@@ -99,6 +106,32 @@ def test_the_champion_follows_from_the_versions_in_any_order() -> None:
 
     versions = [version(1, 9, 99.0), version(2, 30, 60.0), version(3, 30, 61.0)]
     assert champion(versions) == champion(versions[::-1]) == versions[2]
+
+
+def test_what_is_confirmed_stands_for_its_sweep_and_goes_before_single_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = empty_store(tmp_path)
+    crown(store, tuned(0.1), 90.0, "lucky", 14)
+    assert alias(store) == "lucky"
+    best = crown(store, tuned(0.2), 85.0, "lucky", 3, confirmed="val 85 % (n = 6)")
+    assert (best.trial, best.is_confirmed) == (3, True)
+    assert {b.trial: b.superseded for b in read_all(store)} == {14: True, 3: False}
+    crown(store, tuned(0.3), 88.0, "another", 1)
+    found = find_best("lsskd", "resnet8", "digits", store)
+    assert (found.trial, found.score) == (3, 85.0), "a mean goes before the best of many runs"
+    # Asked again, and then proved to be another one.
+    crown(store, tuned(0.2), 85.0, "lucky", 3, confirmed="val 85 % (n = 6)")
+    assert len(read_all(store)) == 3
+    crown(store, tuned(0.1), 86.0, "lucky", 14, confirmed="val 86 % (n = 8)")
+    found = find_best("lsskd", "resnet8", "digits", store)
+    assert (found.trial, found.score, found.confirmed) == (14, 86.0, "val 86 % (n = 8)")
+    assert {b.trial: b.superseded for b in read_all(store)} == {14: False, 3: True, 1: False}
+    # What was written before anybody was asked to confirm anything.
+    store.connect().set_model_version_tag(CELL, "3", "kd.confirmed", "one run")
+    assert "one run, not confirmed" in {b.confirmed for b in read_all(store)}
+    show(Flags(storage=tmp_path))
+    assert "val 86 % (n = 8)" in capsys.readouterr().out
 
 
 def test_two_processes_promote_at_once(tmp_path: Path) -> None:
@@ -227,7 +260,7 @@ def read_in_a_new_process(storage: Path) -> str:
 def test_the_first_reading_after_any_write_needs_no_mlflow(tmp_path: Path) -> None:
     store = empty_store(tmp_path)
     crown(store, tuned(0.1), 80.0)
-    mark_confirmed(store, CELL, "a", 0, "test 81 %")
+    crown(store, tuned(0.1), 80.0, confirmed="val 80 %, test 81 %")
     log_seeds(store, CELL, "a", [(0, 1, {"val_acc": 80.0})])
     assert read_in_a_new_process(tmp_path) == "[80.0] False"
     # As a copy of the folder has it: with no time of the old one.

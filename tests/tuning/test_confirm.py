@@ -1,6 +1,7 @@
-"""The winner again on paired seeds, and the test set opened once."""
+"""Who competes when a sweep is confirmed, and that it can be interrupted."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow import MlflowClient
-from scipy.stats import ttest_rel
 from synthetic import sweep_result
 
 from kd.backbones import build_backbone
@@ -16,8 +16,10 @@ from kd.data import open_dataset
 from kd.data.device_loader import statistics
 from kd.errors import UserError
 from kd.training.evaluate import test_scores as scores_on_test
-from tuning.records.findings import mean_deviation, paired
-from tuning.sweeps.confirmation import candidates
+from tuning.records.result import load_result
+from tuning.study.journal import load_study, read_trials
+from tuning.study.trials import TrialRecord
+from tuning.sweeps.candidates import Asked, candidates, planned
 
 
 def run(*command: str) -> str:
@@ -28,30 +30,48 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_a_confirmed_sweep_has_paired_seeds_and_one_look_at_test(cells):
+def test_a_confirmation_that_was_cut_off_goes_on(cells):
+    """Interrupted after some trainings, it repeats none, and may be given more seeds."""
     name, kept = cells.pskd, ["--storage", str(cells.storage)]
-    said = run("tuning.confirm", name, "--seeds", "2", "--top", "2", *kept)
-    path = cells.storage / name / "confirm.json"
-    found = json.loads(path.read_text())
-    assert found["seeds"] == [1, 2]
-    assert {len(values) for values in found["val_acc"].values()} == {2}
-    assert set(found["test"]) == {"0", str(found["winner"])}
-    assert "n = 2" in said
-    assert not list((cells.storage / name / "students").glob("confirm-*"))
+    folder = cells.storage / name
+    command = [sys.executable, "-m", "tuning.confirm", name, "--top", "1", "--seeds", "5", *kept]
+    begun = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert begun.stdout
+    for line in begun.stdout:
+        if " 1/10  " in line:
+            begun.send_signal(signal.SIGINT)
+            break
+    rest = begun.stdout.read()
+    assert begun.wait() == 130
+    assert "The test set is still sealed." in rest
+    assert not (folder / "confirm.json").exists()
+    ended = [r.number for r in trainings(folder) if r.state == "completed"]
+    assert ended
 
-    before = path.stat().st_mtime_ns
-    again = run("tuning.confirm", name, "--seeds", "5", *kept)
-    assert "was opened before" in again
-    assert path.stat().st_mtime_ns == before
+    with pytest.raises(UserError, match=r"began with trials .* on at most 5 seeds"):
+        planned(load_result(cells.storage, name), Asked(top=2), "confirm")
+    said = run("tuning.confirm", name, "--seeds", "6", *kept)
+    found = json.loads((folder / "confirm.json").read_text())
+    assert found["seeds"] == list(range(1, len(found["seeds"]) + 1))
+    assert (found["most"], len(found["openings"])) == (6, 1)
+    assert "The test set was opened once." in said
+    after = trainings(folder)
+    done = [(r.config["seed"], r.config["kd"]) for r in after if r.state == "completed"]
+    assert all(done.count(one) == 1 for one in done)
+    assert not list((folder / "students").glob("confirm-*"))
 
     client = MlflowClient(f"sqlite:///{cells.storage / 'mlflow.db'}")
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = client.search_runs(experiments, f"tags.`kd.confirms` = '{name}'")
-    assert len(runs) == 4
+    assert len(runs) == sum(map(len, found["test"].values()))
     by_seed = {r.data.tags["kd.seed_id"]: r.data.metrics["test_acc"] for r in runs}
     assert by_seed[f"{name}/0/1"] == pytest.approx(found["test"]["0"][0]["test_acc"])
     trials = {r.info.run_id for r in client.search_runs(experiments, "tags.`kd.trial_id` LIKE '%'")}
     assert all(r.data.tags["mlflow.parentRunId"] in trials for r in runs)
+
+
+def trainings(folder: Path) -> list[TrialRecord]:
+    return read_trials(load_study(folder / "confirm.log", "confirm"))
 
 
 def test_the_default_and_the_best_other_trials_compete(tmp_path: Path):
@@ -60,6 +80,14 @@ def test_the_default_and_the_best_other_trials_compete(tmp_path: Path):
     done = {t.number: t.score for t in result.of("completed") if t.number}
     best = sorted(done, key=lambda n: -done[n])[:2]
     assert list(chosen) == [0, *best]
+    assert list(candidates(result, 3, [5, 2, 5])) == [0, 5, 2]
+    with pytest.raises(UserError, match="no trial 99 beside the paper's default; give one of 1"):
+        candidates(result, 3, [99])
+    with pytest.raises(UserError, match="no trial 0 beside"):
+        candidates(result, 3, [0])
+    twin = next(t for t in result.trials if t.number == best[1])
+    twin.config = result.trials[best[0]].config
+    assert best[1] not in candidates(result, 3)
 
 
 def test_a_sweep_without_a_rival_of_the_default_is_refused(tmp_path: Path):
@@ -68,14 +96,12 @@ def test_a_sweep_without_a_rival_of_the_default_is_refused(tmp_path: Path):
         candidates(result, 1)
 
 
-def test_the_difference_is_paired_by_seed():
-    winner, default = [80.0, 70.0, 90.0], [79.0, 68.5, 89.0]
-    difference, p = paired(winner, default)
-    assert difference == pytest.approx(3.5 / 3)
-    assert p == pytest.approx(ttest_rel(winner, default).pvalue)
-    assert p < 0.05, "although the seeds differ by twenty points"
-    assert paired([80.0], [79.0]) == (1.0, None)
-    assert mean_deviation([80.0, 82.0]) == "81.00 ± 1.41 % (n = 2)"
+def test_seeds_that_decide_nothing_are_refused(tmp_path: Path):
+    result = sweep_result(tmp_path / "sweep")
+    with pytest.raises(UserError, match="with 3 candidates beside the default give at least"):
+        planned(result, Asked(seeds=2), "confirm")
+    assert planned(result, Asked(top=1, seeds=5), "confirm").seeds == 5
+    assert len(planned(result, Asked(), "confirm").trials) == 4
 
 
 def test_scores_are_the_networks_own():

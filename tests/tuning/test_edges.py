@@ -15,12 +15,13 @@ from synthetic import sweep_result
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.exporters.model_card import model_card
-from tuning.records.findings import Findings, paired
+from tuning.records.findings import Findings
 from tuning.records.result import SweepResult
 from tuning.reports.comparison import table
+from tuning.reports.confirmed import on_test, verdict
 from tuning.reports.files import write_report
 from tuning.reports.importance import importance
-from tuning.reports.sentences import caveats
+from tuning.reports.sentences import caveats, headline
 from tuning.reports.summary import print_summary
 
 DESCRIPTION = {
@@ -77,25 +78,23 @@ def test_every_edge_has_its_report(
         assert "± 0.00" not in said
 
 
-def test_all_images_right_have_no_standard_error(tmp_path: Path) -> None:
+def test_one_run_is_said_to_be_one(tmp_path: Path) -> None:
     result = scored(tmp_path / "s", [90.0, 100.0])
-    assert result.standard_error(100.0) is None
-    assert result.standard_error(0.0) is None
-    assert result.standard_error(math.nan) is None
-    assert caveats(result)[0] == (
-        "Val holds 599 images: at 100.00 % no standard error can be told."
+    assert headline(result).endswith(
+        "+10.00 points on the paper's default; one run, not confirmed."
     )
+    assert "val set of 599 images, which flatters it" in caveats(result)[0]
     one = scored(tmp_path / "t", [0.0, 100.0], val_size=1)
-    assert caveats(one)[0].startswith("Val holds 1 image: ")
+    assert "val set of 1 image," in caveats(one)[0]
 
 
 def test_a_score_of_zero_is_a_score_in_a_table(tmp_path: Path) -> None:
     result = scored(tmp_path / "s", [0.0, 100.0])
     assert table([result], "markdown").splitlines()[2:] == [
-        "| lsskd, paper's default | 0.00 |",
-        "| lsskd, tuned | **100.00** |",
+        "| lsskd, paper's default | 0.00 (n = 1) |",
+        "| lsskd, tuned | **100.00** (n = 1) |",
     ]
-    assert r"$\mathbf{100.00}$" in table([result], "latex")
+    assert r"$\mathbf{100.00}$ ($n=1$)" in table([result], "latex")
 
 
 def test_equal_scores_have_no_importance_to_tell(tmp_path: Path) -> None:
@@ -103,29 +102,50 @@ def test_equal_scores_have_no_importance_to_tell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("winner", "sentence"),
+    ("candidate", "sentence"),
     [
-        ([80.0, 81.0], "+0.00 points on the default over 2 seeds, the same on each"),
-        ([80.1, 81.1], "+0.10 points on the default over 2 seeds, the same on each"),
-        ([80.1, 81.3], "p = 0.3 (paired t-test)"),
+        (
+            [80.0, 81.0],
+            "trial 1 came nearest, +0.00 points of val accuracy over 2 seeds, p = 1: not",
+        ),
+        (
+            [80.1, 81.1],
+            "trial 1 came nearest, +0.10 points of val accuracy over 2 seeds, p = 0.22: ",
+        ),
+        ([70.1, 71.3], "trial 1 came nearest, -9.80 points of val accuracy over 2 seeds, p = 1: "),
     ],
 )
-def test_equal_differences_are_no_matter_of_a_test(winner: list[float], sentence: str) -> None:
-    default = [80.0, 81.0]
-    findings = Findings(
-        sweep="s",
-        winner=1,
-        seeds=(1, 2),
-        config={},
-        val_acc={0: default, 1: winner},
-        test={0: [{"test_acc": a} for a in default], 1: [{"test_acc": a} for a in winner]},
-    )
+def test_what_is_not_distinguishable_is_said_to_be(candidate: list[float], sentence: str) -> None:
+    findings = found([80.0, 81.0], candidate)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        said = findings.sentence()
+        said = verdict(findings)
+    assert said.startswith("Nothing is better than the paper's default, which is handed out: ")
     assert sentence in said
-    assert "nan" not in said
-    assert paired(default, default) == (0.0, None)
+    assert said.endswith("not distinguishable.")
+    assert findings.handed_out == 0
+
+
+def test_one_seed_each_decides_nothing() -> None:
+    findings = found([80.0], [99.0])
+    assert "+19.00 points of val accuracy over 1 seed, and one seed each decides" in verdict(
+        findings
+    )
+    assert "19.00 points on the default over 1 seed, one seed each, which" in on_test(findings)[0]
+    assert findings.handed_out == 0
+
+
+def found(default: list[float], candidate: list[float]) -> Findings:
+    """What confirming found before a race decided it: the better mean was the winner."""
+    seeds = tuple(range(1, len(default) + 1))
+    return Findings(
+        sweep="s",
+        winner=1,
+        seeds=seeds,
+        config={},
+        val_acc={0: default, 1: candidate},
+        test={0: [{"test_acc": a} for a in default], 1: [{"test_acc": a} for a in candidate]},
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tuning.search import main
 from tuning.storage.shelf import Shelf
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
-from tuning.study.searcher import ListSearcher
+from tuning.study.listing import ListSearcher
 
 
 def copied(first: Path) -> Path:

@@ -17,7 +17,7 @@ from rich.console import Console
 from synthetic import START, sweep_result
 
 from kd.errors import UserError
-from tuning.records.findings import Findings
+from tuning.records.findings import Findings, Opening
 from tuning.records.progress import curve_limits, over_epochs, over_minutes
 from tuning.records.result import SweepResult, load_result, value_at
 from tuning.records.settings import STUDY
@@ -112,8 +112,6 @@ def test_numbers_of_a_sweep(tmp_path: Path) -> None:
     assert epochs
     assert minutes.steps == [(1.0, 80.0), (2.0, 85.0)]
     assert epochs.steps == [(9.0, 80.0), (18.0, 85.0)]
-    # sqrt(0.9 · 0.1 / 599) is 1.2257 %.
-    assert result.standard_error(90.0) == pytest.approx(1.2257, abs=1e-4)
 
 
 def test_a_pause_is_no_time_of_the_sweep(tmp_path: Path) -> None:
@@ -152,19 +150,55 @@ def test_values_are_found_and_written_as_people_read_them() -> None:
 
 def test_summary_compares_with_the_default(tmp_path: Path) -> None:
     out = said(hand_made(tmp_path / "s"))
-    assert "Best of 4 trials: 85.00 % val accuracy, +5.00 points on the paper's default." in out
-    assert "Val holds 599 images: one standard error of an accuracy is 1.46 points" in out
-    assert "3.4 times" in out
+    assert "Best of 4 trials: 85.00 % val accuracy, +5.00 points on the paper's default; " in out
+    assert "; one run, not confirmed." in out
+    assert "One run each, and the best was chosen on this same val set of 599 images" in out
+    assert "times" not in out, "no multiple of an error that one seed knows nothing of"
     assert "stopping 1 trial early saved 6 epochs (17 %)" in out
     assert f"python -m kd.train {tmp_path / 's' / 'best_config.yaml'}\n" in out
     assert "--resume" not in out
 
 
-def test_summary_doubts_a_gain_within_the_standard_error(tmp_path: Path) -> None:
+def test_confirming_is_what_comes_next_until_it_is_done(tmp_path: Path) -> None:
     result = hand_made(tmp_path / "s")
-    result.trials[1].curve[9] = 83.1
-    result.trials[0].curve[9] = 82.5
-    assert "may be chance" in said(result)
+    assert "python -m tuning.confirm s" in said(result)
+    confirmed = dataclasses.replace(result, findings=findings_of(result, 1))
+    out = said(confirmed)
+    assert "python -m tuning.confirm s" not in out
+    assert "Trial 1 is better than the paper's default: +6.00 points of val accuracy" in out
+    assert "confirmed (trial 1)" in out
+    assert "86.50 ± 1.87 % (n = 6)" in out
+    assert "not confirmed" not in out
+    result.trials[2].state, result.trials[2].curve = "completed", {9: 99.0}
+    assert "Since it was confirmed" not in said(confirmed)
+    result.trials[2].ended = 2e9
+    later = said(confirmed)
+    assert (
+        "Since it was confirmed, trial 2 came to 99.00 % val accuracy: one run, not conf" in later
+    )
+    assert "confirmed (trial 1)" in later, "what is proved stays what is handed out"
+
+
+def findings_of(result: SweepResult, winner: int, gain: float = 6.0) -> Findings:
+    """Six seeds on which `winner` is so many points above the default, and another is not."""
+    seeds = range(1, 7)
+    spread = [0.0, 0.3, -0.3, 0.2, -0.2, 0.0]
+    val = {
+        0: [77.0 + seed + spread[seed - 1] for seed in seeds],
+        winner: [77.0 + seed + gain for seed in seeds],
+        5: [77.0 + seed for seed in (1, 2, 3)],
+    }
+    handed = winner if gain > 1 else 0
+    return Findings(
+        sweep=result.sweep.name,
+        winner=handed,
+        seeds=tuple(seeds),
+        config=result.trials[handed].config,
+        val_acc=val,
+        test={n: [{"test_acc": 75.0 + n + seed} for seed in seeds] for n in {0, handed}},
+        most=10,
+        openings=(Opening(when="2030-01-02T03:04:05+00:00"),),
+    )
 
 
 def test_summary_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,28 +612,41 @@ def test_report_is_written_again_from_the_folder(
 
 def test_a_confirmed_sweep_says_so(tmp_path: Path) -> None:
     result = sweep_result(tmp_path / "s")
-    result.sweep.folder.mkdir()
+    keep(result)
     assert "not opened" in render(result)
     assert "Confirmed on new seeds" not in render(result)
-    findings = Findings(
-        sweep="s",
-        winner=3,
-        seeds=(1, 2),
-        config=result.trials[3].config,
-        val_acc={0: [80.0, 82.0], 3: [86.0, 88.0], 5: [81.0, 81.0]},
-        test={n: [{"test_acc": 80.0 + n}, {"test_acc": 81.5 + n}] for n in (0, 3)},
-    )
+    assert "(one run, not confirmed)" in render(result)
+    findings = findings_of(result, 3)
     findings.save(result.sweep.folder)
     assert Findings.load(result.sweep.folder) == findings
-    page = render(result)
+    confirmed = load_result(tmp_path, "s")
+    assert confirmed.best
+    assert confirmed.leader
+    assert confirmed.best.number == 3 != confirmed.leader.number
+    page = render(confirmed)
     assert "not opened" not in page
-    assert "On test, +3.00 points on the default over 2 seeds" in page
-    assert "87.00 ± 1.41 % (n = 2)" in page
+    assert "not confirmed" not in page
+    assert "Trial 3 is better than the paper&#39;s default: +6.00 points of val accuracy" in page
+    assert "On test, trial 3 is +3.00 points on the default over 6 seeds, p = " in page
+    assert "The test set was opened once." in page
+    assert "<dt>confirmed, trial 3</dt>" in page
+    assert page.count("86.50 ± 1.87 % (n = 6)") == 2
     assert page.count("sealed") == 1
+    assert f"seed: {findings.seeds[0]}\n" in page, "the YAML is that of the student"
     for damage in ("{}", "", '{"sweep": "s"', "[1]"):
         (result.sweep.folder / "confirm.json").write_text(damage)
         with pytest.raises(UserError, match=r"confirm\.json is damaged"):
-            render(result)
+            load_result(tmp_path, "s")
+
+
+def test_where_nothing_is_better_the_default_is_shown(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    nothing = dataclasses.replace(result, findings=findings_of(result, 3, gain=0.1))
+    assert nothing.best is result.default
+    for shown in (said(nothing), render(nothing)):
+        assert "Nothing is better than the paper" in shown
+        assert "trial 3 came nearest, +0.10 points of val accuracy over 6 seeds, p = " in shown
+        assert "not distinguishable" in shown
 
 
 def test_a_full_disk_leaves_the_old_files_whole(
@@ -608,7 +655,7 @@ def test_a_full_disk_leaves_the_old_files_whole(
     result = sweep_result(tmp_path / "s")
     result.sweep.folder.mkdir()
     write_report(result)
-    old = {path: path.read_bytes() for path in result.sweep.folder.iterdir()}
+    old = {path: path.read_bytes() for path in result.sweep.folder.rglob("*.*") if path.is_file()}
 
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -616,7 +663,7 @@ def test_a_full_disk_leaves_the_old_files_whole(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left on device; make room for it"):
         write_report(result)
-    assert {path: path.read_bytes() for path in result.sweep.folder.iterdir()} == old
+    assert {path: path.read_bytes() for path in old} == old
 
 
 def test_images_that_are_elsewhere_are_told_apart_by_what_the_sweep_noted(tmp_path: Path) -> None:
@@ -687,10 +734,17 @@ def test_tables_have_the_form_of_the_papers(tmp_path: Path) -> None:
     assert table(results, "markdown").splitlines() == [
         "| val accuracy (%), digits | resnet8 | wrn_16_2 |",
         "| --- | ---: | ---: |",
-        "| lsskd, paper's default | 80.00 ± 1.63 | **90.00** ± 1.23 |",
-        "| lsskd, tuned | **82.00** ± 1.57 | **90.00** ± 1.23 |",
+        "| lsskd, paper's default | 80.00 (n = 1) | **90.00** (n = 1) |",
+        "| lsskd, tuned | **82.00** (n = 1) | **90.00** (n = 1) |",
     ]
     latex = table(results, "latex").splitlines()
     assert latex[0] == r"\begin{tabular}{lcc}"
     assert latex[2] == r"val accuracy (\%), digits & resnet8 & wrn\_16\_2 \\"
-    assert latex[5] == r"lsskd, tuned & $\mathbf{82.00} \pm 1.57$ & $\mathbf{90.00} \pm 1.23$ \\"
+    assert latex[5] == (r"lsskd, tuned & $\mathbf{82.00}$ ($n=1$) & $\mathbf{90.00}$ ($n=1$) \\")
+    confirmed = dataclasses.replace(
+        results[2], findings=findings_of(sweep_result(tmp_path / "t"), 1)
+    )
+    line = table([results[1], results[0], confirmed], "markdown").splitlines()[-1]
+    assert "**86.50** ± 1.87 (n = 6)" in line, (
+        "what is proved goes before what is higher in one run"
+    )

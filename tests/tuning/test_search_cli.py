@@ -165,6 +165,7 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "name",
         "resume",
         "live_html",
+        "confirm",
         "dry_run",
         "cluster",
         "address",

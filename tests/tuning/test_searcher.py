@@ -20,7 +20,8 @@ from kd.errors import UserError
 from search_spaces import load_space
 from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
 from tuning.study.journal import load_study, open_study, read_trials
-from tuning.study.searcher import ListSearcher, StudySearcher
+from tuning.study.listing import ListSearcher
+from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
 from tuning.study.trials import TrialRecord
 

@@ -15,7 +15,7 @@ from kd.data.split import train_val
 from kd.training import checkpoint
 from kd.training.teacher import describe
 from tuning.exporters.model_card import _score
-from tuning.records.keeper import Keeper
+from tuning.records.keeper import _beside
 from tuning.records.protocol import protocol
 from tuning.records.request import anew
 from tuning.records.result import Sweep, SweepResult
@@ -23,7 +23,7 @@ from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import caveats
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
-from tuning.study.searcher import ListSearcher
+from tuning.study.listing import ListSearcher
 from tuning.sweeps.cell import Cell
 from tuning.sweeps.teacher import _names, _recipe, _taught, _untaught, first_the_teacher, ready
 
@@ -125,14 +125,13 @@ def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
             str(given),
             str(folder / "teacher-3.safetensors"),
         ]
-        keeper = Keeper(folder, files)
-        third = str(folder / "teacher-3.safetensors")
-        assert keeper._beside(2, third) == "teacher-3.safetensors"
-        assert keeper._beside(1, str(given)) == str(given)
+        beside = [teacher.weights for teacher in _beside(folder, taught.base).teachers]
+        assert beside == ["teacher.safetensors", str(given), "teacher-3.safetensors"]
         # The student of another sweep has the name of this one's.
         (folder / "student.safetensors").write_bytes(b"its own student")
-        assert keeper._beside(1, "other/student.safetensors") == "other/student.safetensors"
-        assert keeper._beside(1, "other/teacher.safetensors") == "other/teacher.safetensors"
+        for name in ("other/student.safetensors", "other/teacher.safetensors"):
+            changed = taught.base.with_teachers([beside[0], name, beside[2]])
+            assert _beside(folder, changed).teachers[1].weights == name
 
 
 SPLIT = SplitConfig(val_fraction=0.6, train_size=60)

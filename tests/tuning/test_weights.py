@@ -1,6 +1,5 @@
 """Exported students and their model cards, as the command line writes them."""
 
-import json
 import os
 import re
 from dataclasses import replace
@@ -23,7 +22,7 @@ from kd.training.checkpoint import load_weights, save_weights
 from kd.training.teacher import describe
 from tuning.export import Flags, write
 from tuning.exporters.model_card import model_card
-from tuning.records.result import SweepResult
+from tuning.records.findings import Findings, Opening
 
 CONFIG = TrainConfig.paper("lsskd", "resnet8", "digits", epochs=9)
 
@@ -64,7 +63,7 @@ def test_what_the_card_says_loads_the_weights(
     images = torch.rand(2, 3, 8, 8)
     torch.testing.assert_close(scope["model"].eval()(images), expected(images))
     text = card.read_text()
-    assert "86.50 % val accuracy of one run, epochs: 9" in text
+    assert "86.50 % val accuracy of this very network, one run, epochs: 9" in text
     assert "| licence of the data | CC0 |" in text
     (yaml_block,) = blocks(card, "yaml")
     (tmp_path / "config.yaml").write_text(yaml_block)
@@ -94,41 +93,41 @@ def test_the_card_tells_of_the_sweep_and_of_no_machine(tmp_path: Path) -> None:
     description["val_acc"] = result.best.score
     card = model_card(Path("s.safetensors"), "safetensors", config, description, result=result)
     assert "Tuned by the sweep `monday` over `kd.alpha`" in card
-    assert "points on the paper's default" in card
-    assert re.search(r"n = 1; ± 0\.\d\d points, .* 599 images", card)
+    assert "points on the paper's default; one run, not confirmed." in card
+    assert "One run, not confirmed: the test set was not opened." in card
+    assert "this same val set of 599 images" in card
     assert "licence of the data | unknown" in card
     assert "/home/somebody" not in card
     assert "parquet:images" in card
-    untold = SweepResult(replace(result.sweep, val_size=0), result.trials)
-    assert "±" not in model_card(Path("s"), "onnx", config, description, result=untold)
+    assert "±" not in card
 
 
-def test_the_card_tells_what_was_confirmed_of_this_configuration(tmp_path: Path) -> None:
-    trained(tmp_path / "runs" / "first")
-    findings = {
-        "sweep": "first",
-        "winner": 3,
-        "seeds": [1, 2],
-        "config": CONFIG.to_dict(),
-        "val_acc": {"0": [80.0, 82.0], "3": [86.0, 88.0]},
-        "test": {
-            "0": [{"test_acc": 79.0}, {"test_acc": 81.0}],
-            "3": [{"test_acc": 85.0}, {"test_acc": 86.0}],
-        },
-    }
-    flags = Flags(sweep="first", storage=tmp_path / "runs", to="safetensors", output=tmp_path / "s")
-    write(flags)
-    assert "The test set was not opened." in (tmp_path / "s.md").read_text()
-    confirmed = tmp_path / "runs" / "first" / "confirm.json"
-    confirmed.write_text(json.dumps(findings))
-    write(flags)
-    assert (
-        "| this configuration | 87.00 ± 1.41 % (n = 2) | 85.50 ± 0.71 % (n = 2) |"
-        in (tmp_path / "s.md").read_text()
+def test_the_card_tells_what_was_confirmed_and_of_which_configuration(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "monday")
+    config = replace(TrainConfig.from_dict(result.trials[3].config), seed=2)
+    description = trained(tmp_path / "folder", config)
+    seeds = (1, 2, 3, 4, 5, 6)
+    findings = Findings(
+        sweep="monday",
+        winner=3,
+        seeds=seeds,
+        config=result.trials[3].config,
+        val_acc={0: [80.0 + s for s in seeds], 3: [86.0 + s for s in seeds], 5: [80.0, 81.0, 82.0]},
+        test={0: [{"test_acc": 79.0}] * 6, 3: [{"test_acc": 85.0 + s / 10} for s in seeds]},
+        openings=(Opening(when="2026-01-02"), Opening(when="2026-02-03", note="a new seed")),
     )
-    confirmed.write_text(json.dumps(findings | {"config": tuned(0.1).to_dict()}))
-    write(flags)
-    assert "The test set was not opened." in (tmp_path / "s.md").read_text()
+    result = replace(result, findings=findings)
+    card = model_card(Path("s.onnx"), "onnx", config, description, result=result)
+    assert "and 85.20 % test accuracy of this very network, one run" in card
+    assert "Trial 3 is better than the paper's default: +6.00 points of val" in card
+    assert "| trial 3, handed out | 89.50 ± 1.87 % (n = 6) | 85.35 ± 0.19 % (n = 6) |" in card
+    assert "| trial 5, dropped | 81.00 ± 1.00 % (n = 3) | sealed |" in card
+    assert "The test set was opened 2 times (a new seed)." in card
+    assert "not confirmed" not in card
+    other = TrainConfig.from_dict(result.trials[5].config)
+    card = model_card(Path("s.onnx"), "onnx", other, description, result=result)
+    assert "Another configuration was confirmed, trial 3 of the same sweep; the test set" in card
+    assert "test accuracy" not in card
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,11 @@ class LaneStopping(FIFOScheduler):
             lane.stopping.replay(lane.searcher.records.values())
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """STOP or CONTINUE, after one report; STOP where what it learns can be kept no more."""
-        if any(searcher.error for searcher in self._searchers):
+        """STOP or CONTINUE, after one report; STOP where nobody wants to know any more."""
+        lane, number = trial.config["lane"], trial.config["trial"]
+        if any(s.error for s in self._searchers) or not self._searchers[lane].wants(number):
             return str(TrialScheduler.STOP)
-        stops = self._rules[trial.config["lane"]].stops(_own(result))
+        stops = self._rules[lane].stops(_own(result))
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
     def __getstate__(self) -> dict[str, Any]:

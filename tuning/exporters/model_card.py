@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kd.config import SAW_VAL, TrainConfig
+from kd.config import TrainConfig
 from kd.data.names import DatasetName
 from kd.export import torchvision_keys
 from kd.text import as_json
-from tuning.records.findings import Findings, mean_deviation
+from tuning.records.findings import UNCONFIRMED, Findings
 from tuning.records.result import SweepResult
+from tuning.reports.confirmed import on_test, rows, student_test, verdict
 from tuning.reports.escapes import fenced, markdown
 from tuning.reports.sentences import caveats, cost, headline
 from tuning.reports.wording import percent
-from tuning.study.trials import REFERENCE
 
 _USE = {
     "safetensors": """\
@@ -70,14 +70,12 @@ def model_card(
     description: Mapping[str, Any],
     *,
     result: SweepResult | None = None,
-    findings: Findings | None = None,
     licence: str | None = None,
 ) -> str:
     """The card of `file`, which holds the student of `config` in the format `target`.
 
     `description` is what the file of weights says of itself; `result` is the sweep that found
-    the configuration, None if none did; `findings` is what `tuning.confirm` found of that sweep,
-    None if it was not asked; `licence` is that of the data.
+    the configuration, None if none did; `licence` is that of the data.
     """
     height, width = description["image_size"]
     dataset = DatasetName.parse(config.dataset).portable
@@ -108,7 +106,7 @@ def model_card(
         *use,
         "## Score",
         _score(config, description, result),
-        *_confirmed(config, findings),
+        *_confirmed(config, result.findings if result else None),
         "## Data",
         "| | |\n|---|---|\n"
         + "\n".join(f"| {name} | {markdown(value)} |" for name, value in data.items()),
@@ -123,26 +121,32 @@ def model_card(
 
 
 def _score(config: TrainConfig, description: Mapping[str, Any], result: SweepResult | None) -> str:
-    accuracy = description["val_acc"]
-    measured = f"{percent(accuracy)} val accuracy of one run, epochs: {description['epochs']}"
-    error = result.standard_error(accuracy) if result else None
-    if result and error is not None:
-        size = result.sweep.val_size
-        measured += f" (n = 1; ± {error:.2f} points, the binomial standard error of {size} images)"
-    lines = [f"{measured}. Val is cut from the training set."]
-    alone = [SAW_VAL] if config.saw_val else []
-    return " ".join(lines + (caveats(result) if result else alone))
+    own = f"{percent(description['val_acc'])} val accuracy"
+    test = student_test(result.findings, config) if result and result.findings else None
+    if test is not None:
+        own += f" and {percent(test)} test accuracy"
+    lines = [f"{own} of this very network, one run, epochs: {description['epochs']}."]
+    lines.append("Val is cut from the training set.")
+    confirmed = result and result.findings
+    return " ".join(lines + (config.caveats if confirmed or not result else caveats(result)))
 
 
 def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
-    if findings is None or TrainConfig.from_dict(findings.config) != config:
-        return ["The test set was not opened."]
-    rows = ["| trained again | val accuracy | test accuracy |", "|---|---|---|"]
-    names = {findings.winner: "this configuration", REFERENCE: "the paper's default"}
-    for number, name in names.items():
-        val, test = findings.val_acc[number], findings.test_acc(number)
-        rows.append(f"| {name} | {mean_deviation(val)} | {mean_deviation(test)} |")
-    return ["\n".join(rows), "Mean and standard deviation over n seeds, the same for both."]
+    if findings is None:
+        return [f"{UNCONFIRMED[0].upper()}{UNCONFIRMED[1:]}: the test set was not opened."]
+    if not findings.is_of(config):
+        return [
+            f"Another configuration was confirmed, trial {findings.handed_out} of the same sweep; "
+            "the test set was opened for that one and for the paper's default, not for this one."
+        ]
+    table = ["| trained again | val accuracy | test accuracy |", "|---|---|---|"]
+    table += [f"| {' | '.join(map(markdown, row))} |" for row in rows(findings)]
+    return [
+        verdict(findings),
+        "\n".join(table),
+        "Mean and standard deviation over n seeds, the same for all. "
+        + " ".join(on_test(findings)),
+    ]
 
 
 def _found(result: SweepResult | None) -> str:
@@ -150,8 +154,9 @@ def _found(result: SweepResult | None) -> str:
         return "The configuration, which `python -m kd.train` runs:"
     sweep = result.sweep
     searched = ", ".join(f"`{name}`" for name in sweep.searched)
+    said = "" if result.findings else f"{headline(result)} "
     return (
-        f"Tuned by the sweep `{sweep.name}` over {searched}. {headline(result)} "
+        f"Tuned by the sweep `{sweep.name}` over {searched}. {said}"
         f"{cost(result)} The configuration, which `python -m kd.train` runs:"
     )
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import check_folder, replace_file
-from tuning.records.findings import Findings
 from tuning.records.keeper import STUDENT
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
@@ -53,7 +52,6 @@ def write_weights(
         config,
         description,
         result=_sweep(folder),
-        findings=Findings.load(folder),
         licence=licence,
     )
     replace_file(card, text.encode())

@@ -3,26 +3,42 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Self
 
-from kd.config import Section, parse, read_mapping
+from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.errors import UserError
 from kd.files import replace_file
 from kd.text import as_json
+from tuning.study.race import ERROR, p_value
 from tuning.study.trials import REFERENCE
 
 FILE = "confirm.json"
+UNCONFIRMED = "one run, not confirmed"
+"""What is said of a score that no confirmation stands behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening(Section):
+    """The test set was opened: when (ISO 8601), and why again, where it was not the first time."""
+
+    when: str
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings(Section):
     """The paper's default and a sweep's best trials, by number, trained on the same seeds.
 
-    `val_acc` is val accuracy in percent, one a seed. `test` holds the scores of `winner`, whose
-    configuration is `config`, and of the default, one mapping a seed.
+    `val_acc` is val accuracy in percent, one a seed; a candidate that was dropped has fewer than
+    `seeds`, of which there were `most` at most. `winner` is the trial that is handed out: the best
+    of those that are better than the default, else the default itself (before a race decided it,
+    the best by its mean). `test` holds the scores of `winner`, whose configuration is `config`,
+    and of the default, one mapping a seed; `refit` those of the network that learned from val too.
+    `openings` says when the test set was opened.
     """
 
     sweep: str
@@ -31,14 +47,17 @@ class Findings(Section):
     config: dict[str, Any]
     val_acc: dict[int, list[float]]
     test: dict[int, list[dict[str, float]]]
+    most: int = 0
+    openings: tuple[Opening, ...] = ()
+    refit: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         for number in (REFERENCE, self.winner):
             val, test = self.val_acc.get(number, []), self.test.get(number, [])
             if not len(val) == len(test) == len(self.seeds) > 0:
                 raise UserError(f"trial {number} has not a score for every seed.")
-        for number, test in self.test.items():
-            scores = [*self.val_acc.get(number, []), *(s.get("test_acc", math.nan) for s in test)]
+        for number, val in self.val_acc.items():
+            scores = [*val, *self.test_acc(number)]
             if not all(0 <= score <= 100 for score in scores):
                 raise UserError(f"trial {number} has scores that are none.")
 
@@ -66,49 +85,44 @@ class Findings(Section):
         text = as_json(asdict(self), indent=2) + "\n"
         replace_file(folder / FILE, text.encode(), "make room for it")
 
+    # -- what is handed out -------------------------------------------------------------------
+
+    @property
+    def handed_out(self) -> int:
+        """The trial whose configuration is: the winner where it is better than the default."""
+        return self.winner if self.p_of(self.winner) <= ERROR else REFERENCE
+
+    def is_of(self, config: TrainConfig) -> bool:
+        """Whether `config` is what is handed out, with whatever seed, trained on val too or not."""
+        if self.handed_out != self.winner:
+            return False
+        own = replace(TrainConfig.from_dict(self.config), seed=config.seed, split=config.split)
+        return own.portable == config.portable
+
+    def before(self, moment: float | None) -> bool:
+        """Whether it was found before that moment, in seconds since the epoch."""
+        when = self.openings[-1].when if self.openings else ""
+        return bool(when and moment) and datetime.fromisoformat(when).timestamp() < (moment or 0.0)
+
+    # -- numbers ------------------------------------------------------------------------------
+
     def test_acc(self, number: int) -> list[float]:
         """Test accuracies in percent, one a seed; none for a trial whose test stayed sealed."""
-        return [scores["test_acc"] for scores in self.test.get(number, [])]
+        return [scores.get("test_acc", math.nan) for scores in self.test.get(number, [])]
 
-    def rows(self) -> list[tuple[str, str, str]]:
-        """(name, val accuracy, test accuracy) of every trial, with deviation and n."""
-        names = {REFERENCE: "paper's default", self.winner: f"trial {self.winner}, the winner"}
-        return [
-            (
-                names.get(number, f"trial {number}"),
-                mean_deviation(val),
-                mean_deviation(self.test_acc(number)) if number in self.test else "sealed",
-            )
-            for number, val in self.val_acc.items()
-        ]
+    def differences(self, number: int) -> list[float]:
+        """Points of val accuracy above the default, one a seed that both were trained on."""
+        return [a - b for a, b in zip(self.val_acc[number], self.val_acc[REFERENCE], strict=False)]
 
-    def sentence(self) -> str:
-        """The winner against the default on test."""
-        difference, p = paired(self.test_acc(self.winner), self.test_acc(REFERENCE))
-        n = len(self.seeds)
-        seeds = f"{n} seed{'s' * (n > 1)}"
-        if p is not None:
-            sure = f", p = {p:.2g} (paired t-test)"
-        else:
-            sure = ", the same on each, which no t-test can judge" if n > 1 else ""
-        return f"On test, {difference:+.2f} points on the default over {seeds}{sure}."
+    def p_of(self, number: int) -> float:
+        """One-sided p on val of "not better than the default", over all candidates and looks."""
+        return p_value(self.differences(number), len(self.val_acc) - 1)
 
-
-def paired(winner: Sequence[float], default: Sequence[float]) -> tuple[float, float | None]:
-    """Mean difference over the seeds, and p of a paired t-test.
-
-    None for p where there is no deviation to test by: a single seed, or equal differences.
-    """
-    differences = [a - b for a, b in zip(winner, default, strict=True)]
-    difference = fmean(differences)
-    if math.isclose(min(differences), max(differences), abs_tol=1e-9):
-        return difference, None
-    # scipy.stats has this test too, but takes ten times as long to import.
-    from scipy.special import stdtr
-
-    n = len(differences)
-    error = stdev(differences) / math.sqrt(n)
-    return difference, float(2 * stdtr(n - 1, -abs(difference / error)))
+    @property
+    def nearest(self) -> int | None:
+        """The candidate that came nearest to being better; None where there was none."""
+        others = [number for number, val in self.val_acc.items() if val and number != REFERENCE]
+        return min(others, key=lambda number: (self.p_of(number), number), default=None)
 
 
 def mean_deviation(values: Sequence[float]) -> str:

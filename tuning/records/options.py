@@ -19,6 +19,7 @@ CHANGEABLE = (
     "compile",
     "tracking_uri",
     "data_root",
+    "confirm",
     "live_html",
 )
 """What a resumed sweep may be given anew; all else it keeps."""
@@ -54,5 +55,7 @@ class Options:
     """Another MLflow store than the one in the storage folder."""
     data_root: Annotated[Path | None, shown("FOLDER")] = None
     """Where data sets are kept and downloaded to."""
+    confirm: bool = False
+    """Prove the best at the end, as tuning.confirm does: on new seeds, and then on test, once."""
     live_html: bool = False
     """Keep the sweep's report.html up to date while it runs."""

@@ -72,6 +72,8 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     print(f"{base.method} on {base.backbone} and {base.dataset}")
     print(f"{settings.trials} trials of at most {base.epochs} epochs each")
     print(f"about {expected} epochs in all, {most} if no trial is stopped")
+    if settings.confirm:
+        print("then the three best and the default again, each on at most 10 new seeds")
     print(f"of each GPU: {_of_a_gpu(settings)}")
     where = {
         "auto": f"on GPUs, where {SECONDS:g} s a process are under a tenth of what it trains",

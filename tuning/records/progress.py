@@ -78,7 +78,9 @@ def _best_so_far(result: SweepResult, places: list[float], end: float) -> BestSo
         for place, trial in zip(places, result.ended, strict=True)
         if trial.state == "completed" and trial.score is not None
     )
-    return BestSoFar(points, result.default_score, max(end, points[-1][0])) if points else None
+    default = result.default
+    level = default.score if default and default.state == "completed" else None
+    return BestSoFar(points, level, max(end, points[-1][0])) if points else None
 
 
 def curve_limits(result: SweepResult) -> tuple[float, float]:

@@ -1,13 +1,14 @@
 """A sweep and what came of it: the numbers behind the live table, the pictures and the report."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from kd.data import DatasetName
 from search_spaces import Domain
+from tuning.records.findings import Findings
 from tuning.records.protocol import protocol
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
 from tuning.study.stopping import rungs
@@ -81,10 +82,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A sweep and its trials, in the order of their numbers."""
+    """A sweep and its trials, in the order of their numbers, and what confirming it found."""
 
     sweep: Sweep
     trials: Sequence[TrialRecord]
+    findings: Findings | None = None
 
     def of(self, *states: State) -> list[TrialRecord]:
         """The trials in any of these states."""
@@ -96,9 +98,17 @@ class SweepResult:
         return sorted(self.of("completed", "stopped", "failed"), key=lambda t: t.ended or 0.0)
 
     @property
-    def best(self) -> TrialRecord | None:
-        """The completed trial of highest val accuracy."""
+    def leader(self) -> TrialRecord | None:
+        """The completed trial of highest val accuracy, in its one run."""
         return best_trial(list(self.trials))
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial whose configuration is handed out: the confirmed one, else the leader."""
+        if self.findings is None:
+            return self.leader
+        number = self.findings.handed_out
+        return next((trial for trial in self.trials if trial.number == number), self.leader)
 
     @property
     def default(self) -> TrialRecord | None:
@@ -106,28 +116,28 @@ class SweepResult:
         return next((trial for trial in self.trials if trial.is_default), None)
 
     @property
+    def best_score(self) -> float | None:
+        """Val accuracy in percent of the best: its mean over new seeds, or that of its one run."""
+        return self._score(self.best)
+
+    @property
     def default_score(self) -> float | None:
-        """Val accuracy in percent of the paper's default; None unless it completed."""
+        """The same of the paper's default; None unless it completed."""
         default = self.default
-        return default.score if default and default.state == "completed" else None
+        completed = default and default.state == "completed"
+        return self._score(default) if completed or self.findings else None
+
+    def _score(self, trial: TrialRecord | None) -> float | None:
+        if trial is None:
+            return None
+        confirmed = self.findings.val_acc.get(trial.number) if self.findings else None
+        return fmean(confirmed) if confirmed else trial.score
 
     @property
     def gain(self) -> float | None:
-        """Points of val accuracy that the best trial is above the default, if both completed."""
-        best, level = self.best, self.default_score
-        if best is None or best.score is None or level is None:
-            return None
-        return best.score - level
-
-    def standard_error(self, accuracy: float) -> float | None:
-        """Binomial standard error of a val accuracy, both in percent.
-
-        None if n is not known, and at 0 and 100 %, where the estimate is 0 and says nothing.
-        """
-        variance = accuracy / 100 * (1 - accuracy / 100)
-        if not self.sweep.val_size or not variance > 0:
-            return None
-        return 100 * math.sqrt(variance / self.sweep.val_size)
+        """Points of val accuracy that the best is above the default, both scored alike."""
+        best, level = self.best_score, self.default_score
+        return None if best is None or level is None else best - level
 
     # -- cost ---------------------------------------------------------------------------------
 
@@ -183,7 +193,7 @@ def load_result(storage: Path, name: str) -> SweepResult:
         protocol=facts.get("protocol") or protocol(settings.base),
         environment=facts.get("environment", {}),
     )
-    return SweepResult(sweep, read_trials(study))
+    return SweepResult(sweep, read_trials(study), Findings.load(settings.folder))
 
 
 def value_at(config: dict[str, Any], name: str) -> Any:

@@ -1,10 +1,41 @@
-"""The best configuration of a sweep, as its folder holds it."""
+"""What a sweep hands out: its best configuration, or that of any of its trials."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
+from tuning.records.findings import UNCONFIRMED, mean_deviation
+from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import BEST_CONFIG
+
+
+def handed_out(result: SweepResult) -> TrainConfig | None:
+    """The configuration that a sweep hands out; None where no trial completed.
+
+    A confirmed one has the first of its new seeds: what its student was trained by. That seed is
+    fixed before anything is known of it, so its student is not the best of several. What was
+    confirmed before students were kept has the seed of its search.
+    """
+    best, findings = result.best, result.findings
+    if best is None:
+        return None
+    config = TrainConfig.from_dict(best.config)
+    if findings is None or not findings.openings:
+        return config
+    split = replace(config.split, train_on_val=findings.refit is not None)
+    return replace(config, seed=findings.seeds[0], split=split)
+
+
+def proof(result: SweepResult, number: int) -> str:
+    """How far the configuration of that trial is proved, in a few words."""
+    findings = result.findings
+    if findings is None or not (val := findings.val_acc.get(number)):
+        return UNCONFIRMED
+    words = f"val {mean_deviation(val)}"
+    if number in findings.test:
+        words += f", test {mean_deviation(findings.test_acc(number))}"
+    return words if number == findings.handed_out else f"{words}, not handed out"
 
 
 def sweep_config(storage: Path, name: str) -> TrainConfig:
@@ -22,3 +53,13 @@ def sweep_config(storage: Path, name: str) -> TrainConfig:
             )
         raise unknown("sweep with a best configuration", name, known)
     return TrainConfig.load(path)
+
+
+def trial_config(storage: Path, name: str, number: int) -> tuple[TrainConfig, SweepResult]:
+    """The configuration of one trial, and its sweep; UserError where there is no such trial."""
+    result = load_result(storage, name)
+    for trial in result.trials:
+        if trial.number == number:
+            return TrainConfig.from_dict(trial.config), result
+    last = max((trial.number for trial in result.trials), default=0)
+    raise UserError(f"{name} has no trial {number}; give one of 0 to {last}.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import fmean, stdev
 from typing import Literal
 
 from kd.errors import UserError
@@ -99,9 +100,10 @@ def _look(index: int) -> tuple[str, str]:
 
 
 def table(results: Sequence[SweepResult], form: Literal["latex", "markdown"]) -> str:
-    """Val accuracy (%) ± its standard error, methods down and backbones across.
+    """Val accuracy (%), methods down and backbones across.
 
-    Every method has a row for the paper's default and one for its best trial; of several
+    Mean ± standard deviation over n seeds where a sweep was confirmed, else of one run, with n = 1.
+    Every method has a row for the paper's default and one for what its search hands out; of several
     sweeps of one cell the best counts. UserError unless the sweeps may be compared.
     """
     check_comparable(results)
@@ -112,7 +114,7 @@ def table(results: Sequence[SweepResult], form: Literal["latex", "markdown"]) ->
         rows.append((f"{method}, paper's default", [(c, c.default if c else None) for c in cells]))
         rows.append((f"{method}, tuned", [(c, c.best if c else None) for c in cells]))
     columns = zip(*(scored for _, scored in rows), strict=True)
-    tops = [max(map(_rank, (trial for _, trial in column))) for column in columns]
+    tops = [max(_rank(*scored) for scored in column) for column in columns]
     lines = [
         [name, *(_entry(*scored, top, form) for scored, top in zip(cells, tops, strict=True))]
         for name, cells in rows
@@ -123,30 +125,35 @@ def table(results: Sequence[SweepResult], form: Literal["latex", "markdown"]) ->
 
 def _cell(results: Sequence[SweepResult], method: str, backbone: str) -> SweepResult | None:
     found = [r for r in results if (r.sweep.method, r.sweep.backbone) == (method, backbone)]
-    return max(found, key=lambda r: _rank(r.best), default=None)
+    return max(found, key=lambda r: (r.findings is not None, _rank(r, r.best)), default=None)
 
 
-def _final(trial: TrialRecord | None) -> float | None:
-    return trial.score if trial and trial.state == "completed" else None
+def _values(result: SweepResult | None, trial: TrialRecord | None) -> list[float]:
+    """The val accuracies behind a trial: one a seed, or that of its one run."""
+    if result is None or trial is None:
+        return []
+    if result.findings and (val := result.findings.val_acc.get(trial.number)):
+        return val
+    return [trial.score] if trial.state == "completed" and trial.score is not None else []
 
 
-def _rank(trial: TrialRecord | None) -> float:
+def _rank(result: SweepResult | None, trial: TrialRecord | None) -> float:
     """Below every accuracy for a trial that has none."""
-    score = _final(trial)
-    return -1.0 if score is None else score
+    values = _values(result, trial)
+    return fmean(values) if values else -1.0
 
 
 def _entry(result: SweepResult | None, trial: TrialRecord | None, top: float, form: str) -> str:
-    score = _final(trial)
-    if result is None or score is None:
+    values = _values(result, trial)
+    if not values:
         return "–" if form == "markdown" else "--"
-    error = result.standard_error(score)
-    number = accuracy(score)
+    mean, n = fmean(values), len(values)
+    number, deviation = accuracy(mean), f"{stdev(values):.2f}" if n > 1 else ""
     if form == "latex":
-        number = rf"\mathbf{{{number}}}" if score == top else number
-        return f"${number}" + (rf" \pm {error:.2f}$" if error is not None else "$")
-    number = f"**{number}**" if score == top else number
-    return number + (f" ± {error:.2f}" if error is not None else "")
+        number = rf"\mathbf{{{number}}}" if mean == top else number
+        return f"${number}" + (rf" \pm {deviation}" if deviation else "") + f"$ ($n={n}$)"
+    number = f"**{number}**" if mean == top else number
+    return number + (f" ± {deviation}" if deviation else "") + f" (n = {n})"
 
 
 def _markdown(head: list[str], lines: list[list[str]]) -> str:

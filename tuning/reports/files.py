@@ -7,6 +7,7 @@ from pathlib import Path
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
+from tuning.records.keeper import keep_config
 from tuning.records.result import SweepResult
 from tuning.reports.page import render
 from tuning.reports.picture import draw
@@ -46,6 +47,8 @@ def write_report(result: SweepResult) -> list[Path]:
     if not all(bears(folder / name, mark) for name in TABLES):
         for name, content in zip(TABLES, tables(result, mark), strict=True):
             replace_file(folder / name, content, _REMEDY)
+    for trial in result.ended:
+        keep_config(folder, trial)
     return [folder / name for name in (REPORT, PICTURE, *TABLES)]
 
 

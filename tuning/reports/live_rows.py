@@ -1,6 +1,6 @@
 """What the live table shows of a sweep at one moment, for a screen of some width and height."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -76,7 +76,10 @@ def best_line(result: SweepResult) -> RenderableType:
 
 
 def trials(
-    result: SweepResult, width: int, height: int, listed: Sequence[str] = ()
+    result: SweepResult,
+    width: int,
+    height: int,
+    listed: Callable[[TrialRecord], str] | None = None,
 ) -> RenderableType:
     """The best, the paper's default and the running trials, as many as the screen holds.
 
@@ -94,7 +97,7 @@ def trials(
     for mark, style, trial in _latest(result, height) if listed else _chosen(result, height):
         table.add_row(
             mark,
-            listed[trial.number] if listed else str(trial.number),
+            listed(trial) if listed else str(trial.number),
             f"{trial.epoch}/{result.sweep.epochs}",
             accuracy(trial.score),
             *(terminal(value_of(trial, name)) for name in names),

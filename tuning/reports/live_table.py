@@ -1,7 +1,7 @@
 """The live table of the sweeps that run, or plain lines where there is no terminal."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Self
 
@@ -17,6 +17,8 @@ from tuning.reports.files import attempted
 from tuning.reports.wording import clock, numbered, percent, short, value_of
 from tuning.study.trials import TrialRecord
 
+Names = Callable[[TrialRecord], str]
+"""What the trials of a list are called."""
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -24,7 +26,7 @@ class LiveTable:
     """An `Observer` that shows a sweep as it goes; used in a `with` statement.
 
     `trials` are those that an interrupted sweep brings along. `names` calls those of a list that
-    is trained, by their numbers, so that none is taken for a trial of the search. On a terminal
+    is trained, so that none is taken for a trial of the search. On a terminal
     the table redraws itself four times a second, so that the clock moves while no trial reports.
     """
 
@@ -34,13 +36,15 @@ class LiveTable:
         trials: Iterable[TrialRecord] = (),
         console: Console | None = None,
         *,
-        names: Sequence[str] = (),
+        names: "Names | None" = None,
     ) -> None:
         self.sweep = sweep
         self._names = names
         self.console = console or Console(highlight=False)
         self._trials = {trial.number: trial for trial in trials}
-        self._brought = self._result().epochs_spent
+        brought = self._result()
+        self._brought = brought.epochs_spent
+        self._top = brought.leader.score or 0.0 if brought.leader else -1.0
         self._began = self._last_report = time.monotonic()
         self._first_report: tuple[float, int] | None = None
         self._waiting: set[int] = set()
@@ -96,11 +100,13 @@ class LiveTable:
         result = self._result()
         begin = f"[{self._clock()}] {self._label}"
         self.note(f"{begin}{len(result.ended)}/{self.sweep.trials}  {self._outcome(trial)}")
-        if not self._names and result.best is not None and result.best.number == trial.number:
-            self.note(f"{begin}new best: {numbered(trial)}, val acc {percent(trial.score)}")
+        if trial.state == "completed" and (trial.score or 0.0) > self._top:
+            self._top = trial.score or 0.0
+            if not self._names:
+                self.note(f"{begin}new best: {numbered(trial)}, val acc {percent(trial.score)}")
 
     def _outcome(self, trial: TrialRecord) -> str:
-        name = self._names[trial.number] if self._names else numbered(trial)
+        name = self._names(trial) if self._names else numbered(trial)
         if trial.state == "failed":
             return f"{name} failed at epoch {trial.epoch}: {trial.reason or 'no reason'}"
         values = ", ".join(f"{short(n)} {value_of(trial, n)}" for n in self.sweep.searched)
@@ -161,7 +167,7 @@ class LiveTables:
         self._opened = ExitStack()
 
     def add(
-        self, sweep: Sweep, trials: Iterable[TrialRecord] = (), names: Sequence[str] = ()
+        self, sweep: Sweep, trials: Iterable[TrialRecord] = (), names: Names | None = None
     ) -> LiveTable:
         """The observer that shows `sweep`; to be added before the `with` statement."""
         table = LiveTable(sweep, trials, self.console, names=names)

@@ -5,13 +5,13 @@ from typing import Any
 
 import yaml
 
-from tuning.records.findings import FILE as CONFIRMED
-from tuning.records.findings import Findings
 from tuning.records.result import SweepResult
+from tuning.records.winner import handed_out
 from tuning.reports import figures, sentences
+from tuning.reports.confirmed import rows, scored
 from tuning.reports.importance import kept_importance
 from tuning.reports.templating import environment
-from tuning.reports.wording import duration, short, value_of
+from tuning.reports.wording import count, duration, short, value_of
 
 SLICES = 8
 """At most so many hyperparameters get a chart of their own, the most important ones."""
@@ -27,7 +27,8 @@ def render(result: SweepResult, *, live: bool = False) -> str:
     """
     weights = None if live else kept_importance(result)
     ranked = [s.name for s in weights.shares] if weights else list(result.sweep.searched)
-    best = result.best
+    best, found = result.best, result.findings
+    config = handed_out(result)
     return (
         environment()
         .get_template("report.html")
@@ -41,7 +42,8 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             commands=sentences.next_steps(result),
             rows=_comparison(result),
             curves=figures.curves(result),
-            findings=None if live else Findings.load(result.sweep.folder),
+            confirmed=rows(found) if found else [],
+            scored=scored,
             progress=figures.best_so_far(result),
             importance=figures.importances(result, weights) if weights else None,
             slices=[figures.slice_of(result, name) for name in ranked[:SLICES]] if best else [],
@@ -51,7 +53,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             parallel=figures.coordinates(result) if best else None,
             trials=sorted(result.trials, key=lambda t: (t.state != "completed", -(t.score or 0.0))),
             protocol=_protocol(result),
-            best_yaml=yaml.safe_dump(best.config, sort_keys=False) if best else "",
+            best_yaml=yaml.safe_dump(config.to_dict(), sort_keys=False) if config else "",
         )
     )
 
@@ -67,7 +69,8 @@ def _comparison(result: SweepResult) -> list[tuple[str, str, str]]:
 
 def _protocol(result: SweepResult) -> dict[str, Any]:
     """What every trial had in common."""
-    confirmed = (result.sweep.folder / CONFIRMED).exists()
+    found = result.findings
+    times = max(len(found.openings), 1) if found else 0
     sweep, config = result.sweep, result.trials[0].config if result.trials else {}
     split = config.get("split") or {}
     stops = f"at epochs {', '.join(map(str, sweep.rungs))}" if sweep.rungs else "never"
@@ -92,7 +95,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "training seed": config.get("seed"),
         "precision": config.get("precision"),
         "soft-label memories": config.get("history"),
-        "test set": "opened once, see above" if confirmed else "not opened",
+        "test set": f"opened {count(times, 'time')}, see above" if times else "not opened",
         **{name.replace("_", " "): value for name, value in sweep.environment.items()},
     }
     return {name: value for name, value in rows.items() if value is not None}

@@ -7,9 +7,11 @@ from shlex import quote
 
 from kd.config import SAW_VAL
 from kd.files import relative
+from tuning.records.findings import UNCONFIRMED
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE, SweepSettings
-from tuning.reports.wording import count, duration, percent
+from tuning.reports.confirmed import on_test, verdict
+from tuning.reports.wording import count, duration, percent, trial_name
 from tuning.study.trials import TrialRecord
 
 DEFAULT_STORAGE = Path("runs")
@@ -18,14 +20,21 @@ DEFAULT_STORAGE = Path("runs")
 def headline(result: SweepResult) -> str:
     """The best trial against the paper's default, in one sentence; "" if none completed."""
     best, default = result.best, result.default
+    if result.findings:
+        return verdict(result.findings)
     if best is None:
         return ""
     if best is default:
-        return f"No trial beat the paper's default: {percent(best.score)} val accuracy."
+        return (
+            f"No trial beat the paper's default: {percent(best.score)} val accuracy; {UNCONFIRMED}."
+        )
     found = f"Best of {count(len(result.trials), 'trial')}: {percent(best.score)} val accuracy"
     if result.gain is None:
-        return f"{found}; the paper's default {_unfinished(default)}, so there is no comparison."
-    return f"{found}, {result.gain:+.2f} points on the paper's default."
+        return (
+            f"{found}, {UNCONFIRMED}; the paper's default {_unfinished(default)}, so there is no "
+            "comparison."
+        )
+    return f"{found}, {result.gain:+.2f} points on the paper's default; {UNCONFIRMED}."
 
 
 def _unfinished(trial: TrialRecord | None) -> str:
@@ -37,23 +46,24 @@ def _unfinished(trial: TrialRecord | None) -> str:
 
 def caveats(result: SweepResult) -> list[str]:
     """How far the comparison can be trusted."""
-    best, sentences = result.best, seen_val(result.sweep.settings)
-    if best is None or best is result.default or result.gain is None or best.score is None:
+    sentences, best, found = seen_val(result.sweep.settings), result.best, result.findings
+    if found:
+        leader = result.leader
+        if leader and leader.number not in found.val_acc and found.before(leader.ended):
+            sentences.append(
+                f"Since it was confirmed, {trial_name(leader)} came to {percent(leader.score)} val "
+                f"accuracy: {UNCONFIRMED}."
+            )
+        return [*on_test(found), *sentences]
+    if best is None or best is result.default or result.gain is None:
         return sentences
-    error = result.standard_error(best.score)
-    size = f"Val holds {count(result.sweep.val_size, 'image')}"
-    if error is not None:
-        verdict = (
-            "the gain is within it, so it may be chance."
-            if result.gain <= error
-            else f"the gain is {result.gain / error:.1f} times that."
-        )
-        one = f"one standard error of an accuracy is {error:.2f} points"
-        sentences.append(f"{size}: {one}; {verdict}")
-    elif result.sweep.val_size:
-        sentences.append(f"{size}: at {percent(best.score)} no standard error can be told.")
-    sentences.append("The best was chosen on this same val set, which flatters it a little.")
-    return sentences
+    size = result.sweep.val_size
+    same = f"this same val set of {count(size, 'image')}" if size else "this same val set"
+    return [
+        *sentences,
+        f"One run each, and the best was chosen on {same}, which flatters it: confirm it before "
+        "you rely on it.",
+    ]
 
 
 def seen_val(settings: SweepSettings) -> list[str]:
@@ -81,6 +91,11 @@ def resume(sweeps: Sequence[SweepSettings]) -> str:
     return f"python -m tuning.search --resume {names}{_storage_flag(sweeps[0])}"
 
 
+def confirm_again(settings: SweepSettings) -> str:
+    """The command that proves what a sweep hands out."""
+    return f"python -m tuning.confirm {settings.name}{_storage_flag(settings)}"
+
+
 def report_again(sweep: Sweep) -> str:
     """The command that writes a sweep's report from its folder."""
     return f"python -m tuning.report {sweep.name}{_storage_flag(sweep.settings)}"
@@ -91,12 +106,13 @@ def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
     sweep, kept = result.sweep, _storage_flag(result.sweep.settings)
     steps = [resume([sweep.settings])] if interrupted else []
     if result.best is not None:
+        known = interrupted or result.findings or sweep.settings.confirm
+        if not known and result.best is not result.default:
+            steps.append(confirm_again(sweep.settings))
         steps += [
             f"python -m kd.train {quote(str(shown(sweep.folder) / BEST_CONFIG))}",
             f"python -m tuning.export --sweep {sweep.name}{kept}",
         ]
-        if not interrupted and result.best is not result.default:
-            steps.append(f"python -m tuning.confirm {sweep.name}{kept}")
     if _read_elsewhere():
         return steps
     if result.best is not None:

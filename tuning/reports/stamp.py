@@ -17,7 +17,8 @@ def stamp(result: SweepResult) -> str:
     """
     sweep = result.sweep
     searched = {name: repr(domain) for name, domain in sweep.searched.items()}
-    facts = [sweep.cell, sweep.epochs, sweep.rungs, sweep.val_size, searched]
+    best = result.best and result.best.number
+    facts = [sweep.cell, sweep.epochs, sweep.rungs, sweep.val_size, searched, best]
     trials = [
         [t.number, t.state, t.config, sorted(t.curve.items()), t.metrics, t.reason]
         for t in result.trials

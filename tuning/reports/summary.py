@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tuning.records.result import SweepResult
+from tuning.reports.confirmed import scored
 from tuning.reports.escapes import terminal
 from tuning.reports.files import REPORT
 from tuning.reports.sentences import (
@@ -71,12 +72,13 @@ def _comparison(result: SweepResult) -> Table:
     if result.default:
         compared.append(("paper's default", result.default))
     if result.best and result.best is not result.default:
-        compared.append((f"best ({trial_name(result.best)})", result.best))
+        how = "confirmed" if result.findings else "best"
+        compared.append((f"{how} ({trial_name(result.best)})", result.best))
     for heading, _ in compared:
         table.add_column(heading, justify="right")
     for name in result.sweep.searched:
         table.add_row(*map(terminal, [short(name), *(value_of(t, name) for _, t in compared)]))
-    scores = [percent(t.score) if t.state == "completed" else t.state for _, t in compared]
+    scores = [scored(result, trial) for _, trial in compared]
     table.add_row("val accuracy", *scores, style="bold")
     return table
 
@@ -92,13 +94,13 @@ def print_cells(
     for heading in ("paper's default", "best", "gain"):
         table.add_column(heading, justify="right")
     for result in results:
-        sweep, best = result.sweep, result.best
+        sweep = result.sweep
         table.add_row(
             sweep.method,
             sweep.backbone,
             terminal(sweep.dataset),
             percent(result.default_score),
-            percent(best.score if best else None),
+            percent(result.best_score),
             "–" if result.gain is None else f"{result.gain:+.2f}",
         )
     console.print("", table, sep="\n")

@@ -92,7 +92,7 @@ class StudySearcher:
 
         Raises `UserError` if the study, or a trial's files, cannot be written.
         """
-        if self.error is None and not self._unfinished and len(self.records) >= self._num_trials:
+        if self.error is None and not self._unfinished and not self._more():
             return None
         with self._storing():
             self.study.sampler = sampler(self._seed, len(self.records), self._num_trials)
@@ -112,6 +112,10 @@ class StudySearcher:
         self._running[trial.number] = trial
         self._tell_observers("on_start", record)
         return record
+
+    def wants(self, number: int) -> bool:
+        """Whether that trial is to go on: not where what it learns could be kept no more."""
+        return self.error is None
 
     def report(self, number: int, report: Report) -> None:
         """Record one epoch; one that is known already, after a restart, stays as it was told."""
@@ -168,6 +172,10 @@ class StudySearcher:
         return bool(self._unfinished)
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _more(self) -> bool:
+        """Whether there is a trial to begin."""
+        return len(self.records) < self._num_trials
 
     def _begin(self, trial: optuna.Trial) -> TrialRecord:
         plain = self._draw(trial).to_dict()
@@ -251,36 +259,6 @@ class StudySearcher:
                     self._muted.add(index)
                     name = type(observer).__name__
                     logger.warning("%s failed and may miss trials: %r", name, error)
-
-
-class ListSearcher(StudySearcher):
-    """Trains a list of configurations, one trial each, with the same memory as a search.
-
-    Raises UserError for a study whose trials are those of another list.
-    """
-
-    def __init__(
-        self,
-        study: optuna.Study,
-        configs: Sequence[TrainConfig],
-        *,
-        observers: Sequence[Observer] = (),
-        again: str = "resume the sweep.",
-    ) -> None:
-        space, count = Space({}), len(configs)
-        super().__init__(study, space, configs[0], count, observers=observers, again=again)
-        self._configs = configs
-        # A list that was begun before a key existed does not say it.
-        begun = {n: TrainConfig.from_dict(record.config) for n, record in self.records.items()}
-        asked = dict(enumerate(configs))
-        if any(config != asked.get(number) for number, config in begun.items()):
-            raise UserError(
-                "An earlier command began to train other configurations here; ask for the same "
-                "ones again, or start a new sweep."
-            )
-
-    def _draw(self, trial: optuna.Trial) -> TrainConfig:
-        return self._configs[trial.number]
 
 
 OPTUNA_STATES = {state: optuna_state for optuna_state, state in STATES.items()}

@@ -8,6 +8,9 @@ from typing import Any, Literal, Protocol
 REFERENCE = 0
 """The number of the trial that trains the paper's default configuration."""
 
+NOT_FINITE = "the loss was not finite"
+"""How the reason of a trial begins that diverged."""
+
 State = Literal["running", "completed", "stopped", "failed"]
 Span = tuple[float, float]
 """A beginning and an end, in seconds since the epoch."""
@@ -40,6 +43,11 @@ class TrialRecord:
     def is_default(self) -> bool:
         """Whether it trains the paper's default configuration."""
         return self.number == REFERENCE
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it was stopped since its training diverged."""
+        return self.state == "stopped" and self.reason.startswith(NOT_FINITE)
 
     @property
     def epoch(self) -> int:
@@ -105,7 +113,7 @@ def outcome(record: TrialRecord, report: Mapping[str, Any], crashed: bool) -> tu
     if "failed" in report:
         return "failed", str(report["failed"])
     if report.get("diverged"):
-        return "stopped", f"the loss was not finite in epoch {record.epoch}"
+        return "stopped", f"{NOT_FINITE} in epoch {record.epoch}"
     if not record.curve:
         return "failed", "it ended before its first report"
     epochs = record.config["epochs"]

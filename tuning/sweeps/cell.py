@@ -15,6 +15,7 @@ from tuning.engine.lanes import Lane
 from tuning.engine.share import Share
 from tuning.engine.trial import Work
 from tuning.records.environment import environment
+from tuning.records.findings import Findings
 from tuning.records.keeper import Keeper
 from tuning.records.plan import compiles, expected_epochs
 from tuning.records.protocol import cell_name, protocol
@@ -29,7 +30,7 @@ from tuning.study.journal import open_study, study_facts
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
 from tuning.study.trials import TrialRecord
-from tuning.tracking.registry import promote
+from tuning.sweeps.handing_out import promote_result
 from tuning.tracking.runs import Outcome
 from tuning.tracking.store import Store
 from tuning.tracking.tracker import Tracker
@@ -219,7 +220,8 @@ def finish(
     the sweep was interrupted before it began to search.
     """
     trials = search.trials() if search else []
-    result = SweepResult(search.sweep if search else cell.about(), trials)
+    found = Findings.load(cell.settings.folder)
+    result = SweepResult(search.sweep if search else cell.about(), trials, found)
     name = cell.settings.name
     with attempted(f"The report of {name} is not written", report_again(result.sweep), say):
         tracker.attach(write_report(result))
@@ -228,17 +230,5 @@ def finish(
         say(f"{name} does not stand for its cell in tuning.best: {SAW_VAL[0].lower()}{SAW_VAL[1:]}")
     elif result.best is not None and outcome == "finished" and written:
         with attempted(f"The best of {name} is not registered", resume([cell.settings]), say):
-            _promote(cell, result, result.best)
+            promote_result(result, cell.store())
     return result
-
-
-def _promote(cell: Cell, result: SweepResult, best: TrialRecord) -> None:
-    promote(
-        cell.store(),
-        TrainConfig.from_dict(best.config),
-        score=best.score or 0.0,
-        protocol=cell.protocol,
-        sweep=cell.settings.name,
-        trial=best.number,
-        trials=len(result.trials),
-    )

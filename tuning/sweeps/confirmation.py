@@ -1,15 +1,15 @@
 """A sweep's best configurations and the paper's default again, each on the same new seeds.
 
-A search looks at val many times, so its winner's val accuracy flatters it. The best of the
-candidates by mean val accuracy on seeds that the search has not seen is the winner; and only
-then the test set is opened, once, for the winner and the default.
+A search looks at val many times, so its winner's val accuracy flatters it. Who is better than the
+default is decided by a race on seeds that the search has not seen (`study/race`); only then the
+test set is opened, once, for what is handed out and for the default.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from statistics import fmean
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from kd.config import TrainConfig
@@ -22,220 +22,220 @@ from tuning.engine.memory import check_memories
 from tuning.engine.packing import packing
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
+from tuning.engine.share import Share
 from tuning.engine.trial import Work
-from tuning.records.findings import FILE, Findings, mean_deviation
+from tuning.records.findings import Findings, Opening
 from tuning.records.plan import compiles
-from tuning.records.protocol import cell_name
-from tuning.records.result import SweepResult
+from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import PUT_BACK, SweepSettings
 from tuning.reports.live_table import LiveTables
 from tuning.reports.wording import count
 from tuning.storage.trial_files import TrialFiles
-from tuning.study.journal import study_facts
+from tuning.study.listing import RaceSearcher
+from tuning.study.race import Race
 from tuning.study.trials import REFERENCE, TrialRecord
-from tuning.sweeps.listed import open_list
-from tuning.sweeps.signals import heard
+from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
+from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, register, study_of
+from tuning.sweeps.listed import open_list, open_race
+from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import read_teachers
-from tuning.tracking.registry import mark_confirmed
-from tuning.tracking.seeds import log_seeds
-from tuning.tracking.store import Store
-
-STUDY = "confirm"
-PLAN = "plan"
-"""The attribute of its study that keeps what was asked for."""
 
 
-class Pair(NamedTuple):
-    """A trial of the sweep, and its configuration with one of the new seeds."""
+def confirm_sweep(settings: SweepSettings, asked: Asked) -> Findings | None:
+    """Let the candidates race, open the test set, keep and hand out what was found.
 
-    number: int
-    config: TrainConfig
-
-    @property
-    def name(self) -> str:
-        """What the live table calls it."""
-        trial = "the paper's default" if self.number == REFERENCE else f"trial {self.number}"
-        return f"{trial}, seed {self.config.seed}"
-
-
-def candidates(result: SweepResult, top: int) -> dict[int, TrainConfig]:
-    """The default and the `top` best other completed trials, by number.
+    What was found before is handed out again. None if it was interrupted before the test set was
+    opened.
 
     Raises:
-        UserError: no trial but the default completed.
+        UserError: what is asked for cannot be, the images or the teacher are not the sweep's, or
+            a training failed.
     """
-    done = [t for t in result.of("completed") if t is not result.default]
-    best = sorted(done, key=lambda t: (-(t.score or 0.0), t.number))[:top]
-    if result.default is None or not best:
-        raise UserError(
-            f"{result.sweep.name} has no completed trial beside the paper's default; search on, "
-            f"with --resume {result.sweep.name} --trials {len(result.trials) + 4}."
-        )
-    return {t.number: TrainConfig.from_dict(t.config) for t in (result.default, *best)}
+    result = load_result(settings.storage, settings.name)
+    known = result.findings
+    check_asked(result, asked)
+    if known and asked.again is None:
+        hand_out_confirmed(settings, known)
+        register(settings, known)
+        return known
+    Findings.check_place(settings.folder)
+    openings = (known.openings or (Opening(when=""),)) if known else ()
+    study = study_of(len(openings) + 1)
+    plan = planned(result, asked, study)
+    with held():
+        found = _confirm(result, settings, asked, plan, study, openings)
+    if found is not None:
+        register(settings, found)
+    return found
 
 
-class Plan(NamedTuple):
-    """What was asked for, and the numbers of the trials that it meant when it was begun."""
-
-    top: int
-    seeds: int
-    trials: tuple[int, ...]
-
-
-def planned(result: SweepResult, top: int, seeds: int) -> Plan:
-    """The `top` best trials and the default, or those that a confirmation was begun with.
-
-    One that was begun keeps its trials, though a better one may have come since, and may be
-    given more seeds.
-
-    Raises:
-        UserError: another number of trials, or fewer seeds, than it was begun with; or no trial
-            but the default completed.
-    """
-    asked = Plan(top, seeds, tuple(candidates(result, top)))
-    begun = study_facts(result.sweep.folder / f"{STUDY}.log", STUDY)
-    if PLAN not in begun:
-        return asked
-    plan = Plan(**begun[PLAN])
-    if top != plan.top or seeds < plan.seeds:
-        raise UserError(
-            f"Confirming {result.sweep.name} began with --top {plan.top} --seeds {plan.seeds}; "
-            "type these again, or more seeds."
-        )
-    if (trials := tuple(plan.trials)) != asked.trials:
-        print(f"The search went on since; confirming goes on with trials {list(trials)}.")
-    return asked._replace(trials=trials)
-
-
-def confirm_sweep(result: SweepResult, settings: SweepSettings, plan: Plan) -> Findings | None:
-    """Train what the `plan` says on new seeds, open the test set, and keep what was found.
-
-    None if it was interrupted before the test set was opened.
-
-    Raises:
-        UserError: the images or the teacher are not the sweep's, or a configuration did not
-            complete on every seed.
-    """
+def _confirm(
+    result: SweepResult,
+    settings: SweepSettings,
+    asked: Asked,
+    plan: Plan,
+    study: str,
+    openings: tuple[Opening, ...],
+) -> Findings | None:
     configs = {t.number: TrainConfig.from_dict(t.config) for t in result.trials}
     chosen = {number: configs[number] for number in plan.trials}
     # New seeds: the search has seen what its own does to these configurations.
-    seeds = tuple(settings.base.seed + 1 + i for i in range(plan.seeds))
-    pairs = [Pair(n, replace(config, seed=s)) for s in seeds for n, config in chosen.items()]
+    before = result.findings.seeds if result.findings else ()
+    first = max(settings.base.seed, *before, 0) + 1
+    seeds = tuple(range(first, first + plan.seeds))
     dataset = open_dataset(settings.base.dataset, settings.data_root, PUT_BACK)
     teachers = read_teachers(settings.folder, chosen[REFERENCE])
     now = Origin.of(dataset.train.digest, teachers)
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
     train, val = train_val(dataset.train, settings.base.split)
-    files = TrialFiles(shelf=settings.shelf, study=STUDY)
-    work = Work(train, val, files, teachers)
+    whole, _ = train_val(dataset.train, replace(settings.base.split, train_on_val=True))
+    work = Work(train, val, TrialFiles(shelf=settings.shelf, study=study), teachers)
     print(
-        f"{settings.name}: {count(len(chosen), 'configuration')} on {count(len(seeds), 'seed')} "
-        f"each, {count(configs[REFERENCE].epochs, 'epoch')}"
+        f"{settings.name}: {count(len(chosen) - 1, 'candidate')} and the paper's default on at "
+        f"most {count(len(seeds), 'seed')} each, {count(configs[REFERENCE].epochs, 'epoch')}"
     )
+    print("Then the test set is opened, once, for what is handed out and for the default.")
     print("Starting Ray and its workers …", flush=True)
     try:
-        records = _train(settings, plan, pairs, work)
+        raced = _train(settings, plan, chosen, seeds, work, whole if asked.refit else None)
     except KeyboardInterrupt:
         return None
-    val_acc = _val_accuracies(pairs, records)
-    winner = max((n for n in chosen if n != REFERENCE), key=lambda n: (fmean(val_acc[n]), -n))
-    students = {
-        number: [files.student(i) for i, pair in enumerate(pairs) if pair.number == number]
-        for number in (REFERENCE, winner)
-    }
-    test = _open_test(dataset, train, files, students)
+    numbers = dict.fromkeys((REFERENCE, raced.race.winner))
+    students = {number: raced.students(number, work.files) for number in numbers}
+    opening = Opening(when=datetime.now(UTC).isoformat(timespec="seconds"), note=asked.again or "")
+    test, again = _open_test(dataset, work.files, students, raced.refit)
     findings = Findings(
         sweep=settings.name,
-        winner=winner,
-        seeds=seeds,
-        config=chosen[winner].to_dict(),
-        val_acc=val_acc,
+        winner=raced.race.winner,
+        seeds=seeds[: raced.race.seeds],
+        config=chosen[raced.race.winner].to_dict(),
+        val_acc=raced.scores(),
         test=test,
+        refit=again,
+        most=plan.seeds,
+        openings=(*openings, opening),
     )
     findings.save(settings.folder)
-    # Not before: without them nothing could be told again.
-    for index in range(len(pairs)):
-        files.discard(index)
+    hand_out_confirmed(settings, findings)
     return findings
 
 
+class Raced(NamedTuple):
+    """A race that is over, and its trainings by candidate and the place of their seed.
+
+    `refit` holds the student of its winner that learned from val too, as trial 0.
+    """
+
+    race: Race
+    trained: Mapping[tuple[int, int], TrialRecord]
+    refit: TrialFiles | None = None
+
+    def scores(self) -> dict[int, list[float]]:
+        """Val accuracies in percent by candidate, one for each seed that was decided upon."""
+        found: dict[int, list[float]] = {REFERENCE: [], **{n: [] for n in self.race.standings}}
+        for (number, place), record in sorted(self.trained.items()):
+            standing = self.race.standings.get(number)
+            if place < (standing or self.race).seeds and not record.diverged:
+                found[number].append(record.score or 0.0)
+        return found
+
+    def students(self, number: int, files: TrialFiles) -> list[str]:
+        """The names of the students of one candidate, one a seed."""
+        return [files.student(self.trained[number, p].number) for p in range(self.race.seeds)]
+
+
 def _train(
-    settings: SweepSettings, plan: Plan, pairs: Sequence[Pair], work: Work
-) -> list[TrialRecord]:
-    """What became of every pair, in their order; goes on where it was interrupted."""
-    configs = [pair.config for pair in pairs]
+    settings: SweepSettings,
+    plan: Plan,
+    chosen: Mapping[int, TrainConfig],
+    seeds: Sequence[int],
+    work: Work,
+    whole: Images | None,
+) -> Raced:
+    """The race to its end, and its winner on the `whole`; goes on where it was interrupted."""
     live = LiveTables()
-    names = [pair.name for pair in pairs]
     with ExitStack() as opened:
         again = "type the same again."
-        lane = open_list(settings, configs, work, opened, live, names=names, again=again)
-        lane.searcher.study.set_user_attr(PLAN, plan._asdict())
-        nodes = opened.enter_context(connected(mps=settings.mps_wanted))
-        opened.enter_context(heard())
-        opened.enter_context(guarded("the same command goes on"))
-        tried = {pair.number: pair.config for pair in pairs}.values()
-        found = packing(settings, nodes, [(config, work) for config in tried])
-        check_memories([(config, work) for config in tried], found.share, len(nodes))
-        compiled = compiles(
-            settings,
-            steps=math.ceil(len(work.train) / configs[0].batch_size),
-            epochs=sum(config.epochs for config in configs),
-            gpus=found.share.gpus,
-            slots=found.share.slots,
-            rate=found.rates[0],
-        )
-        lane, part = replace(lane, work=replace(lane.work, compiled=compiled)), found.share
-        with live:
-            run_trials([lane], part, settings.folder)
-    return [lane.searcher.records[index] for index in range(len(pairs))]
-
-
-def _val_accuracies(
-    pairs: Sequence[Pair], records: Sequence[TrialRecord]
-) -> dict[int, list[float]]:
-    """Val accuracies in percent by the trial's number, one a seed."""
-    found: dict[int, list[float]] = {}
-    for pair, record in zip(pairs, records, strict=True):
-        if record.state != "completed":
-            raise UserError(
-                f"Trial {pair.number} did not complete again on every seed ({record.reason}), so "
-                f"nothing is confirmed; delete {STUDY}.log to try again."
+        lane, searcher = open_race(settings, chosen, seeds, work, opened, live, again=again)
+        searcher.study.set_user_attr(PLAN, plan._asdict())
+        racing = searcher.standing.racing and searcher.failed is None
+        if racing or whole is not None:
+            nodes = opened.enter_context(connected(mps=settings.mps_wanted))
+            opened.enter_context(heard())
+            opened.enter_context(guarded("the same command goes on"))
+            tried = list(chosen.values())
+            found = packing(settings, nodes, [(config, work) for config in tried])
+            check_memories([(config, work) for config in tried], found.share, len(nodes))
+            compiled = compiles(
+                settings,
+                steps=math.ceil(len(work.train) / tried[0].batch_size),
+                epochs=len(seeds) * sum(config.epochs for config in tried),
+                gpus=found.share.gpus,
+                slots=found.share.slots,
+                rate=found.rates[0],
             )
-        found.setdefault(pair.number, []).append(record.score or 0.0)
-    return found
+            lane = replace(lane, work=replace(lane.work, compiled=compiled))
+            if racing:
+                with live:
+                    run_trials([lane], found.share, settings.folder)
+            raced = _over(searcher, work.files.study)
+            if whole is not None:
+                last = replace(lane.work, train=whole)
+                config = replace(chosen[raced.race.winner], seed=seeds[0])
+                raced = raced._replace(refit=_refit(settings, config, last, found.share))
+            return raced
+        return _over(searcher, work.files.study)
+
+
+def _refit(settings: SweepSettings, config: TrainConfig, work: Work, share: Share) -> TrialFiles:
+    """Train `config` on val too; where its student lies, as trial 0."""
+    config = replace(config, split=replace(config.split, train_on_val=True))
+    files = replace(work.files, study=f"{work.files.study}{REFIT}")
+    live = LiveTables()
+    with ExitStack() as opened:
+        work, again = replace(work, files=files), "type the same again."
+        called = "the last student, on val too"
+        lane = open_list(
+            settings, [config], work, opened, live, names=lambda _: called, again=again
+        )
+        with live:
+            run_trials([lane], share, settings.folder)
+        record = lane.searcher.records[0]
+    if record.state != "completed":
+        raise UserError(
+            f"The last student did not complete ({record.reason}); type the same without --refit."
+        )
+    return files
+
+
+def _over(searcher: RaceSearcher, study: str) -> Raced:
+    if (failed := searcher.failed) is not None:
+        number, place = searcher.pair(failed)
+        name = "The paper's default" if number == REFERENCE else f"Trial {number}"
+        raise UserError(
+            f"{name} did not complete again on seed {place + 1} ({failed.reason}), so nothing is "
+            f"confirmed; delete {study}.log to try again."
+        )
+    return Raced(searcher.standing, searcher.trained)
 
 
 def _open_test(
-    dataset: Dataset, train: Images, files: TrialFiles, students: Mapping[int, Sequence[str]]
-) -> dict[int, list[dict[str, float]]]:
-    """The test scores of the students of each trial, by its number."""
-    from kd.data.device_loader import statistics
+    dataset: Dataset,
+    files: TrialFiles,
+    students: Mapping[int, Sequence[str]],
+    refit: TrialFiles | None,
+) -> tuple[dict[int, list[dict[str, float]]], dict[str, float] | None]:
+    """The test scores of the students of each trial, by its number, and of the last one."""
     from kd.training.checkpoint import load_weights
     from kd.training.evaluate import test_scores
     from kd.training.trainer import Place
 
-    test, device, normalise = dataset.load_test(), Place.local().device, statistics(train)
+    test, device = dataset.load_test(), Place.local().device
 
-    def scores(name: str) -> dict[str, float]:
-        with files.shelf.fetched(name) as path:
-            return test_scores(load_weights(path)[0], test, normalise, device)
+    def scores(own: TrialFiles, name: str) -> dict[str, float]:
+        with own.shelf.fetched(name) as path:
+            student, about = load_weights(path)
+        return test_scores(student, test, (tuple(about["mean"]), tuple(about["std"])), device)
 
-    return {number: [scores(name) for name in names] for number, names in students.items()}
-
-
-def record(settings: SweepSettings, findings: Findings) -> None:
-    """Write what was found to MLflow; where that cannot be done, say so."""
-    store = Store.at(settings.storage, settings.tracking_uri)
-    base, winner = settings.base, findings.winner
-    cell = cell_name(base.method, base.backbone, base.dataset)
-    seeds = [
-        (number, seed, {"val_acc": val, **found})
-        for number, scores in findings.test.items()
-        for seed, val, found in zip(findings.seeds, findings.val_acc[number], scores, strict=True)
-    ]
-    try:
-        words = f"test {mean_deviation(findings.test_acc(winner))}"
-        mark_confirmed(store, cell, settings.name, winner, words)
-        log_seeds(store, cell, settings.name, seeds)
-    except UserError as error:
-        print(f"The result is in {FILE}, but not in MLflow: {error}")
+    found = {number: [scores(files, name) for name in names] for number, names in students.items()}
+    return found, scores(refit, refit.student(0)) if refit else None

@@ -1,6 +1,6 @@
 """Training a list of configurations: of teachers, or the pairs of a confirmation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -9,10 +9,12 @@ from tuning.engine.lanes import Lane
 from tuning.engine.trial import Work
 from tuning.records.result import Sweep
 from tuning.records.settings import SweepSettings
-from tuning.reports.live_table import LiveTables
+from tuning.reports.live_table import LiveTables, Names
 from tuning.study.journal import open_study
-from tuning.study.searcher import ListSearcher
+from tuning.study.listing import ListSearcher, RaceSearcher
+from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
+from tuning.study.trials import REFERENCE, TrialRecord
 
 
 def open_list(
@@ -22,7 +24,7 @@ def open_list(
     opened: ExitStack,
     live: LiveTables,
     *,
-    names: Sequence[str],
+    names: Names,
     again: str = "resume the sweep.",
 ) -> Lane:
     """The lane that trains `configs`, one trial each, from where it was interrupted.
@@ -35,9 +37,47 @@ def open_list(
     path = settings.folder / f"{name}.log"
     study = opened.enter_context(open_study(path, name, create=not path.exists()))
     searcher = ListSearcher(study, configs, again=again)
-    about = replace(
-        settings, base=configs[0], trials=len(configs), scheduler="none", grace_period=1
-    )
+    _show(settings, configs[0], searcher, len(configs), live, names)
+    return Lane(searcher, make_stopping("none", configs[0].epochs), work)
+
+
+def open_race(
+    settings: SweepSettings,
+    candidates: Mapping[int, TrainConfig],
+    seeds: Sequence[int],
+    work: Work,
+    opened: ExitStack,
+    live: LiveTables,
+    *,
+    again: str,
+) -> tuple[Lane, RaceSearcher]:
+    """The lane of a race between `candidates`, by the numbers of their trials, and its searcher.
+
+    The same as of `open_list`; `live` calls a training by the sweep's trial and its seed.
+    """
+    name = work.files.study
+    path = settings.folder / f"{name}.log"
+    study = opened.enter_context(open_study(path, name, create=not path.exists()))
+    searcher = RaceSearcher(study, candidates, seeds, again=again)
+
+    def called(training: TrialRecord) -> str:
+        number, place = searcher.pair(training)
+        trial = "the paper's default" if number == REFERENCE else f"trial {number}"
+        return f"{trial}, seed {seeds[place]}"
+
+    base = candidates[REFERENCE]
+    _show(settings, base, searcher, len(candidates) * len(seeds), live, called)
+    return Lane(searcher, make_stopping("none", base.epochs), work), searcher
+
+
+def _show(
+    settings: SweepSettings,
+    base: TrainConfig,
+    searcher: StudySearcher,
+    trials: int,
+    live: LiveTables,
+    names: Names,
+) -> None:
+    about = replace(settings, base=base, trials=trials, scheduler="none", grace_period=1)
     sweep = Sweep(settings=about, searched={})
     searcher.observers.append(live.add(sweep, searcher.records.values(), names))
-    return Lane(searcher, make_stopping("none", configs[0].epochs), work)

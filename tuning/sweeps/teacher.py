@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from kd.config import TrainConfig, teacher_file
@@ -72,7 +73,7 @@ def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
                     cell.work_of(STUDY),
                     opened,
                     live,
-                    names=_names(cell),
+                    names=partial(_name, _names(cell)),
                 )
                 for name, cell in missing.items()
             }
@@ -97,6 +98,10 @@ def _untaught(cell: Cell) -> list[int]:
     """The numbers of the teachers that no file was given for."""
     given = [teacher.weights for teacher in cell.settings.base.teachers]
     return [number for number, weights in enumerate(given) if weights is None]
+
+
+def _name(names: Sequence[str], training: TrialRecord) -> str:
+    return names[training.number]
 
 
 def _names(cell: Cell) -> list[str]:

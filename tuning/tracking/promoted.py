@@ -5,18 +5,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kd.config import TrainConfig
+from tuning.records.findings import UNCONFIRMED
 
 PROTOCOL = "kd.protocol."
 """How the tags begin that hold a protocol."""
+SUPERSEDED = "kd.superseded"
+"""The tag of a version in whose place its sweep hands out another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
     """One promoted winner.
 
-    `score` is val accuracy in percent, measured under `protocol`; `trial` of `trials` in
-    `sweep` won; `confirmed` says how the score was confirmed; `created` is seconds since the
-    epoch.
+    `score` is val accuracy in percent, measured under `protocol`: of one run, or the mean over the
+    seeds of a confirmation. `trial` of `trials` in `sweep` won; `confirmed` says how that was
+    confirmed; `superseded` that the same sweep has come to hand out another trial; `created` is
+    seconds since the epoch.
     """
 
     cell: str
@@ -29,6 +33,12 @@ class Best:
     confirmed: str
     protocol: tuple[tuple[str, str], ...]
     config: TrainConfig
+    superseded: bool = False
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether its score is more than that of one run."""
+        return self.confirmed != UNCONFIRMED
 
     @classmethod
     def from_tags(cls, cell: str, version: int, created: float, tags: dict[str, str]) -> "Best":
@@ -44,17 +54,24 @@ class Best:
             sweep=tags["kd.sweep"],
             trial=int(tags["kd.trial"]),
             trials=int(tags["kd.trials"]),
-            confirmed=tags["kd.confirmed"],
+            # As it was once said.
+            confirmed=UNCONFIRMED if tags["kd.confirmed"] == "one run" else tags["kd.confirmed"],
             protocol=tuple(protocol),
             config=TrainConfig.from_dict(json.loads(tags["kd.config"]), f"{cell} v{version}"),
+            superseded=SUPERSEDED in tags,
         )
 
 
 def winners(versions: Iterable[Best]) -> list[Best]:
-    """Of every cell and protocol the highest score; the earlier version on a tie."""
+    """Of every cell and protocol the best: a confirmed one, then the highest score.
+
+    A score of one run is the highest of many, so it says less than a lower mean over new seeds.
+    The earlier version on a tie.
+    """
     best: dict[tuple[str, tuple[tuple[str, str], ...]], Best] = {}
-    for one in sorted(versions, key=lambda b: (-b.score, b.version)):
-        best.setdefault((one.cell, one.protocol), one)
+    for one in sorted(versions, key=lambda b: (not b.is_confirmed, -b.score, b.version)):
+        if not one.superseded:
+            best.setdefault((one.cell, one.protocol), one)
     return sorted(best.values(), key=lambda b: (b.cell, -b.config.epochs, -b.version))
 
 

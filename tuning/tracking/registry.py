@@ -1,18 +1,20 @@
 """The best configuration found so far, per cell: a registry in MLflow that sweeps promote into.
 
-A cell (method, backbone, data set) is a registered model. Every promoted winner of a sweep is
+A cell (method, backbone, data set) is a registered model. Whatever a sweep came to hand out is
 a version of it and carries its configuration, score and protocol in its tags, written in one
 transaction. The versions are the truth; the alias `champion` follows from them.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kd.config import TrainConfig
 from kd.errors import UserError
+from tuning.records.findings import UNCONFIRMED
 from tuning.records.protocol import cell_name
 from tuning.tracking.experiment import Experiment
-from tuning.tracking.promoted import PROTOCOL, Best, champion, winners
+from tuning.tracking.promoted import PROTOCOL, SUPERSEDED, Best, champion, winners
 from tuning.tracking.store import Store
 from tuning.tracking.versions import read_cell
 
@@ -32,10 +34,12 @@ def promote(
     sweep: str,
     trial: int,
     trials: int,
+    confirmed: str = UNCONFIRMED,
 ) -> Best:
-    """Register the winner of a sweep and return the best of its cell under its protocol.
+    """Register what a sweep hands out and return the best of its cell under its protocol.
 
-    That is the winner itself, unless another sweep's is better. Safe beside other sweeps that
+    That is the same, unless another sweep's is better. `confirmed` says how its score was, after
+    which it takes the place of whatever the sweep handed out before. Safe beside other sweeps that
     promote at the same time; promoting a trial again changes nothing.
 
     Raises:
@@ -46,33 +50,46 @@ def promote(
         "kd.sweep": sweep,
         "kd.trial": str(trial),
         "kd.trials": str(trials),
-        "kd.confirmed": "one run",
+        "kd.confirmed": confirmed,
         "kd.config": json.dumps(config.to_dict()),
         **{PROTOCOL + name: value for name, value in protocol.items()},
     }
     cell = cell_name(config.method, config.backbone, config.dataset)
     client = store.connect()
     with store.answering():
-        if not any((b.sweep, b.trial) == (sweep, trial) for b in read_cell(client, cell)):
+        own = [b for b in read_cell(client, cell) if b.sweep == sweep]
+        known = next((b for b in own if b.trial == trial), None)
+        if known is None:
             run_id = _trial_run(client, store, cell, f"{sweep}/{trial}")
             client.log_text(run_id, config.to_yaml(), _ARTIFACT)
             _register(client, cell)
             client.create_model_version(cell, f"runs:/{run_id}/{_ARTIFACT}", run_id, tags=tags)
+        if confirmed != UNCONFIRMED:
+            _take_places(client, cell, known, tags, [b for b in own if b is not known])
         versions = _crown(client, cell)
     return next(b for b in winners(versions) if dict(b.protocol) == protocol)
 
 
-def mark_confirmed(store: Store, cell: str, sweep: str, trial: int, words: str) -> None:
-    """Note with the promoted trial how its score was confirmed; nothing if it was not promoted.
-
-    Raises:
-        UserError: the store cannot be used.
-    """
-    client = store.connect()
-    with store.answering():
-        for best in read_cell(client, cell):
-            if (best.sweep, best.trial) == (sweep, trial):
-                client.set_model_version_tag(cell, str(best.version), "kd.confirmed", words)
+def _take_places(
+    client: "MlflowClient",
+    cell: str,
+    known: Best | None,
+    tags: Mapping[str, str],
+    others: Iterable[Best],
+) -> None:
+    """Let a confirmed version stand for its sweep: `known` with new `tags`, if it is an old one."""
+    for other in others:
+        client.set_model_version_tag(cell, str(other.version), SUPERSEDED, "true")
+    if known is None:
+        return
+    run_id = client.get_model_version(cell, str(known.version)).run_id
+    if run_id is not None:
+        config = TrainConfig.from_dict(json.loads(tags["kd.config"]))
+        client.log_text(run_id, config.to_yaml(), _ARTIFACT)
+    for name, value in tags.items():
+        client.set_model_version_tag(cell, str(known.version), name, value)
+    if known.superseded:
+        client.delete_model_version_tag(cell, str(known.version), SUPERSEDED)
 
 
 def _crown(client: "MlflowClient", cell: str) -> list[Best]:

@@ -1,0 +1,134 @@
+"""Who competes when a sweep is confirmed, on how many seeds, and what may not be asked again."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kd.config import TrainConfig
+from kd.errors import UserError
+from tuning.records.result import SweepResult
+from tuning.reports.wording import count
+from tuning.study.journal import study_facts
+from tuning.study.race import fewest_seeds
+from tuning.study.trials import REFERENCE
+
+PLAN = "plan"
+"""The attribute of its study that keeps what was asked for."""
+TOP, SEEDS = 3, 10
+"""How many candidates compete on how many seeds at most, where nothing else is said."""
+
+
+class Asked(NamedTuple):
+    """What a person asks for; None is as it was begun, or as usual."""
+
+    top: int | None = None
+    seeds: int | None = None
+    trials: tuple[int, ...] = ()
+    again: str | None = None
+    refit: bool = False
+
+
+class Plan(NamedTuple):
+    """What is done: the numbers of the trials that compete, and on how many seeds at most."""
+
+    top: int
+    seeds: int
+    trials: tuple[int, ...]
+
+
+def candidates(result: SweepResult, top: int, trials: Sequence[int] = ()) -> dict[int, TrainConfig]:
+    """The default and its rivals, by number: `trials`, or the `top` best that completed.
+
+    Two of the same configuration are one.
+
+    Raises:
+        UserError: no trial of that number, or none but the default to compete.
+    """
+    default = result.default
+    done = [t for t in result.of("completed") if t is not default]
+    best = sorted(done, key=lambda t: (-(t.score or 0.0), t.number))
+    if trials:
+        by_number = {trial.number: trial for trial in result.trials if trial is not default}
+        for number in trials:
+            if number not in by_number:
+                raise UserError(
+                    f"{result.sweep.name} has no trial {number} beside the paper's default; give "
+                    f"one of 1 to {max(by_number, default=1)}."
+                )
+        best, top = [by_number[number] for number in dict.fromkeys(trials)], len(trials)
+    if default is None or not best:
+        raise UserError(
+            f"{result.sweep.name} has no completed trial beside the paper's default; search on, "
+            f"with --resume {result.sweep.name} --trials {len(result.trials) + 4}."
+        )
+    chosen = {REFERENCE: TrainConfig.from_dict(default.config)}
+    for trial in best:
+        config = TrainConfig.from_dict(trial.config)
+        if config not in chosen.values() and len(chosen) <= top:
+            chosen[trial.number] = config
+    return chosen
+
+
+def check_asked(result: SweepResult, asked: Asked) -> None:
+    """Raise UserError where what is asked for is not what is known, or would open test unasked."""
+    name, known = result.sweep.name, result.findings
+    if asked.again is not None:
+        if known is None:
+            raise UserError(f"{name} is not confirmed yet; leave --again away.")
+        if not asked.again.strip():
+            raise UserError("--again says nothing; give it a note: why test is opened once more.")
+        return
+    if known is None:
+        return
+    rivals = [number for number in known.val_acc if number != REFERENCE]
+    most = known.most or len(known.seeds)
+    other = (
+        asked.top not in (None, len(rivals))
+        or asked.seeds not in (None, most)
+        or (asked.trials and set(asked.trials) != set(rivals))
+        or (asked.refit and known.refit is None)
+    )
+    if other:
+        raise UserError(
+            f"{name} was confirmed with trials {rivals} on at most {count(most, 'seed')}, and its "
+            "test set was opened; leave the flags away to read what was found, or open it once "
+            "more, on fresh seeds, with --again NOTE."
+        )
+
+
+def planned(result: SweepResult, asked: Asked, study: str) -> Plan:
+    """What is trained: what is asked for, or what a confirmation was begun with.
+
+    One that was begun keeps its trials, though a better one may have come since, and may be
+    given more seeds.
+
+    Raises:
+        UserError: other trials, or fewer seeds, than it was begun with; too few seeds to decide
+            anything; or no trial but the default completed.
+    """
+    begun = study_facts(result.sweep.folder / f"{study}.log", study)
+    if PLAN not in begun:
+        top, seeds = asked.top or TOP, asked.seeds or SEEDS
+        trials = tuple(candidates(result, top, asked.trials))
+        return _enough(Plan(top, seeds, trials))
+    plan = Plan(**begun[PLAN])
+    plan = plan._replace(trials=tuple(plan.trials))
+    given = asked.trials and (REFERENCE, *dict.fromkeys(asked.trials)) != plan.trials
+    seeds = asked.seeds or plan.seeds
+    if asked.top not in (None, plan.top) or seeds < plan.seeds or given:
+        raise UserError(
+            f"Confirming {result.sweep.name} began with trials {list(plan.trials)} on at most "
+            f"{plan.seeds} seeds; type the same again, or more seeds."
+        )
+    if not asked.trials and plan.trials != tuple(candidates(result, plan.top)):
+        print(f"Confirming goes on with trials {list(plan.trials)}, which it began with.")
+    return _enough(plan._replace(seeds=seeds))
+
+
+def _enough(plan: Plan) -> Plan:
+    rivals = len(plan.trials) - 1
+    if plan.seeds < (least := fewest_seeds(rivals)):
+        raise UserError(
+            f"On {count(plan.seeds, 'seed')} each nothing can be told apart; with "
+            f"{count(rivals, 'candidate')} beside the default give at least --seeds {least}."
+        )
+    return plan

@@ -1,0 +1,104 @@
+"""What a confirmed sweep hands out from then on: its folder, the registry, its report."""
+
+from kd.config import TrainConfig
+from kd.errors import UserError
+from tuning.records.findings import FILE, Findings
+from tuning.records.keeper import hand_out
+from tuning.records.protocol import cell_name
+from tuning.records.result import SweepResult, load_result
+from tuning.records.settings import SweepSettings
+from tuning.records.winner import handed_out, proof
+from tuning.reports.files import attempted, write_report
+from tuning.reports.sentences import report_again
+from tuning.storage.trial_files import TrialFiles
+from tuning.study.journal import load_study, read_trials
+from tuning.tracking.registry import promote
+from tuning.tracking.seeds import log_seeds
+from tuning.tracking.store import Store
+
+REFIT = "-refit"
+"""Ends the name of the study of the winner's training on val too."""
+
+
+def study_of(openings: int) -> str:
+    """The name of the study behind the n-th opening of a test set, and of its journal."""
+    return f"confirm-{openings}" if openings > 1 else "confirm"
+
+
+def hand_out_confirmed(settings: SweepSettings, findings: Findings) -> None:
+    """Let the sweep's folder hold what was confirmed, its student too, and show it.
+
+    Done again, it changes nothing, but for what a kill had kept from being done.
+    """
+    result = load_result(settings.storage, settings.name)
+    config = handed_out(result)
+    if config is None:
+        return
+    study, taken = study_of(len(findings.openings)), False
+    for name in (study, f"{study}{REFIT}"):
+        files = TrialFiles(shelf=settings.shelf, study=name)
+        trained = _trained(settings, name)
+        for number in (n for n, known in trained.items() if known == config):
+            hand_out(settings.folder, config, files, number)
+            taken = True
+        # Not before: without them nothing could be told again.
+        for number in trained:
+            files.discard(number)
+    if not taken:
+        # Confirmed before students were kept.
+        hand_out(settings.folder, config, TrialFiles(shelf=settings.shelf, study=study), -1)
+    with attempted("The report does not show it yet", report_again(result.sweep)):
+        write_report(result)
+
+
+def _trained(settings: SweepSettings, study: str) -> dict[int, TrainConfig]:
+    """What a confirmation trained, by the numbers of its own study."""
+    journal = settings.folder / f"{study}.log"
+    if not journal.exists():
+        return {}
+    return {
+        r.number: TrainConfig.from_dict(r.config) for r in read_trials(load_study(journal, study))
+    }
+
+
+def register(settings: SweepSettings, findings: Findings) -> None:
+    """Let MLflow's registry hand it out too, with a run for every seed; say where it cannot."""
+    result = load_result(settings.storage, settings.name)
+    store = Store.at(settings.storage, settings.tracking_uri)
+    try:
+        promote_result(result, store)
+        seeds = [
+            (number, seed, {"val_acc": val, **found})
+            for number, scores in findings.test.items()
+            for seed, val, found in zip(
+                findings.seeds, findings.val_acc[number], scores, strict=True
+            )
+        ]
+        base = settings.base
+        cell = cell_name(base.method, base.backbone, base.dataset)
+        log_seeds(store, cell, settings.name, seeds)
+    except UserError as error:
+        print(f"The result is in {FILE}, but not in MLflow: {error}")
+
+
+def promote_result(result: SweepResult, store: Store) -> None:
+    """Register the best of a sweep: what was confirmed, else the winner of the search.
+
+    Nothing for a sweep whose teacher saw val, which stands for no cell, nor without a best.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    best, score, sweep, config = result.best, result.best_score, result.sweep, handed_out(result)
+    if best is None or score is None or config is None or sweep.settings.base.saw_val:
+        return
+    promote(
+        store,
+        config,
+        score=score,
+        protocol=dict(sweep.protocol),
+        sweep=sweep.name,
+        trial=best.number,
+        trials=len(result.trials),
+        confirmed=proof(result, best.number),
+    )
