@@ -165,6 +165,9 @@ class Generated:
         for _ in range(TRIES):
             drawn = self.kind.draw(rng, self.cube, default, self.base)
             level = float(drawn.last(default[None])[0])
+            # Most are refused by a few places.
+            if np.mean(drawn.last(self.cube.draw(rng, SAMPLE // 8)) > level) > 0.45:
+                continue
             others = drawn.last(self.cube.draw(rng, SAMPLE))
             if np.mean(others > level) >= 1 / 3 or others.max() > level + high:
                 continue

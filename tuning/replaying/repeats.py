@@ -113,20 +113,23 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], jobs: int) -> Itera
         # An interrupt is this process's to hear; those that are started now inherit that.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            made = pool.map(work, items)
+            made = [pool.submit(work, item) for item in items]
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        yield from made
+        for future in made:
+            yield future.result()
     except BrokenProcessPool:
         raise UserError(
             "A process of the replay was ended from outside; start it again, with fewer --jobs if "
             "memory is short."
         ) from None
-    finally:
+    except BaseException:
         # What runs may run for minutes, and nobody waits for it after Ctrl-C.
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+        raise
+    finally:
+        pool.shutdown()
 
 
 def _worker() -> None:
