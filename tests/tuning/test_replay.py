@@ -1,5 +1,6 @@
 """Searches over curves: the same decisions as a sweep's, and what a table is to say."""
 
+import math
 import os
 import re
 import shutil
@@ -296,6 +297,38 @@ def test_a_recorded_configuration_takes_its_own_curve(tmp_path):
         # A little beside it, and it is the same; another choice is as far as the whole range.
         beside = replace(config, kd=replace(config.kd, beta=config.kd.beta * 1.001))
         assert recorded.nearest(beside) == recorded.nearest(config)
+
+
+def test_the_nearest_is_nearest_by_positions_and_by_equal_choices(tmp_path):
+    recorded = Recorded([tables(tmp_path / "one", 30, 0)])
+    written = pq.read_table(tmp_path / "one" / "trials.parquet").to_pylist()
+    logarithmic = {"beta": (0.05, 10), "gamma": (0.001, 1), "temperature": (1, 10)}
+
+    def away(row: dict, kd: dict) -> float:
+        total = ((row["kd.alpha"] - kd["alpha"]) / 0.85) ** 2
+        total += row["kd.alpha_schedule"] != kd["alpha_schedule"]
+        for name, (low, high) in logarithmic.items():
+            total += (math.log(row[f"kd.{name}"] / kd[name]) / math.log(high / low)) ** 2
+        return total
+
+    found = simulate(STEPS, Plan(sampler="random", scheduler="none", trials=40), seed=77)
+    chosen = set()
+    for record in found.records:
+        kd = record.config["kd"]
+        nearest = min(written, key=lambda row: away(row, kd))
+        truth = recorded.truth(TrainConfig.from_dict(record.config))
+        assert truth == pytest.approx(50 + 9 * nearest["kd.alpha"])
+        chosen.add(truth)
+    assert len(chosen) > 10
+
+
+def test_what_failed_or_was_stopped_is_not_handed_on(tmp_path):
+    folder = tables(tmp_path / "one", 12, 0)
+    rows_of = pq.read_table(folder / "trials.parquet").to_pylist()
+    for row, state in zip(rows_of[1:4], ("failed", "stopped", "running"), strict=True):
+        row["state"] = state
+    pq.write_table(pa.Table.from_pylist(rows_of), folder / "trials.parquet")
+    assert len(Recorded([folder])) == 9
 
 
 def test_tables_of_several_seeds_are_one(tmp_path):
