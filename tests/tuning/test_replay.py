@@ -16,11 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
 from scipy import stats
+from synthetic import sweep_result
 
 from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import load_space
+from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
 from tuning.replay import main
 from tuning.replaying.generated import Generated
 from tuning.replaying.recorded import Recorded
@@ -28,7 +33,11 @@ from tuning.replaying.repeats import Drawn, Repeat, repeats
 from tuning.replaying.simulate import Course, Moment, Simulated, play, simulate
 from tuning.replaying.strategy import Plan, StudyStrategy
 from tuning.replaying.summary import mean_of, reached, rows
+from tuning.reports.files import TABLES
+from tuning.reports.files import tables as report_tables
 from tuning.study import sampling
+from tuning.study.journal import study_in_memory
+from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
 from tuning.study.trials import best_trial
 
@@ -98,6 +107,40 @@ def test_the_searcher_knows_what_the_simulation_tells():
     # What a sweep hands out, from what its study holds.
     assert best_trial([*known.values()]).number == found.course.last.handed
     assert TrainConfig.from_dict(found.records[0].config) == STEPS.base
+
+
+def test_a_sweeps_own_lanes_decide_alike():
+    """As Tune asks and tells them: the rule first; after the last epoch a report, then the end."""
+    searcher = StudySearcher(study_in_memory(), STEPS.space, STEPS.base, 30, seed=2)
+    lanes = [Lane(searcher, make_stopping("asha", EPOCHS, 1, 3), None)]
+    search, stopping = LaneSearcher(lanes), LaneStopping(lanes)
+    running: dict[int, tuple[str, Trial, np.ndarray]] = {}
+
+    def begin() -> None:
+        name = str(len(searcher.records))
+        if (given := search.suggest(name)) != Searcher.FINISHED:
+            trial = Trial("synthetic", stub=True)
+            trial.config = given
+            curve = STEPS.curve(TrainConfig.from_dict(given["config"]), 2)
+            running[given["trial"]] = name, trial, curve
+
+    for _ in range(4):
+        begin()
+    while running:
+        for number, (name, trial, curve) in sorted(running.items()):
+            epoch = searcher.records[number].epoch + 1
+            result = {"trial": number, "epoch": epoch, "val_acc": curve[epoch - 1]}
+            stops = stopping.on_trial_result(None, trial, result) == TrialScheduler.STOP
+            if not stops:
+                search.on_trial_result(name, result)
+            if stops or epoch == EPOCHS:
+                search.on_trial_complete(name, result)
+                del running[number]
+                begin()
+    found = simulate(STEPS, Plan(trials=30, slots=4), 2)
+    assert [(r.config, r.state, r.curve) for r in found.records] == [
+        (r.config, r.state, r.curve) for r in searcher.records.values()
+    ]
 
 
 def test_what_is_handed_out_is_the_best_completed_so_far():
@@ -264,6 +307,28 @@ def test_an_old_sweep_is_replayed(runs):
     taught = Recorded([runs / "taught" / "curves.parquet"])
     assert taught.best() == 35.6041145324707
     assert [*taught.space.domains] == ["kd.alpha", "kd.temperature"]
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_what_a_sweep_writes_today_is_replayed(described, tmp_path):
+    result = sweep_result(tmp_path / "today", trials=40, stopping=False)
+    if described:
+        result.sweep.settings.save()
+    else:
+        (tmp_path / "today").mkdir()
+    for name, content in zip(TABLES, report_tables(result), strict=True):
+        (tmp_path / "today" / name).write_bytes(content)
+    recorded = Recorded([tmp_path / "today"])
+    completed = result.of("completed")
+    assert len(recorded) == len(completed) == 38
+    assert recorded.space == result.sweep.settings.space()
+    assert recorded.base == result.sweep.settings.base
+    assert recorded.best() == result.best.score
+    for trial in completed:
+        config = TrainConfig.from_dict(trial.config)
+        assert recorded.truth(config) == trial.score
+        assert recorded.curve(config, 3).tolist() == [*trial.curve.values()]
+        assert recorded.seconds(config) == pytest.approx(trial.seconds / 9)
 
 
 def test_tables_alone_say_what_their_sweep_says(runs, tmp_path):

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kd.errors import UserError, unknown
 from tuning.replaying.curves import Curves
@@ -108,12 +108,14 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], jobs: int) -> Itera
         yield from map(work, items)
         return
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_worker)
+    spawned = multiprocessing.get_context("spawn")
+    # The work is sent once to each: recorded curves may be megabytes.
+    pool = ProcessPoolExecutor(count, spawned, initializer=_begin, initargs=(work,))
     try:
         # An interrupt is this process's to hear; those that are started now inherit that.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            made = [pool.submit(work, item) for item in items]
+            made = [pool.submit(_do, item) for item in items]
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for future in made:
@@ -132,8 +134,14 @@ def in_processes(work: Callable[[T], R], items: Sequence[T], jobs: int) -> Itera
         pool.shutdown()
 
 
-def _worker() -> None:
-    """End with the process that started this one, whatever ends it."""
+_work: Callable[[Any], Any] = repr
+"""What a process of the pool was sent to do."""
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    """Know the work, and end with the process that sent it, whatever ends that."""
+    global _work
+    _work = work
 
     def wait() -> None:
         if (parent := multiprocessing.parent_process()) is not None:
@@ -141,3 +149,7 @@ def _worker() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _do(item: Any) -> Any:
+    return _work(item)
