@@ -1,9 +1,9 @@
 """Generated curves of random shapes: `powerlaw`.
 
 In the manner of the prior that FT-PFN, ifBO's surrogate, is trained on (Rakotoarison et al. 2024,
-arXiv:2404.16795, appendix A), with a random smooth function in place of their random network: it
-gives every configuration u 22 numbers z_i(u), each standard normal over the space, and
-p_i = Φ(z_i). With t the part of the training that is done, a curve is
+arXiv:2404.16795; `ftpfn_prior.py` in its code), with a random smooth function in place of their
+random network: it gives every configuration u 22 numbers z_i(u), each of mean 0 and deviation 1
+over the space, and p_i = Φ(z_i). With t the part of the training that is done, a curve is
 
     y(t) = Y∞ − (Y∞ − Y0)·Σ_k w_k·f_k(x_k(t)),    k of four basis functions
 
