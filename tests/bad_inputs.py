@@ -20,11 +20,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Self
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from parquet_folder import parquet_folder
 
 TESTS = Path(__file__).parent
 MODULES = {
-    **{name: f"tuning.{name}" for name in ("search", "confirm", "best", "export", "report", "ui")},
+    **{
+        name: f"tuning.{name}"
+        for name in ("search", "confirm", "best", "export", "report", "replay", "ui")
+    },
     "train": "kd.train",
 }
 PATIENCE = 30
@@ -110,12 +115,40 @@ def lay_out(folder: Path) -> None:
     parquet_folder(folder / "images")
     parquet_folder(folder / "oblong", shape=(8, 6))
     runs = folder / "runs"
+    lay_out_tables(folder / "tables", runs / "finished")
     for name in ("cut", "baseless", "nameless", "other"):
         shutil.copytree(runs / "finished", runs / name)
     (runs / "cut" / "sweep.yaml").write_text("")
     (runs / "baseless" / "sweep.yaml").write_text("trials: 3\n")
     (runs / "other" / "study.log").write_text("no journal\n" * 9)
     (runs / "nameless").rename(runs / "two words")
+
+
+def lay_out_tables(folder: Path, sweep: Path) -> None:
+    """Tables that cannot be replayed, each beside the curves of `sweep`."""
+    trials = pq.read_table(sweep / "trials.parquet")
+    rows = trials.to_pylist()
+
+    def changed(**values: object) -> pa.Table:
+        return pa.Table.from_pylist([row | values for row in rows])
+
+    wrong = {
+        "empty": trials.slice(0, 0),
+        "running": changed(state="running"),
+        "lonely": trials.slice(0, 1),
+        "headless": trials.slice(1),
+        "method": changed(method="pksd"),
+        "strange": changed(**{"kd.delta": 3.0}),
+        "longer": changed(epochs=9),
+        "words": pa.table({"word": ["no trial"]}),
+    }
+    for name, table in wrong.items():
+        (folder / name).mkdir(parents=True)
+        pq.write_table(table, folder / name / "trials.parquet")
+        shutil.copy(sweep / "curves.parquet", folder / name)
+    (folder / "garbage").mkdir()
+    for name in ("trials.parquet", "curves.parquet"):
+        (folder / "garbage" / name).write_text("garbage")
 
 
 # -- the table -------------------------------------------------------------------------------------

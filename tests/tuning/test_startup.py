@@ -12,7 +12,8 @@ from test_report import keep
 from tuning.reports.files import write_report
 
 OLD = Path(__file__).parents[1] / "old" / "runs.tar.gz"
-COMMANDS = [*(f"tuning.{n}" for n in ("search", "confirm", "best", "export", "report", "ui"))]
+NAMES = ("search", "confirm", "best", "export", "report", "replay", "ui")
+COMMANDS = [f"tuning.{name}" for name in NAMES]
 RUN = """
 import runpy, sys
 module, forbidden, *words = sys.argv[1:]

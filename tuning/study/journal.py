@@ -70,6 +70,12 @@ def load_study(path: Path, name: str) -> optuna.Study:
         raise UserError(f"{path} holds no study {name!r} yet; wait for its first trial.") from None
 
 
+def study_in_memory() -> optuna.Study:
+    """A study that ends with its process, for a search that is only simulated."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(direction="maximize")
+
+
 def study_facts(path: Path, name: str) -> dict[str, Any]:
     """The attributes of the study `name` in the journal at `path`; none if it was never begun."""
     if not path.exists():

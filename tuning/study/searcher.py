@@ -21,7 +21,7 @@ from kd.errors import UserError
 from search_spaces import Space
 from tuning.storage.patience import FULL
 from tuning.study.journal import STATES, read_trials
-from tuning.study.sampling import sampler, suggest
+from tuning.study.sampling import TPE, sampler, suggest
 from tuning.study.stopping import score
 from tuning.study.trials import Observer, Span, TrialRecord, measured, outcome
 
@@ -50,7 +50,8 @@ class StudySearcher:
     trials hold that are given out from now on. `error` is set once the study, or a trial's files,
     cannot be written: no other trial's end is recorded, and `suggest` raises it. What runs then
     stays unfinished, with its files, for a resumed sweep; `again` ends the sentence of it.
-    `observers` are told in their order.
+    `observers` are told in their order. `sampler` names how configurations are drawn, one of
+    `tuning.study.sampling.SAMPLERS`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class StudySearcher:
         num_trials: int,
         *,
         seed: int = 0,
+        sampler: str = TPE,
         observers: Sequence[Observer] = (),
         again: str = "resume the sweep.",
     ) -> None:
@@ -74,6 +76,7 @@ class StudySearcher:
         self._base = base
         self._num_trials = num_trials
         self._seed = seed
+        self._sampler = sampler
         self._muted: set[int] = set()
         self._remarked: set[str] = set()
         self._running: dict[int, optuna.Trial] = {}
@@ -95,7 +98,8 @@ class StudySearcher:
         if self.error is None and not self._unfinished and not self._more():
             return None
         with self._storing():
-            self.study.sampler = sampler(self._seed, len(self.records), self._num_trials)
+            drawn, planned = len(self.records), self._num_trials
+            self.study.sampler = sampler(self._seed, drawn, planned, self._sampler)
             if self._unfinished:
                 trial = optuna.Trial(self.study, self._unfinished.popleft()._trial_id)
             else:

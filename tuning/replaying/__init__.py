@@ -1,0 +1,1 @@
+"""Searches replayed over recorded or generated curves, to see which finds more; no training."""

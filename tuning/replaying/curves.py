@@ -1,0 +1,93 @@
+"""Where a replayed search gets its curves from, and a configuration's place in its space."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kd.config import TrainConfig
+from search_spaces import Choice, Range, RangeAbove, Space
+
+FloatArray = NDArray[np.float64]
+
+
+class Curves(Protocol):
+    """The curves of every configuration of a space: val accuracies in percent, epoch by epoch."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a table."""
+
+    @property
+    def space(self) -> Space:
+        """What may vary; a searcher draws from it exactly as in a sweep."""
+
+    @property
+    def base(self) -> TrainConfig:
+        """The paper's default, which is trial 0; its `epochs` are the longest that a trial runs."""
+
+    def curve(self, config: TrainConfig, seed: int) -> FloatArray:
+        """The scores of `config` trained with `seed`: shape (epochs,), the same for the same two.
+
+        NaN from some epoch on stands for a training that diverged there.
+        """
+
+    def truth(self, config: TrainConfig) -> float:
+        """The expected score of the last epoch, over seeds."""
+
+    def best(self) -> float:
+        """The highest truth of the space."""
+
+    def seconds(self, config: TrainConfig) -> float:
+        """How long an epoch of `config` takes."""
+
+
+class Cube:
+    """The unit cube of a space: one coordinate in [0, 1] for each hyperparameter that is drawn.
+
+    A range by the way from its low end (of a logarithmic one, in the logarithm), a `RangeAbove`
+    by its share of the way, a choice of k values by its place among them, over k − 1.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._domains = dict(space.domains)
+        self.is_choice = np.array([isinstance(d, Choice) for d in self._domains.values()])
+        self._counts = [len(d.values) for d in self._domains.values() if isinstance(d, Choice)]
+
+    def __len__(self) -> int:
+        return len(self._domains)
+
+    def point(self, config: TrainConfig) -> FloatArray:
+        """The place of `config`, shape (d,); a value outside of a range counts as its nearest.
+
+        A value that is none of the choices is at −1, apart from all of them.
+        """
+        return self.point_of(config.flat())
+
+    def point_of(self, flat: Mapping[str, Any]) -> FloatArray:
+        """The place of what `TrainConfig.flat` gives, or of a part with all that may vary."""
+        return np.array([_place(flat, name, domain) for name, domain in self._domains.items()])
+
+    def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
+        """Places as random search would draw them, shape (count, d)."""
+        points = rng.random((count, len(self)))
+        for column, values in zip(np.flatnonzero(self.is_choice), self._counts, strict=True):
+            points[:, column] = rng.integers(values, size=count) / max(values - 1, 1)
+        return points
+
+
+def _place(flat: Mapping[str, Any], name: str, domain: Range | RangeAbove | Choice) -> float:
+    value = flat[name]
+    if isinstance(domain, Choice):
+        among = domain.values.index(value) if value in domain.values else -1
+        return among / max(len(domain.values) - 1, 1)
+    value = domain.nearest(value)
+    low, high = float(domain.low), float(domain.high)
+    if isinstance(domain, RangeAbove):
+        low = domain.start(flat)
+        value = max(value, low)
+    elif domain.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return (value - low) / (high - low) if high > low else 0.0

@@ -1,0 +1,256 @@
+"""Curves that finished sweeps recorded: their trials.parquet and curves.parquet.
+
+A drawn configuration takes the curves of the nearest recorded one among those that were trained
+to their last epoch: nearest in the unit cube of the space, by the sum of squared differences,
+where two choices that differ are 1 apart. The truth is the mean of its last scores over the
+seeds that it was recorded with. So a search finds what is in the tables, and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from kd.config import TrainConfig
+from kd.errors import UserError, brief
+from search_spaces import Choice, Domain, Range, RangeAbove, Space, load_space
+from tuning.records.settings import FILE, SweepSettings
+from tuning.replaying.curves import Cube, FloatArray
+
+TRIALS, CURVES = "trials.parquet", "curves.parquet"
+SECTIONS = ("kd", "optimizer", "augment")
+"""The parts of a configuration that may be searched; and the fields of `WHOLE`."""
+WHOLE = ("batch_size", "precision", "history")
+CELL = ("method", "backbone", "dataset", "epochs")
+"""What all tables must have in common."""
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recorded configuration: a curve of shape (epochs,) for each training of it.
+
+    `seconds` is how long an epoch took, 1 where that was not recorded.
+    """
+
+    curves: tuple[FloatArray, ...]
+    truth: float
+    seconds: float
+
+
+class Recorded:
+    """The curves of the sweeps at `paths`: folders, or one of the two tables in them each.
+
+    The space and the paper's default are those of the first sweep; where its folder holds no
+    sweep.yaml, what varies in the tables is the space. Raises `UserError` for what is no table,
+    tables of several cells, and where no trial is completed.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        tables = [_read(path) for path in paths]
+        rows = [row for table in tables for row in table.rows]
+        _check_same(tables)
+        self.name = ", ".join(
+            dict.fromkeys(table.folder.name or str(table.folder) for table in tables)
+        )
+        first = tables[0]
+        self.base = _config(_default_of(first), first.folder)
+        self.space = first.space or _space_of(rows, self.base, first.folder)
+        self.cube = Cube(self.space)
+        self._points, self._entries = _entries(tables, self.cube, self.base.epochs)
+
+    def curve(self, config: TrainConfig, seed: int) -> FloatArray:
+        """A curve of the nearest recorded configuration; of several seeds one drawn by `seed`."""
+        nearest = self.nearest(config)
+        curves = self._entries[nearest].curves
+        which = np.random.default_rng((seed, nearest)).integers(len(curves))
+        return curves[which]
+
+    def truth(self, config: TrainConfig) -> float:
+        """The mean last score of the nearest recorded configuration, in percent."""
+        return self._entries[self.nearest(config)].truth
+
+    def best(self) -> float:
+        """The highest truth that was recorded, in percent."""
+        return max(entry.truth for entry in self._entries)
+
+    def seconds(self, config: TrainConfig) -> float:
+        """How long an epoch of the nearest recorded configuration took."""
+        return self._entries[self.nearest(config)].seconds
+
+    def nearest(self, config: TrainConfig) -> int:
+        """Which recorded configuration is nearest; the first of several that are as near."""
+        away = np.abs(self._points - self.cube.point(config))
+        away[:, self.cube.is_choice] = away[:, self.cube.is_choice] > 0
+        return int((away**2).sum(1).argmin())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Table:
+    folder: Path
+    rows: list[Row]
+    curves: dict[int, dict[int, float]]
+    space: Space | None
+
+    @property
+    def cell(self) -> tuple[Any, ...]:
+        return tuple(self.rows[0][name] for name in CELL)
+
+
+def _read(path: Path) -> _Table:
+    """The tables that `path` names, and the space of the sweep that they lie in."""
+    if not path.exists():
+        raise UserError(f"There is no {brief(path)}; give the folder of a sweep, or its {TRIALS}.")
+    if not path.is_dir() and path.name not in (TRIALS, CURVES):
+        raise UserError(f"{brief(path)} is no {TRIALS} or {CURVES}; give one, or a sweep's folder.")
+    folder = path if path.is_dir() else path.parent
+    rows = _rows(folder / TRIALS, ("trial", "state", *CELL))
+    points = _rows(folder / CURVES, ("trial", "epoch", "val_acc"))
+    if not rows:
+        raise UserError(f"{folder / TRIALS} has no trials; give a sweep that was finished.")
+    curves: dict[int, dict[int, float]] = {}
+    for point in points:
+        curves.setdefault(point["trial"], {})[point["epoch"]] = point["val_acc"]
+    space = None
+    if (folder / FILE).exists():
+        whole = folder.absolute()
+        space = SweepSettings.load(whole.parent, whole.name).space()
+    return _Table(folder, rows, curves, space)
+
+
+def _rows(path: Path, needed: Iterable[str]) -> list[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise UserError(
+            f"{path.parent} has no {path.name}; write it: python -m tuning.report NAME, or give "
+            "the folder of a sweep."
+        )
+    try:
+        rows: list[Row] = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError):
+        raise UserError(
+            f"{path} is no Parquet table, or damaged; write it again: python -m tuning.report NAME."
+        ) from None
+    missing = [name for name in needed if rows and name not in rows[0]]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}; give one that a sweep has written.")
+    return rows
+
+
+def _check_same(tables: Sequence[_Table]) -> None:
+    first = tables[0]
+    for table in tables:
+        for row in table.rows:
+            for name in CELL:
+                if row[name] != first.rows[0][name]:
+                    raise UserError(
+                        f"{table.folder} has {name} {row[name]!r}, and {first.folder} has "
+                        f"{first.rows[0][name]!r}; give tables of one cell and as many epochs."
+                    )
+
+
+# -- configurations ----------------------------------------------------------------------------
+
+
+def _default_of(table: _Table) -> Row:
+    """The row of trial 0, which is the paper's default."""
+    for row in table.rows:
+        if row["trial"] == 0:
+            return row
+    raise UserError(f"{table.folder / TRIALS} has no trial 0; give one that a sweep has written.")
+
+
+def _config(row: Row, where: Path) -> TrainConfig:
+    """The configuration that a row holds, in columns with dotted names."""
+    names = {field.name for field in fields(TrainConfig)}
+    plain: dict[str, Any] = {}
+    for dotted, value in row.items():
+        head, *rest = dotted.split(".")
+        if head in names and value is not None:
+            part = plain
+            for key in (head, *rest[:-1]) if rest else ():
+                part = part.setdefault(key, {})
+            part[rest[-1] if rest else head] = value
+    return TrainConfig.from_dict(_listed(plain), str(where / TRIALS))
+
+
+def _listed(value: Any) -> Any:
+    """Nested values, where what has numbers for keys is a list: `kd.lambda_b.0`."""
+    if not isinstance(value, dict):
+        return value
+    if value and all(key.isdigit() for key in value):
+        return [_listed(value[key]) for key in sorted(value, key=int)]
+    return {key: _listed(inner) for key, inner in value.items()}
+
+
+def _space_of(rows: Sequence[Row], base: TrainConfig, where: Path) -> Space:
+    """What varies in the rows: in the method's own range where it has one, else as it varies."""
+    usual = load_space(base.method, base.backbone, optimizer=True)
+    values: dict[str, list[Any]] = {}
+    for name in base.flat():
+        head, _, rest = name.partition(".")
+        if (head in SECTIONS and rest) or name in WHOLE:
+            seen = [row[name] for row in rows if row.get(name) is not None]
+            values[name] = sorted(set(seen), key=str)
+    varying = {name: seen for name, seen in values.items() if len(seen) > 1}
+    if not varying:
+        raise UserError(f"{where / TRIALS} has one configuration alone; give a sweep of several.")
+    domains = dict(usual.domains)
+    # What a range starts at stays beside it.
+    starts = {d.other for n, d in domains.items() if isinstance(d, RangeAbove) and n in varying}
+    kept: dict[str, Domain] = {n: d for n, d in domains.items() if n in varying or n in starts}
+    for name, seen in varying.items():
+        kept.setdefault(name, _seen(seen))
+    return Space(kept)
+
+
+def _seen(values: Sequence[Any]) -> Domain:
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        whole = all(isinstance(value, int) for value in values)
+        return Range(low=min(values), high=max(values), integer=whole)
+    return Choice(tuple(values))
+
+
+def _entries(tables: Sequence[_Table], cube: Cube, epochs: int) -> tuple[FloatArray, list[Entry]]:
+    """The completed configurations: their places, shape (n, d), and what was recorded of each."""
+    found: dict[tuple[float, ...], list[tuple[FloatArray, float]]] = {}
+    for table in tables:
+        for row in table.rows:
+            curve = table.curves.get(row["trial"], {})
+            scores = np.array([curve.get(e, np.nan) for e in range(1, epochs + 1)], dtype=float)
+            if row["state"] == "completed" and np.isfinite(scores).all():
+                flat = _config(row, table.folder).flat()
+                point = tuple(np.round(cube.point_of(flat), 9).tolist())
+                found.setdefault(point, []).append((scores, _seconds(row, epochs)))
+    if not found:
+        raise UserError(
+            f"No trial of {tables[0].folder} is completed; give a sweep with some that ran to "
+            "their last epoch."
+        )
+    entries = [
+        Entry(
+            curves=tuple(scores for scores, _ in trained),
+            truth=fmean(float(scores[-1]) for scores, _ in trained),
+            seconds=fmean(seconds for _, seconds in trained),
+        )
+        for trained in found.values()
+    ]
+    return np.array(list(found)), entries
+
+
+def _seconds(row: Row, epochs: int) -> float:
+    took = row.get("seconds")
+    if took is None and row.get("ended") and row.get("started"):
+        took = row["ended"] - row["started"]
+    return took / epochs if took and took > 0 else 1.0
