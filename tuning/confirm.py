@@ -70,19 +70,25 @@ def confirm(flags: Flags) -> int:
     result = load_result(flags.storage, flags.sweep)
     given = {name: value for name in ANEW if (value := getattr(flags, name)) is not None}
     settings = replace(SweepSettings.load(flags.storage, flags.sweep), **given)
-    known = result.findings if flags.again is None else None
-    if known is None:
-        settings.check_images(begun=True)
-        check_here(settings.compile)
-    else:
-        print("It was confirmed before; this is what was found then.")
 
     from tuning.reports.confirmed import print_findings
     from tuning.reports.sentences import seen_val
-    from tuning.sweeps.candidates import Asked
-    from tuning.sweeps.confirmation import confirm_sweep
+    from tuning.sweeps.candidates import Asked, check_asked
 
     asked = Asked(flags.top, flags.seeds, flags.trial, flags.again, flags.refit)
+    check_asked(result, asked)
+    if (known := result.findings) and flags.again is None:
+        from tuning.sweeps.handing_out import mend
+
+        print("It was confirmed before; this is what was found then.")
+        mend(settings, result, known)
+        print_findings(known)
+        return 0
+    settings.check_images(begun=True)
+    check_here(settings.compile)
+
+    from tuning.sweeps.confirmation import confirm_sweep
+
     findings = confirm_sweep(settings, asked)
     if findings is None:
         print("Stopped; the same command goes on from there. The test set is still sealed.")

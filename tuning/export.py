@@ -15,8 +15,7 @@ from kd.files import replace_file
 from kd.text import visible
 from tuning.exporters import FORMATS, export
 from tuning.exporters.weights import SUFFIXES, write_weights
-from tuning.records.result import load_result
-from tuning.records.settings import FILE
+from tuning.records.findings import UNCONFIRMED, Findings
 from tuning.records.winner import handed_out, proof, sweep_config, trial_config
 from tuning.storage.tables import to_parquet
 from tuning.tracking.lookup import find_best, rows, select
@@ -126,22 +125,20 @@ def _chosen(flags: Flags) -> tuple[TrainConfig, Path, str]:
 def _of_sweep(flags: Flags, name: str) -> tuple[TrainConfig, Path, str]:
     folder = flags.storage / name
     if flags.trial is None:
-        config = sweep_config(flags.storage, name)
-        if not (folder / FILE).exists():
-            return config, folder, ""
-        result = load_result(flags.storage, name)
-        number = result.best.number if result.best else 0
-    else:
-        config, result = trial_config(flags.storage, name, flags.trial)
-        number = flags.trial
-        kept = result.best
-        if flags.to in SUFFIXES and (kept is None or kept.number != number):
-            raise UserError(
-                f"Weights were kept of trial {kept.number if kept else 0} alone; train this one: "
-                f"python -m kd.train {folder} --trial {number}."
-            )
-        config = handed_out(result) or config if kept and kept.number == number else config
-    return config, folder, f"sweep {name}, trial {number}: {proof(result, number)}"
+        found = Findings.load(folder)
+        about = proof(found, found.handed_out) if found else UNCONFIRMED
+        return sweep_config(flags.storage, name), folder, f"sweep {name}: {about}"
+    number = flags.trial
+    config, result = trial_config(flags.storage, name, number)
+    if result.best and result.best.number == number:
+        config = handed_out(result) or config
+    elif flags.to in SUFFIXES:
+        kept = f"of trial {result.best.number} alone" if result.best else "of none"
+        raise UserError(
+            f"Weights were kept {kept}; train this one: python -m kd.train {folder} --trial "
+            f"{number}."
+        )
+    return config, folder, f"sweep {name}, trial {number}: {proof(result.findings, number)}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

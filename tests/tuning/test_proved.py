@@ -187,7 +187,7 @@ def test_every_way_out_hands_out_what_was_proved(
         assert f"lr: {rate}" in card
         assert "not confirmed" not in card
         assert "test accuracy of this very network" in card
-        assert f"| {'trial ' + str(found.handed_out) if found.handed_out else 'the paper'}" in card
+        assert f"| {'trial ' + str(found.handed_out) if found.handed_out else 'paper'}" in card
     client = Store.at(sweep.storage, None).connect()
     champion = client.get_model_version_by_alias(".".join(CELL), "champion")
     assert champion.tags["kd.trial"] == str(found.handed_out)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
-from tuning.records.findings import UNCONFIRMED, mean_deviation
+from tuning.records.findings import UNCONFIRMED, Findings, mean_deviation
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import BEST_CONFIG
 
@@ -27,9 +27,8 @@ def handed_out(result: SweepResult) -> TrainConfig | None:
     return replace(config, seed=findings.seeds[0], split=split)
 
 
-def proof(result: SweepResult, number: int) -> str:
+def proof(findings: Findings | None, number: int) -> str:
     """How far the configuration of that trial is proved, in a few words."""
-    findings = result.findings
     if findings is None or not (val := findings.val_acc.get(number)):
         return UNCONFIRMED
     words = f"val {mean_deviation(val)}"

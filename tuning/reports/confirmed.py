@@ -27,7 +27,7 @@ def rows(findings: Findings) -> list[tuple[str, str, str]]:
 
 
 def _name(findings: Findings, number: int) -> str:
-    name = "the paper's default" if number == REFERENCE else f"trial {number}"
+    name = "paper's default" if number == REFERENCE else f"trial {number}"
     if number == findings.handed_out:
         return f"{name}, handed out"
     dropped = len(findings.val_acc[number]) < len(findings.seeds)
@@ -110,7 +110,7 @@ def print_findings(findings: Findings) -> None:
     """Print val and test accuracy of each with n and deviation, who is better, and on test too."""
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("", "val accuracy", "test accuracy"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows(findings):
         table.add_row(*map(terminal, row))
     console = Console(highlight=False)

@@ -20,13 +20,17 @@ Curves = Mapping[int, Mapping[int, float]]
 """From a trial's number to its curve: val accuracy in percent by 1-based epoch."""
 
 
+DIVERGED = 0.0
+"""What a training that diverged scores: the worst."""
+
+
 def score(result: Mapping[str, Any]) -> float:
-    """The val accuracy that a report is judged by; 0, the worst, once training diverged.
+    """The val accuracy that a report is judged by; `DIVERGED` once training did.
 
     NaN would be neither stopped by a rung nor accepted by Optuna.
     """
     value = float(result.get("val_acc", math.nan))
-    return value if math.isfinite(value) and not result.get("diverged") else 0.0
+    return value if math.isfinite(value) and not result.get("diverged") else DIVERGED
 
 
 def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:

@@ -35,7 +35,7 @@ from tuning.study.listing import RaceSearcher
 from tuning.study.race import Race
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
-from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, register, study_of
+from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, study_of
 from tuning.sweeps.listed import open_list, open_race
 from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import read_teachers
@@ -55,8 +55,7 @@ def confirm_sweep(settings: SweepSettings, asked: Asked) -> Findings | None:
     known = result.findings
     check_asked(result, asked)
     if known and asked.again is None:
-        hand_out_confirmed(settings, known)
-        register(settings, known)
+        mend(settings, result, known)
         return known
     Findings.check_place(settings.folder)
     openings = (known.openings or (Opening(when=""),)) if known else ()

@@ -6,7 +6,7 @@ from tuning.records.findings import FILE, Findings
 from tuning.records.keeper import hand_out
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
-from tuning.records.settings import SweepSettings
+from tuning.records.settings import BEST_CONFIG, SweepSettings
 from tuning.records.winner import handed_out, proof
 from tuning.reports.files import attempted, write_report
 from tuning.reports.sentences import report_again
@@ -15,6 +15,7 @@ from tuning.study.journal import load_study, read_trials
 from tuning.tracking.registry import promote
 from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
+from tuning.tracking.versions import read_all
 
 REFIT = "-refit"
 """Ends the name of the study of the winner's training on val too."""
@@ -49,6 +50,19 @@ def hand_out_confirmed(settings: SweepSettings, findings: Findings) -> None:
         hand_out(settings.folder, config, TrialFiles(shelf=settings.shelf, study=study), -1)
     with attempted("The report does not show it yet", report_again(result.sweep)):
         write_report(result)
+
+
+def mend(settings: SweepSettings, result: SweepResult, findings: Findings) -> None:
+    """Let what was found be handed out, where a kill kept it from being; nothing where it is."""
+    kept, config = settings.folder / BEST_CONFIG, handed_out(result)
+    if config and not (kept.exists() and TrainConfig.load(kept).portable == config.portable):
+        hand_out_confirmed(settings, findings)
+    store, trial = Store.at(settings.storage, settings.tracking_uri), findings.handed_out
+    # A server would be asked for seconds each time; it was told when that was found.
+    if store.file is not None and store.file.exists():
+        known = [b for b in read_all(store) if (b.sweep, b.trial) == (settings.name, trial)]
+        if not any(best.is_confirmed and not best.superseded for best in known):
+            register(settings, findings)
 
 
 def _trained(settings: SweepSettings, study: str) -> dict[int, TrainConfig]:
@@ -100,5 +114,5 @@ def promote_result(result: SweepResult, store: Store) -> None:
         sweep=sweep.name,
         trial=best.number,
         trials=len(result.trials),
-        confirmed=proof(result, best.number),
+        confirmed=proof(result.findings, best.number),
     )

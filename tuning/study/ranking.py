@@ -1,0 +1,108 @@
+"""The order of a search's trials, and a sampler that learns from it.
+
+Optuna's TPE ranks a stopped trial by how far it came, and below every completed one. Under early
+stopping that misleads it: the first trials at a rung pass it whatever they are worth, and so does
+the paper's default, which is never stopped; they complete, rank first, and TPE crowds around them.
+Here two trials are compared where both were measured, at the last epoch that both reached.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tuning.study.stopping import DIVERGED
+
+
+def ranking(curves: Sequence[Mapping[int, float]]) -> list[float]:
+    """For each trial the share of the others that it beats, 0 … 1, equal ones half (Borda's count).
+
+    Args:
+        curves: val accuracy by 1-based epoch, of one epoch at least. One that ends at `DIVERGED`,
+            the score of a loss that was not finite, is beaten by all that do not.
+    """
+    lasts = np.array([max(curve) for curve in curves])
+    values = np.full((len(curves), lasts.max()), np.nan)
+    for row, curve in enumerate(curves):
+        values[row, [epoch - 1 for epoch in curve]] = list(curve.values())
+        if curve[lasts[row]] == DIVERGED:
+            values[row] = -np.inf
+    common = np.minimum(lasts[:, None], lasts) - 1
+    rows = np.arange(len(curves))
+    own, other = values[rows[:, None], common], values[rows, common]
+    beaten = (own > other) + 0.5 * (own == other)
+    # A trial that was resumed may lack an epoch; of whom it cannot be compared with it beats half.
+    beaten[np.isnan(own) | np.isnan(other)] = 0.5
+    shares: list[float] = ((beaten.sum(1) - 0.5) / max(len(curves) - 1, 1)).tolist()
+    return shares
+
+
+class RankedTPE(BaseSampler):
+    """TPE (Bergstra et al. 2011) over the ranking of all trials, stopped and running ones too.
+
+    The first `startup` trials are drawn evenly over the space, as by Optuna's own.
+    """
+
+    def __init__(self, seed: int, startup: int) -> None:
+        self._tpe = TPESampler(n_startup_trials=1, seed=seed)
+        self._random = RandomSampler(seed=seed)
+        self._startup = startup
+        self._drawing: tuple[BaseSampler, optuna.Study, FrozenTrial] | None = None
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """What is drawn together; called first for each trial."""
+        self._drawing = self._begin(study, trial)
+        sampler, ranked, asked = self._drawing
+        return sampler.infer_relative_search_space(ranked, asked)
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """The hyperparameters that are drawn together."""
+        sampler, ranked, asked = self._drawing or self._begin(study, trial)
+        return sampler.sample_relative(ranked, asked, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """One that is drawn by itself."""
+        sampler, ranked, asked = self._drawing or self._begin(study, trial)
+        return sampler.sample_independent(ranked, asked, param_name, param_distribution)
+
+    def _begin(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
+        """Who draws, from which study, for which trial of it."""
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        ended = [t for t in others if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        if len(ended) < self._startup:
+            return self._random, study, trial
+        told = [t for t in others if t.intermediate_values and t.state != TrialState.FAIL]
+        shares = ranking([t.intermediate_values for t in told])
+        begun = [t for t in others if not t.intermediate_values and t.state == TrialState.RUNNING]
+        ranked = optuna.create_study(direction="maximize", sampler=self._random)
+        ranked.add_trials(
+            create_trial(params=t.params, distributions=t.distributions, value=share)
+            for t, share in zip(told, shares, strict=True)
+        )
+        # Where others have only begun TPE draws less, so that slots do not all try the same.
+        ranked.add_trials(
+            create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions)
+            for t in begun
+            if t.params
+        )
+        ranked.ask()
+        return self._tpe, ranked, ranked.get_trials(deepcopy=False)[-1]
