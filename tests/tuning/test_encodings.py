@@ -97,7 +97,7 @@ def test_a_best_configuration_that_is_sent_to_a_file_can_be_trained(encoding, fo
     done = command(folder, encoding, *words)
     assert done.returncode == 0
     TrainConfig.from_dict(yaml.safe_load(done.stdout))
-    assert "·" in done.stdout.decode("utf-8").splitlines()[0] or done.stdout.isascii()
+    assert "±" in done.stdout.decode("utf-8").splitlines()[0] or done.stdout.isascii()
 
 
 def test_a_name_that_is_no_text_is_refused_and_not_written_wrongly(folder):

@@ -154,7 +154,7 @@ def test_what_is_handed_out_is_the_best_completed_so_far():
         assert moment.truth == STEPS.truth(config)
         assert moment.regret == STEPS.best() - moment.truth
         assert moment.epochs >= sum(record.epoch for record in ended)
-    assert len({moment.handed for moment in found.course.moments}) > 2
+    assert len({moment.handed for moment in found.course.moments}) > 1
     assert [m.seconds for m in found.course.moments] == [
         record.ended for record in sorted(found.records, key=lambda r: (r.ended, r.number))
     ]

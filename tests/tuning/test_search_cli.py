@@ -147,6 +147,7 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "set",
         "space",
         "search_optimizer",
+        "sampler",
         "scheduler",
         "grace_period",
         "reduction_factor",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from kd.cli import shown
 from kd.training.compiling import Compile
+from tuning.study.sampling import TPE, SamplerName
 
 GpusPerTrial = float | Literal["auto"] | None
 
@@ -31,6 +32,8 @@ class Options:
 
     search_optimizer: bool = False
     """Search the learning rate and the weight decay too."""
+    sampler: SamplerName = TPE
+    """How configurations are drawn."""
     scheduler: Literal["asha", "median", "none"] = "asha"
     """What stops poor trials early."""
     reduction_factor: float = 3.0

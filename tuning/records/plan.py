@@ -71,6 +71,7 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     expected, most = expected_epochs(settings)
     print(f"{base.method} on {base.backbone} and {base.dataset}")
     print(f"{settings.trials} trials of at most {base.epochs} epochs each")
+    print(f"drawn by {settings.sampler}, stopped early by {settings.scheduler}")
     print(f"about {expected} epochs in all, {most} if no trial is stopped")
     if settings.confirm:
         print("then the three best and the default again, each on at most 10 new seeds")

@@ -17,6 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuning.study.stopping import DIVERGED
 
+RANDOM = 0.1
+"""The share of trials that are drawn evenly over the space."""
+
 
 def ranking(curves: Sequence[Mapping[int, float]]) -> list[float]:
     """For each trial the share of the others that it beats, 0 … 1, equal ones half (Borda's count).
@@ -44,13 +47,15 @@ def ranking(curves: Sequence[Mapping[int, float]]) -> list[float]:
 class RankedTPE(BaseSampler):
     """TPE (Bergstra et al. 2011) over the ranking of all trials, stopped and running ones too.
 
-    The first `startup` trials are drawn evenly over the space, as by Optuna's own.
+    The first `startup` trials are drawn evenly over the space, as by Optuna's own, and then one in
+    `1 / RANDOM`, wherever the others crowd.
     """
 
     def __init__(self, seed: int, startup: int) -> None:
         self._tpe = TPESampler(n_startup_trials=1, seed=seed)
         self._random = RandomSampler(seed=seed)
         self._startup = startup
+        self._by_chance = np.random.default_rng(seed).random() < RANDOM
         self._drawing: tuple[BaseSampler, optuna.Study, FrozenTrial] | None = None
 
     def infer_relative_search_space(
@@ -88,7 +93,7 @@ class RankedTPE(BaseSampler):
         """Who draws, from which study, for which trial of it."""
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         ended = [t for t in others if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-        if len(ended) < self._startup:
+        if len(ended) < self._startup or self._by_chance:
             return self._random, study, trial
         told = [t for t in others if t.intermediate_values and t.state != TrialState.FAIL]
         shares = ranking([t.intermediate_values for t in told])

@@ -182,6 +182,7 @@ class Search:
             cell.base,
             settings.trials,
             seed=settings.seed,
+            sampler=settings.sampler,
             again=f"go on with: {resume([settings])}",
         )
         known = list(searcher.records.values())
