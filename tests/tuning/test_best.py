@@ -117,6 +117,10 @@ def test_what_is_confirmed_stands_for_its_sweep_and_goes_before_single_runs(
     best = crown(store, tuned(0.2), 85.0, "lucky", 3, confirmed="val 85 % (n = 6)")
     assert (best.trial, best.is_confirmed) == (3, True)
     assert {b.trial: b.superseded for b in read_all(store)} == {14: True, 3: False}
+    client = store.connect()
+    runs = [client.get_model_version(CELL, str(n)).run_id for n in (1, 2)]
+    told = [client.get_run(run).data.tags["kd.confirmed"] for run in runs]
+    assert told == ["trial 3 is handed out instead", "val 85 % (n = 6)"]
     crown(store, tuned(0.3), 88.0, "another", 1)
     found = find_best("lsskd", "resnet8", "digits", store)
     assert (found.trial, found.score) == (3, 85.0), "a mean goes before the best of many runs"

@@ -192,6 +192,10 @@ def test_every_way_out_hands_out_what_was_proved(
     champion = client.get_model_version_by_alias(".".join(CELL), "champion")
     assert champion.tags["kd.trial"] == str(found.handed_out)
     assert json.loads(champion.tags["kd.config"]) == proved.to_dict()
+    (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name != "Default"]
+    runs = client.search_runs([experiment], "tags.`kd.confirmed` LIKE '%'")
+    told = {run.data.tags["kd.trial_id"]: run.data.tags["kd.confirmed"] for run in runs}
+    assert "(n = " in told[f"{sweep.name}/{found.handed_out}"]
     shown = command("tuning.best", *words, "--storage", str(sweep.storage))
     assert f"lr: {rate}" in shown
     assert "(n = " in shown.splitlines()[0]

@@ -74,6 +74,7 @@ def test_the_view_is_the_json_that_mlflows_page_reads() -> None:
     assert state["runsHiddenMode"] == "SHOW_ALL"
     assert state["selectedColumns"] == [
         "tags.`kd.outcome`",
+        "tags.`kd.confirmed`",
         "metrics.`val_acc`",
         "metrics.`cost.epochs`",
         "params.`kd.alpha`",

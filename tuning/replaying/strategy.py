@@ -21,7 +21,7 @@ class Plan:
     """A search, as it is asked for.
 
     It ends when `trials` have ended or `epochs_total` are spent, whatever comes first; None sets
-    no such end. `slots` trials run at once. `grace_period` None is 1/27 of the epochs, as of a
+    no such end. `slots` trials run at once. `grace_period` None is 1/9 of the epochs, as of a
     sweep. Raises `UserError` for what makes no sense.
     """
 
@@ -51,7 +51,7 @@ class Plan:
 
         Raises `UserError` for a grace period or a reduction factor that do not fit the epochs.
         """
-        grace = max(1, epochs // 27) if self.grace_period is None else self.grace_period
+        grace = max(1, epochs // 9) if self.grace_period is None else self.grace_period
         rungs(epochs, grace, self.reduction_factor)
         return grace
 

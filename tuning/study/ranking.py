@@ -96,6 +96,8 @@ class RankedTPE(BaseSampler):
         if len(ended) < self._startup or self._by_chance:
             return self._random, study, trial
         told = [t for t in others if t.intermediate_values and t.state != TrialState.FAIL]
+        if not told:
+            return self._random, study, trial
         shares = ranking([t.intermediate_values for t in told])
         begun = [t for t in others if not t.intermediate_values and t.state == TrialState.RUNNING]
         ranked = optuna.create_study(direction="maximize", sampler=self._random)

@@ -12,6 +12,7 @@ from tuning.engine.memory import check_memories
 from tuning.engine.packing import packing, share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
+from tuning.records.plan import expected_epochs
 from tuning.records.settings import SweepSettings
 from tuning.reports.files import attempted
 from tuning.reports.live_table import LiveTables
@@ -100,7 +101,8 @@ def _announce(cells: Sequence[Cell]) -> None:
     for cell in cells:
         trials = count(cell.settings.trials, "trial")
         epochs = count(cell.settings.base.epochs, "epoch")
-        print(f"{cell.settings.name}: {trials} of at most {epochs}")
+        expected, _ = expected_epochs(cell.settings)
+        print(f"{cell.settings.name}: {trials} of at most {epochs}, about {expected} in all")
     print("Starting Ray and its workers …", flush=True)
 
 

@@ -9,6 +9,8 @@ from tuning.records.findings import UNCONFIRMED
 
 PROTOCOL = "kd.protocol."
 """How the tags begin that hold a protocol."""
+CONFIRMED = "kd.confirmed"
+"""The tag, of a version and of its trial's run, that says how its score was confirmed."""
 SUPERSEDED = "kd.superseded"
 """The tag of a version in whose place its sweep hands out another one."""
 
@@ -55,7 +57,7 @@ class Best:
             trial=int(tags["kd.trial"]),
             trials=int(tags["kd.trials"]),
             # As it was once said.
-            confirmed=UNCONFIRMED if tags["kd.confirmed"] == "one run" else tags["kd.confirmed"],
+            confirmed=UNCONFIRMED if tags[CONFIRMED] == "one run" else tags[CONFIRMED],
             protocol=tuple(protocol),
             config=TrainConfig.from_dict(json.loads(tags["kd.config"]), f"{cell} v{version}"),
             superseded=SUPERSEDED in tags,

@@ -6,7 +6,7 @@ transaction. The versions are the truth; the alias `champion` follows from them.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kd.config import TrainConfig
@@ -14,7 +14,7 @@ from kd.errors import UserError
 from tuning.records.findings import UNCONFIRMED
 from tuning.records.protocol import cell_name
 from tuning.tracking.experiment import Experiment
-from tuning.tracking.promoted import PROTOCOL, SUPERSEDED, Best, champion, winners
+from tuning.tracking.promoted import CONFIRMED, PROTOCOL, SUPERSEDED, Best, champion, winners
 from tuning.tracking.store import Store
 from tuning.tracking.versions import read_cell
 
@@ -50,7 +50,7 @@ def promote(
         "kd.sweep": sweep,
         "kd.trial": str(trial),
         "kd.trials": str(trials),
-        "kd.confirmed": confirmed,
+        CONFIRMED: confirmed,
         "kd.config": json.dumps(config.to_dict()),
         **{PROTOCOL + name: value for name, value in protocol.items()},
     }
@@ -59,33 +59,29 @@ def promote(
     with store.answering():
         own = [b for b in read_cell(client, cell) if b.sweep == sweep]
         known = next((b for b in own if b.trial == trial), None)
+        run_id = _trial_run(client, store, cell, f"{sweep}/{trial}")
+        client.set_tag(run_id, CONFIRMED, confirmed)
         if known is None:
-            run_id = _trial_run(client, store, cell, f"{sweep}/{trial}")
             client.log_text(run_id, config.to_yaml(), _ARTIFACT)
             _register(client, cell)
             client.create_model_version(cell, f"runs:/{run_id}/{_ARTIFACT}", run_id, tags=tags)
         if confirmed != UNCONFIRMED:
-            _take_places(client, cell, known, tags, [b for b in own if b is not known])
+            for other in (b for b in own if b is not known):
+                client.set_model_version_tag(cell, str(other.version), SUPERSEDED, "true")
+                place = _trial_run(client, store, cell, f"{sweep}/{other.trial}")
+                client.set_tag(place, CONFIRMED, f"trial {trial} is handed out instead")
+            if known is not None:
+                _write_again(client, cell, known, run_id, tags)
         versions = _crown(client, cell)
     return next(b for b in winners(versions) if dict(b.protocol) == protocol)
 
 
-def _take_places(
-    client: "MlflowClient",
-    cell: str,
-    known: Best | None,
-    tags: Mapping[str, str],
-    others: Iterable[Best],
+def _write_again(
+    client: "MlflowClient", cell: str, known: Best, run_id: str, tags: Mapping[str, str]
 ) -> None:
-    """Let a confirmed version stand for its sweep: `known` with new `tags`, if it is an old one."""
-    for other in others:
-        client.set_model_version_tag(cell, str(other.version), SUPERSEDED, "true")
-    if known is None:
-        return
-    run_id = client.get_model_version(cell, str(known.version)).run_id
-    if run_id is not None:
-        config = TrainConfig.from_dict(json.loads(tags["kd.config"]))
-        client.log_text(run_id, config.to_yaml(), _ARTIFACT)
+    """Let a version that is there say what was confirmed."""
+    config = TrainConfig.from_dict(json.loads(tags["kd.config"]))
+    client.log_text(run_id, config.to_yaml(), _ARTIFACT)
     for name, value in tags.items():
         client.set_model_version_tag(cell, str(known.version), name, value)
     if known.superseded:

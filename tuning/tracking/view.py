@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kd.errors import UserError, unknown
+from tuning.tracking.promoted import CONFIRMED
 from tuning.tracking.store import Store, quoted
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def view(sweep: str, parent: str, searched: Sequence[str]) -> str:
         "orderByAsc": False,
         "selectedColumns": [
             "tags.`kd.outcome`",
+            f"tags.`{CONFIRMED}`",
             *(f"metrics.`{name}`" for name in metrics),
             *(f"params.`{name}`" for name in searched),
         ],
