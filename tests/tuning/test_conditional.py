@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 from synthetic import sweep_result
@@ -22,7 +21,6 @@ from tuning.records.settings import SweepSettings
 from tuning.reports.figures import axis_of, coordinates, pair_of, slice_of
 from tuning.reports.importance import importance
 from tuning.reports.page import render
-from tuning.study.sampling import sampler
 from tuning.study.searcher import StudySearcher
 from tuning.study.trials import TrialRecord
 
@@ -106,26 +104,6 @@ def test_none_is_drawn_beforehand_where_all_trials_so_far_had_it():
     trial = study.get_trials()[-1]
     assert "kd.beta" in trial.params
     assert "kd.gamma" not in str(trial.system_attrs)
-    assert "kd.alpha" in str(trial.system_attrs), "what all have is drawn together"
-
-
-def test_what_no_trial_lacks_is_drawn_as_by_optunas_own_sampler():
-    space, drawn = load_space("lsskd", BASE.backbone), []
-    for make in (
-        lambda number: sampler(1, number, 20),
-        lambda number: optuna.samplers.TPESampler(
-            n_startup_trials=5, seed=int(np.random.SeedSequence((1, number)).generate_state(1)[0])
-        ),
-    ):
-        study = optuna.create_study(direction="maximize")
-        for number in range(8):
-            study.sampler = make(number)
-            assert isinstance(study.sampler, optuna.samplers.TPESampler)
-            trial = study.ask()
-            values = space.draw(lambda n, d, t=trial: t.suggest_float(n, 0, 1))
-            study.tell(trial, sum(values.values()))
-        drawn.append([t.params for t in study.get_trials()])
-    assert drawn[0] == drawn[1]
 
 
 # -- shown -----------------------------------------------------------------------------------
