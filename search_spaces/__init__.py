@@ -4,8 +4,20 @@ A method's file has a function `domains(stages)`: dotted names of a `TrainConfig
 may be, for a backbone of that many stages. Nothing here imports torch or Optuna.
 """
 
+from search_spaces._conditions import in_words, searched
 from search_spaces._domains import Choice, Domain, Range, RangeAbove
 from search_spaces._load import load_space
+from search_spaces._older import written_out
 from search_spaces._space import Space
 
-__all__ = ["Choice", "Domain", "Range", "RangeAbove", "Space", "load_space"]
+__all__ = [
+    "Choice",
+    "Domain",
+    "Range",
+    "RangeAbove",
+    "Space",
+    "in_words",
+    "load_space",
+    "searched",
+    "written_out",
+]

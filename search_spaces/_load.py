@@ -1,26 +1,21 @@
 """From a method, a backbone and what a person typed to a search space."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from itertools import combinations, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from kd.backbones import backbone_spec
 from kd.config import TrainConfig, read_yaml
 from kd.errors import UserError
-from search_spaces._domains import (
-    Choice,
-    Domain,
-    Range,
-    RangeAbove,
-    is_number,
-    number_or_text,
-    read_domain,
-)
+from search_spaces._conditions import read_conditions, settled
+from search_spaces._domains import Choice, Domain, Range, RangeAbove, is_number, number_or_text
 from search_spaces._names import resolve
+from search_spaces._reading import read_domain
 from search_spaces._space import Space
 from search_spaces.shared import OPTIMIZER
 
@@ -45,18 +40,11 @@ def load_space(
     `read_domain`.
     Raises `UserError` for a name, a value or a range that makes no sense.
     """
-    paper = TrainConfig.from_dict(TrainConfig.paper(method, backbone, "cifar100").to_dict())
-    settable = _settable(paper)
-    domains: dict[str, Domain] = importlib.import_module(f"search_spaces.{method}").domains(
-        backbone_spec(backbone).stages
-    )
-    if optimizer:
-        domains |= OPTIMIZER
-
+    paper, settable, domains = own_space(method, backbone, optimizer=optimizer)
     values: dict[str, Any] = {}
     for typed, text in (fixed or {}).items():
         name = resolve(typed, domains, settable)
-        if any(_within(name, other) or _within(other, name) for other in values):
+        if any(within(name, other) or within(other, name) for other in values):
             raise UserError(f"--set gives {name} twice; give it once.")
         values[name] = _read_value(text)
         _check_length(name, values[name], domains, backbone)
@@ -68,37 +56,63 @@ def load_space(
         return usual
 
     try:
-        given: set[str] = set()
-        for typed, spec in ranges.items():
-            read = _read_range(resolve(str(typed), domains, settable), spec, domains, paper)
-            if twice := given & read.keys():
-                raise UserError(f"{min(twice)} is there twice; keep one.")
-            given |= read.keys()
-            domains |= read
-        space = _space(domains, values)
-        defaults = space.default_values(paper)
+        read = _read_ranges(ranges, OwnSpace(paper, settable, domains))
+        asked = {name for name, spec in read.specs.items() if _has_condition(spec)}
+        space = _space(domains | read.domains, values, asked)
         for corner in _corners(space):
-            space.apply(paper, {**defaults, **corner}, where)
+            if (reached := space.reaching(corner)) is not None:
+                space.apply(paper, space.default_values(paper, reached), where)
     except UserError as error:
         message = str(error)
         raise UserError(message if message.startswith(where) else f"{where}: {message}") from None
     return space
 
 
+class OwnSpace(NamedTuple):
+    """What a method's own file says may vary, and what else a person may name.
+
+    `paper` is the configuration whose fields they are, `settable` the names that may be fixed or
+    searched, and `domains` what is searched where nobody says otherwise.
+    """
+
+    paper: TrainConfig
+    settable: list[str]
+    domains: dict[str, Domain]
+
+    def leaves(self, typed: str) -> list[str]:
+        """The dotted names that `typed` means: of a whole tuple, each element's."""
+        name = resolve(typed, self.domains, self.settable)
+        return [leaf for leaf in self.paper.flat() if within(leaf, name)]
+
+
+def own_space(method: str, backbone: str, *, optimizer: bool) -> OwnSpace:
+    """The space of `method` on `backbone`; with `optimizer`, of the learning rate too."""
+    paper = TrainConfig.from_dict(TrainConfig.paper(method, backbone, "cifar100").to_dict())
+    domains: dict[str, Domain] = importlib.import_module(f"search_spaces.{method}").domains(
+        backbone_spec(backbone).stages
+    )
+    return OwnSpace(paper, _settable(paper), domains | (OPTIMIZER if optimizer else {}))
+
+
 def _corners(space: Space) -> Iterator[dict[str, Any]]:
     """Values that differ from the default, of which one set is refused if any draw is.
 
     A configuration refuses a value, or two that do not fit (momentum and nesterov, milestones
-    that fall), or numbers that are all 0 (λ_b).
+    that fall), or numbers that are all 0 (λ_b). Some cannot be drawn together.
     """
     domains = dict(space.parameters())
+    yield {}
     for name, domain in domains.items():
         yield from ({name: end} for end in domain.corners())
     ends = [[(name, end) for end in domain.corners()[:PAIRED]] for name, domain in domains.items()]
     for some in combinations(ends, 2):
         yield from map(dict, product(*some))
-    corners = {name: domain.corners() for name, domain in domains.items()}
-    yield {name: min(ends) for name, ends in corners.items() if all(map(is_number, ends))}
+    lowest: dict[str, Any] = {}
+    for name, domain in domains.items():
+        if all(map(is_number, domain.corners())):
+            lower = lowest | {name: min(domain.corners())}
+            lowest = lower if space.reaching(lower) is not None else lowest
+    yield lowest
 
 
 def _settable(config: TrainConfig) -> list[str]:
@@ -111,7 +125,7 @@ def _settable(config: TrainConfig) -> list[str]:
 
 def _check_adamw(given: set[str], *, searched: bool) -> None:
     """Refuse AdamW with the learning rate or the range of a recipe that is SGD's."""
-    if searched or not any(_within(name, "optimizer.lr") for name in given):
+    if searched or not any(within(name, "optimizer.lr") for name in given):
         raise UserError(
             "optimizer.name is adamw, and the learning rate and its range are SGD's; give "
             "--set optimizer.lr=0.001, or a range in --space FILE, and leave --search-optimizer "
@@ -119,7 +133,8 @@ def _check_adamw(given: set[str], *, searched: bool) -> None:
         )
 
 
-def _within(name: str, whole: str) -> bool:
+def within(name: str, whole: str) -> bool:
+    """Whether `name` is `whole`, or an element of it."""
     return name == whole or name.startswith(whole + ".")
 
 
@@ -132,35 +147,63 @@ def _read_value(text: str) -> Any:
 
 def _check_length(name: str, value: Any, domains: Mapping[str, Domain], backbone: str) -> None:
     """Refuse a list that does not have one value for each searched element of `name`."""
-    needed = sum(_within(other, name) for other in domains if other != name)
+    needed = sum(within(other, name) for other in domains if other != name)
     if needed and not (isinstance(value, list) and len(value) == needed):
         example = [1] * needed
         raise UserError(f"{name} needs {needed} values on {backbone}: --set '{name}={example}'.")
 
 
-def _read_range(
-    name: str, spec: Any, domains: Mapping[str, Domain], paper: TrainConfig
-) -> dict[str, Domain]:
-    """The domain of `name`; of each element where it names a whole tuple."""
-    leaves = {leaf: value for leaf, value in paper.flat().items() if _within(leaf, name)}
-    return {
-        leaf: read_domain(
-            leaf,
+class _Read(NamedTuple):
+    """The domains that a file gives, and what it says of each."""
+
+    domains: dict[str, Domain]
+    specs: dict[str, Any]
+
+
+def _read_ranges(ranges: Mapping[str, Any], own: OwnSpace) -> _Read:
+    """The domain of every name in `ranges`; of each element where it names a whole tuple."""
+    specs: dict[str, Any] = {}
+    for typed, spec in ranges.items():
+        found = own.leaves(str(typed))
+        if twice := specs.keys() & found:
+            raise UserError(f"{min(twice)} is there twice; keep one.")
+        specs |= dict.fromkeys(found, spec)
+    flat, domains = own.paper.flat(), {}
+    floors = {domain.other for domain in own.domains.values() if isinstance(domain, RangeAbove)}
+    for name, spec in specs.items():
+        domain = read_domain(
+            name,
             spec,
-            replaces=domains.get(leaf),
-            numeric=is_number(value),
-            integer=isinstance(value, int) and not isinstance(value, bool),
+            replaces=own.domains.get(name),
+            numeric=is_number(flat[name]),
+            integer=isinstance(flat[name], int) and not isinstance(flat[name], bool),
+            floor=name in floors,
         )
-        for leaf, value in leaves.items()
-    }
+        if _has_condition(spec):
+            # What this file searches goes before what may only be set.
+            known = partial(resolve, searched={**own.domains, **specs}, settable=own.settable)
+            when = read_conditions(name, spec["when"], known)
+            domain = replace(domain, when=when)
+        domains[name] = domain
+    return _Read(domains, specs)
 
 
-def _space(domains: Mapping[str, Domain], fixed: Mapping[str, Any]) -> Space:
-    """The space of what is not fixed, cut so that no draw breaks a `RangeAbove`."""
-    free = {n: d for n, d in domains.items() if not any(_within(n, name) for name in fixed)}
+def _has_condition(spec: Any) -> bool:
+    return isinstance(spec, dict) and "when" in spec
+
+
+def _space(
+    domains: Mapping[str, Domain], fixed: Mapping[str, Any], asked: Collection[str] = ()
+) -> Space:
+    """The space of what is not fixed, cut so that no draw breaks a `RangeAbove`.
+
+    A person `asked` for the conditions of some.
+    """
+    free = {n: d for n, d in domains.items() if not any(within(n, name) for name in fixed)}
     for name, domain in domains.items():
         if isinstance(domain, RangeAbove):
             _keep_above(name, domain, free, fixed)
+    free = settled(free, fixed, asked)
     if not free:
         raise UserError("Every hyperparameter is fixed, so nothing is left to search; free one.")
     return Space(free, dict(fixed))
@@ -184,6 +227,6 @@ def _keep_above(
             f"at least {floor:g}; raise the first or lower the second."
         )
     if isinstance(other, Range):
-        free[above.other] = replace(other, high=min(other.high, ceiling))
+        free[above.other] = other.until(ceiling)
     elif name in free:
-        free[name] = Range(low=max(above.low, floor), high=above.high)
+        free[name] = Range(low=max(above.low, floor), high=above.high, when=above.when)

@@ -1,11 +1,12 @@
 """A search space: the hyperparameters that vary, and those that are fixed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kd.config import TrainConfig
-from search_spaces._domains import Choice, Domain, Range, RangeAbove
+from search_spaces._conditions import in_words, searched, ways
+from search_spaces._domains import Choice, Domain, Range, RangeAbove, written
 
 SPAN = ".span"
 """Ends the name of the number in [0, 1] that is drawn for a `RangeAbove`."""
@@ -18,67 +19,118 @@ class Space:
     A hyperparameter that must not fall below another one is drawn as its share of the way from
     there to its highest value, so that every draw is valid and none is thrown away. The
     configuration holds the value, not the share.
+
+    One that is searched only under conditions stands behind those that they look at. Where they
+    do not hold it is not drawn, and keeps its value of the configuration that is searched around.
     """
 
     domains: Mapping[str, Domain]
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def parameters(self) -> Iterator[tuple[str, Range | Choice]]:
-        """The names and domains that a sampler draws from."""
+        """The names and domains that a sampler draws from, as far as their conditions hold."""
         for name, domain in self.domains.items():
             if isinstance(domain, RangeAbove):
-                yield name + SPAN, Range(low=0.0, high=1.0)
+                yield name + SPAN, Range(low=0.0, high=1.0, when=domain.when)
             else:
                 yield name, domain
+
+    def draw(self, pick: Callable[[str, Range | Choice], Any]) -> dict[str, Any]:
+        """What `pick` returns for each of `parameters` whose conditions hold, in their order."""
+        values: dict[str, Any] = {}
+        for name, domain in self.parameters():
+            if self._searched(name, values):
+                values[name] = pick(name, domain)
+        return values
 
     def apply(
         self, base: TrainConfig, values: Mapping[str, Any], where: str = "the configuration"
     ) -> TrainConfig:
         """`base` with the drawn `values`, named as by `parameters`, and the fixed ones.
 
-        Raises `UserError`, naming `where`, for a value that the configuration refuses.
+        A value of what is not searched beside the others counts for nothing. Raises `UserError`,
+        naming `where`, for a value that the configuration refuses.
         """
         data = base.to_dict()
         for name in sorted(self.fixed):
             _put(data, name, self.fixed[name])
+        drawn = {name: value for name, value in values.items() if self._searched(name, values)}
         for name, domain in self.domains.items():
+            if not self._searched(name, values):
+                continue
             if isinstance(domain, RangeAbove):
-                start = domain.start(values)
-                value = start + (domain.high - start) * values[name + SPAN]
+                start = self._start(domain, base, drawn)
+                value = start + (domain.high - start) * drawn[name + SPAN]
                 # Twelve digits: the value that a paper prints comes back as printed.
                 _put(data, name, max(float(f"{value:.12g}"), start))
             else:
-                _put(data, name, values[name])
+                _put(data, name, drawn[name])
         return TrainConfig.from_dict(data, where)
 
-    def default_values(self, base: TrainConfig) -> dict[str, Any]:
-        """The values with which `apply` returns `base`, or the nearest that the space holds."""
-        flat = base.flat()
-        values = {name: domain.nearest(flat[name]) for name, domain in self.domains.items()}
+    def default_values(
+        self, base: TrainConfig, given: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The values with which `apply` returns `base`, or the nearest that the space holds.
+
+        Those that are `given`, named as by `parameters`, are taken as they are. What is not
+        searched beside the others has no value.
+        """
+        flat, values = base.flat(), dict(given or {})
         for name, domain in self.domains.items():
-            if isinstance(domain, RangeAbove):
-                start = domain.start(values)
+            if isinstance(domain, RangeAbove) or name in values:
+                continue
+            if self._searched(name, values):
+                values[name] = domain.nearest(flat[name])
+        for name, domain in self.domains.items():
+            if not isinstance(domain, RangeAbove) or name + SPAN in values:
+                continue
+            if self._searched(name, values):
+                start = self._start(domain, base, values)
                 way = domain.high - start
-                values[name + SPAN] = max(values.pop(name) - start, 0.0) / way if way else 0.0
+                above = max(domain.nearest(flat[name]) - start, 0.0)
+                values[name + SPAN] = above / way if way else 0.0
         return values
 
+    def reaching(self, given: Mapping[str, Any]) -> dict[str, Any] | None:
+        """`given` with choices of others that let all of it be searched; None if none do."""
+        return next(ways(dict(self.parameters()), given), None)
+
     def extremes(self, base: TrainConfig) -> Iterator[TrainConfig]:
-        """The default, and what differs from it in one hyperparameter, by each of its ends."""
-        default = self.default_values(base)
-        yield self.apply(base, default)
+        """The default, and what differs from it in one hyperparameter, by each of its ends.
+
+        Of one that is searched under conditions, in what these need too.
+        """
+        yield self.apply(base, self.default_values(base))
         for name, domain in self.parameters():
             for end in domain.corners():
-                yield self.apply(base, default | {name: end})
+                if (given := self.reaching({name: end})) is not None:
+                    yield self.apply(base, self.default_values(base, given))
 
     def clipped(self, base: TrainConfig) -> list[str]:
         """The names whose value in `base` lies outside the space."""
-        flat = base.flat()
-        return [n for n, domain in self.domains.items() if domain.nearest(flat[n]) != flat[n]]
+        flat, values = base.flat(), self.default_values(base)
+        return [
+            name
+            for name, domain in self.domains.items()
+            if self._searched(name, values) and domain.nearest(flat[name]) != flat[name]
+        ]
 
     def describe(self) -> list[str]:
         """One line for each hyperparameter: its name, and what it may be or is."""
-        varying = [f"{name}: {domain}" for name, domain in self.domains.items()]
-        return [*varying, *(f"{name} = {value}" for name, value in self.fixed.items())]
+        lines = []
+        for name, domain in self.domains.items():
+            only = f", only where {in_words(domain.when)}, else the paper's" if domain.when else ""
+            lines.append(f"{name}: {domain}{only}")
+        return [*lines, *(f"{name} = {written(value)}" for name, value in self.fixed.items())]
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _searched(self, name: str, values: Mapping[str, Any]) -> bool:
+        return searched(self.domains, name.removesuffix(SPAN), values)
+
+    def _start(self, domain: RangeAbove, base: TrainConfig, values: Mapping[str, Any]) -> float:
+        """Where the interval starts: the other may be one that is not searched now."""
+        return domain.start(values if domain.other in values else base.flat())
 
 
 def _put(data: Any, name: str, value: Any) -> None:

@@ -49,8 +49,8 @@ def search(tmp_path, capsys, *flags):
 )
 def test_a_search_is_refused(images, flags, sentence, dry, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("batches.yaml").write_text("batch_size: [4, 64]")
-    Path("border.yaml").write_text("augment.crop_padding: [0, 20]")
+    Path("batches.yaml").write_text("batch_size: {low: 4, high: 64}")
+    Path("border.yaml").write_text("augment.crop_padding: {low: 0, high: 20}")
     folder = parquet_folder(tmp_path / "data", **images)
     code, said = search(tmp_path, capsys, *flags, *dry, "--dataset", f"parquet:{folder}")
     assert code == 2

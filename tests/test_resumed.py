@@ -24,7 +24,7 @@ from tuning.records.keeper import STUDENT
 from tuning.records.protocol import protocol as protocol_now
 from tuning.records.result import load_result
 from tuning.study.journal import open_study
-from tuning.sweeps.confirmation import PLAN, STUDY, planned
+from tuning.sweeps.candidates import PLAN, Asked, planned
 from tuning.sweeps.run import run_sweeps
 
 
@@ -144,16 +144,17 @@ def test_a_sweep_older_than_this_check_is_taken_as_it_is(home):
 
 def test_confirming_goes_on_as_it_was_begun(home, capsys):
     result = load_result(home / "runs", "s")
-    plan = planned(result, 3, 4)
+    plan = planned(result, Asked(top=3, seeds=7), "confirm")
     assert plan.trials == (0, 1)
-    with open_study(result.sweep.folder / f"{STUDY}.log", STUDY, create=True) as study:
+    journal = result.sweep.folder / "confirm.log"
+    with open_study(journal, "confirm", create=True) as study:
         study.set_user_attr(PLAN, plan._asdict())
-    assert planned(result, 3, 4) == plan
-    assert planned(result, 3, 5).seeds == 5
-    for top, seeds in ((1, 4), (3, 2)):
-        with pytest.raises(UserError, match="began with --top 3 --seeds 4; type these again, or"):
-            planned(result, top, seeds)
-    with open_study(result.sweep.folder / f"{STUDY}.log", STUDY, create=False) as study:
+    assert planned(result, Asked(), "confirm") == plan
+    assert planned(result, Asked(seeds=8), "confirm").seeds == 8
+    for other in (Asked(top=1), Asked(seeds=6), Asked(trials=(7,))):
+        with pytest.raises(UserError, match=r"began with trials \[0, 1\] on at most 7 seeds; type"):
+            planned(result, other, "confirm")
+    with open_study(journal, "confirm", create=False) as study:
         study.set_user_attr(PLAN, plan._replace(trials=(0, 7))._asdict())
-    assert planned(result, 3, 4).trials == (0, 7)
-    assert "confirming goes on with trials [0, 7]" in capsys.readouterr().out
+    assert planned(result, Asked(), "confirm").trials == (0, 7)
+    assert "Confirming goes on with trials [0, 7]" in capsys.readouterr().out

@@ -224,8 +224,12 @@ def test_a_name_in_two_sections_is_the_searched_one_or_must_be_typed_in_full():
 @pytest.mark.parametrize(
     ("ranges", "name", "domain"),
     [
-        ({"alpha": [0.2, 0.9]}, "kd.alpha", Range(low=0.2, high=0.9)),
-        ({"T": [2, 5]}, "kd.temperature", Range(low=2, high=5, log=True)),
+        ({"alpha": {"low": 0.2, "high": 0.9}}, "kd.alpha", Range(low=0.2, high=0.9)),
+        (
+            {"T": {"low": 2, "high": 5, "log": True}},
+            "kd.temperature",
+            Range(low=2, high=5, log=True),
+        ),
         (
             {"temperature": {"low": 2, "high": 5, "log": False}},
             "kd.temperature",
@@ -235,8 +239,17 @@ def test_a_name_in_two_sections_is_the_searched_one_or_must_be_typed_in_full():
         ({"beta": {"choices": [1, 2]}}, "kd.beta", Choice((1, 2))),
         ({"beta": [1, 2, 4]}, "kd.beta", Choice((1, 2, 4))),
         ({"wd": {"choices": ["1e-5", 0]}}, "optimizer.weight_decay", Choice((1e-5, 0))),
-        ({"wd": ["1e-5", "1e-3"]}, "optimizer.weight_decay", Range(low=1e-5, high=1e-3)),
-        ({"batch_size": [32, 128]}, "batch_size", Range(low=32, high=128, integer=True)),
+        (
+            {"wd": {"low": "1e-5", "high": "1e-3"}},
+            "optimizer.weight_decay",
+            Range(low=1e-5, high=1e-3),
+        ),
+        (
+            {"batch_size": {"low": 32, "high": 128}},
+            "batch_size",
+            Range(low=32, high=128, integer=True),
+        ),
+        ({"batch_size": [32]}, "batch_size", Choice((32,))),
         ({"nesterov": [True, False]}, "optimizer.nesterov", Choice((True, False))),
     ],
 )
@@ -252,19 +265,19 @@ def test_weights_that_are_never_all_0_may_be_0():
 
 
 def test_every_milestone_of_the_method_may_be_searched():
-    ranges = {"milestones.2": [0.8, 0.95]}
+    ranges = {"milestones.2": {"low": 0.8, "high": 0.95}}
     space = load_space("kd", "resnet8", ranges=ranges, where="mine.yaml")
     base = TrainConfig.paper("kd", "resnet8", "digits")
     assert space.apply(base, space.default_values(base)) == base
 
 
 def test_a_range_for_a_tuple_holds_for_each_element():
-    space = load_space("dtskd", "resnet8", ranges={"lambda_b": [0.5, 2]}, where="mine.yaml")
+    space = load_space("dtskd", "resnet8", ranges={"lambda_b": {"low": 0.5, "high": 2}})
     assert [space.domains[f"kd.lambda_b.{b}"].corners() for b in range(3)] == [(0.5, 2)] * 3
 
 
 def test_a_new_range_of_beta_max_stays_above_beta_min(paper):
-    space = load_space("dtskd", "resnet8", ranges={"beta_max": [0.2, 0.4]}, where="mine.yaml")
+    space = load_space("dtskd", "resnet8", ranges={"beta_max": {"low": 0.2, "high": 0.4}})
     generator = random.Random(3)
     for _ in range(200):
         kd = space.apply(paper, draw(space, generator)).kd
@@ -274,7 +287,7 @@ def test_a_new_range_of_beta_max_stays_above_beta_min(paper):
 
 def test_a_default_outside_the_range_moves_to_the_nearest_value():
     base = TrainConfig.paper("lsskd", "resnet8", "digits")
-    ranges = {"alpha": [0.1, 0.5], "alpha_schedule": ["constant"]}
+    ranges = {"alpha": {"low": 0.1, "high": 0.5}, "alpha_schedule": ["constant"]}
     space = load_space("lsskd", "resnet8", ranges=ranges, where="mine.yaml")
     assert space.clipped(base) == ["kd.alpha", "kd.alpha_schedule"]
     config = space.apply(base, space.default_values(base))
@@ -284,10 +297,13 @@ def test_a_default_outside_the_range_moves_to_the_nearest_value():
 @pytest.mark.parametrize(
     ("ranges", "sentence"),
     [
-        ({"alpha": [0.9, 0.2]}, "kd.alpha goes from 0.9 to 0.2"),
-        ({"alpha": [0.2, 0.2]}, "kd.alpha goes from 0.2 to 0.2"),
-        ({"alpha": [0.2, 1.5]}, "kd.alpha is 1.5; it must be at least 0 and at most 1"),
-        ({"alpha": [-1, 0.5]}, "kd.alpha is -1.0; it must be at least 0"),
+        ({"alpha": {"low": 0.9, "high": 0.2}}, "kd.alpha goes from 0.9 to 0.2"),
+        ({"alpha": {"low": 0.2, "high": 0.2}}, "kd.alpha goes from 0.2 to 0.2"),
+        (
+            {"alpha": {"low": 0.2, "high": 1.5}},
+            "kd.alpha is 1.5; it must be at least 0 and at most 1",
+        ),
+        ({"alpha": {"low": -1, "high": 0.5}}, "kd.alpha is -1.0; it must be at least 0"),
         ({"alpha": ["a", "b"]}, "kd.alpha is 'a', but it must be a number"),
         ({"alpha": [0.1, float("inf")]}, "kd.alpha is inf"),
         ({"alpha": 0.5}, "kd.alpha is 0.5; give a range"),
@@ -299,11 +315,14 @@ def test_a_default_outside_the_range_moves_to_the_nearest_value():
         ({"temperature": {"low": 0, "high": 9, "log": True}}, "logarithmic from 0"),
         ({"temperatur": [1, 2]}, "did you mean 'kd.temperature'"),
         ({3: [1, 2]}, "no hyperparameter '3'"),
-        ({"batch_size": [0.5, 3]}, "batch_size is 0.5"),
+        ({"batch_size": {"low": 0.5, "high": 3}}, "batch_size is 0.5"),
         ({"beta_max": {"low": 0.6, "high": 1, "log": True}}, "drop log"),
         ({"beta_max": {"choices": [0.6, 1]}}, "give a range, no choices"),
         ({"beta_min": {"choices": [0, 0.5]}}, "kd.beta_min must be a range"),
-        ({"beta_max": [0.2, 0.4], "beta_min": [0.5, 0.9]}, "must not be below kd.beta_min"),
+        (
+            {"beta_max": {"low": 0.2, "high": 0.4}, "beta_min": {"low": 0.5, "high": 0.9}},
+            "must not be below kd.beta_min",
+        ),
         ({"temperature": [1, 10**400]}, "but it must be a number"),
         ({"temperature": {"low": 1, "high": 10**400}}, "write a number, a larger number"),
         ({"alpha": [True, False]}, "kd.alpha is true, but it must be a number"),
@@ -314,7 +333,10 @@ def test_a_default_outside_the_range_moves_to_the_nearest_value():
             "nesterov is true, but momentum is 0",
         ),
         (
-            {"milestones.0": [0.2, 0.74], "milestones.1": [0.7, 0.9]},
+            {
+                "milestones.0": {"low": 0.2, "high": 0.74},
+                "milestones.1": {"low": 0.7, "high": 0.9},
+            },
             "milestones are [0.74, 0.7]",
         ),
     ],

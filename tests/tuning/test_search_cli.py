@@ -65,12 +65,13 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(flags, sentence, capsys, t
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("alpha: [0.9, 0.2]", "0.9"),
+        ("alpha: {low: 0.9, high: 0.2}", "0.9"),
         ("alpha: {low: 0.1, hihg: 0.5}", "did you mean 'high'"),
         ("alhpa: [0.1, 0.5]", "did you mean"),
-        ("alpha: [0.1, 7]", "at most 1"),
+        ("alpha: [0.1, 0.5]", "write {low: 0.1, high: 0.5} or {choices: [0.1, 0.5]}"),
+        ("alpha: {low: 0.1, high: 7}", "at most 1"),
         ("beta: {low: 0, high: 1, log: true}", "above 0"),
-        ("alpha: much", "[low, high]"),
+        ("alpha: much", "{low: 1, high: 8}"),
     ],
 )
 def test_a_range_that_makes_no_sense_names_its_file(text, sentence, capsys, tmp_path):

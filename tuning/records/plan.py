@@ -91,6 +91,10 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
     print(f"augmentation: {augment}")
     print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")
+    if moved := space.clipped(base):
+        flat, first = base.flat(), next(space.extremes(base)).flat()
+        print("the paper's default lies outside; the first trial has the nearest to it:")
+        print(*(f"  {name} = {first[name]}, not {flat[name]}" for name in moved), sep="\n")
 
 
 def _memories(settings: SweepSettings, space: Space) -> Memories | None:

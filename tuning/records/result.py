@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from kd.data import DatasetName
-from search_spaces import Domain
+from kd.section import flatten
+from search_spaces import Domain, searched
 from tuning.records.findings import Findings
 from tuning.records.protocol import protocol
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
@@ -78,6 +79,17 @@ class Sweep:
         if asked.scheduler != "asha":
             return ()
         return tuple(rungs(self.epochs, asked.grace_period, asked.reduction_factor))
+
+    def chosen(self, trial: TrialRecord, name: str) -> Any:
+        """What the search chose for `name` in a trial; None where it chose nothing.
+
+        That is where a condition of it does not hold: the configuration keeps the paper's value.
+        """
+        if self.searched[name].when and not searched(
+            self.searched, name, dict(flatten(trial.config))
+        ):
+            return None
+        return value_at(trial.config, name)
 
 
 @dataclass(frozen=True)

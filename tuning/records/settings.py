@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.data import check_dataset
 from kd.errors import UserError, brief, unknown
 from kd.files import replace_file
-from search_spaces import Space, load_space
+from search_spaces import Space, load_space, written_out
 from tuning.records.options import Options
 from tuning.storage.addresses import check_store
 from tuning.storage.shelf import Shelf, check_uri
@@ -218,7 +218,15 @@ class SweepSettings(Options, Section):
                 "'_' or '.' between them."
             )
         found = {"base": base, "storage": folder.parent, "name": folder.name}
-        return parse(cls, {**plain, **found}, str(path))
+        return parse(cls, {**plain, **found}, str(path))._written_out()
+
+    def _written_out(self) -> Self:
+        """With the ranges of a sweep before in the form of today, which mean the same."""
+        if not self.ranges:
+            return self
+        cell = (self.base.method, self.base.backbone)
+        ranges = written_out(self.ranges, *cell, optimizer=self.search_optimizer)
+        return replace(self, ranges=ranges)
 
 
 def sweep_names(storage: Path) -> list[str]:

@@ -179,7 +179,10 @@ def parallel(
     *,
     name: str,
 ) -> Markup:
-    """Parallel coordinates: named axes, and lines (values, style, opacity, tip) across them."""
+    """Parallel coordinates: named axes, and lines (values, style, opacity, tip) across them.
+
+    A line goes past an axis on which its value is None.
+    """
     top, tall = 40, 240
     width, bottom = GAP * len(axes), top + tall
     marks = []
@@ -187,6 +190,7 @@ def parallel(
         corners = [
             (GAP * (i + 0.5), bottom - axis.place(value) * tall)
             for i, ((_, axis), value) in enumerate(zip(axes, values, strict=True))
+            if value is not None
         ]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
         template = (

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
 from search_spaces import Choice, Range
 from tuning.records.progress import BestSoFar, curve_limits, over_epochs, over_minutes
-from tuning.records.result import SweepResult, value_at
+from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart, bars, parallel
 from tuning.reports.importance import Importance
@@ -94,8 +95,9 @@ def _rising(so_far: BestSoFar, name: str, x_label: str) -> Markup:
 
 
 def slice_of(result: SweepResult, name: str) -> Figure:
-    """Val accuracy against one hyperparameter."""
-    done = result.of("completed")
+    """Val accuracy against one hyperparameter, of the trials that the search chose it for."""
+    chosen = result.sweep.chosen
+    done = [t for t in result.of("completed") if chosen(t, name) is not None]
     x = axis_of(result, name)
     scores = [t.score or 0.0 for t in done]
     label = short(name)
@@ -109,14 +111,18 @@ def slice_of(result: SweepResult, name: str) -> Figure:
         height=235,
     )
     for trial in result.of("stopped", "failed"):
-        chart.tick(value_at(trial.config, name), trial.state, tip(trial))
+        if (value := chosen(trial, name)) is not None:
+            chart.tick(value, trial.state, tip(trial))
     for trial in sorted(done, key=lambda t: _prominence(result, t)):
-        chart.dot(value_at(trial.config, name), trial.score, style_of(result, trial), tip(trial))
+        chart.dot(chosen(trial, name), trial.score, style_of(result, trial), tip(trial))
     return Figure(chart.svg(), label)
 
 
 def pair_of(result: SweepResult, across: str, up: str) -> Figure:
-    """Two hyperparameters against each other; the fuller the colour the better the trial."""
+    """Two hyperparameters against each other; the fuller the colour the better the trial.
+
+    Of the trials that the search chose both for.
+    """
     x, y = axis_of(result, across), axis_of(result, up)
     chart = Chart(
         x,
@@ -127,11 +133,16 @@ def pair_of(result: SweepResult, across: str, up: str) -> Figure:
         width=310,
         height=250,
     )
+
+    def place_of(trial: TrialRecord) -> tuple[Any, Any]:
+        return result.sweep.chosen(trial, across), result.sweep.chosen(trial, up)
+
     for trial in result.of("stopped", "failed"):
-        place = value_at(trial.config, across), value_at(trial.config, up)
-        chart.dot(*place, trial.state, tip(trial), size=2.4)
+        if None not in (place := place_of(trial)):
+            chart.dot(*place, trial.state, tip(trial), size=2.4)
     for trial, rank in _ranked(result):
-        place = value_at(trial.config, across), value_at(trial.config, up)
+        if None in (place := place_of(trial)):
+            continue
         style = style_of(result, trial)
         if style == "other":
             chart.dot(*place, "ranked", tip(trial), size=5, fill=0.08 + 0.92 * rank)
@@ -147,16 +158,17 @@ def coordinates(result: SweepResult) -> Markup:
     axes.append(("val acc (%)", Axis.of_accuracies(t.score or 0.0 for t in done)))
     lines = []
     for trial, rank in _ranked(result):
-        values = [*(value_at(trial.config, n) for n in names), trial.score]
+        values = [*(result.sweep.chosen(trial, n) for n in names), trial.score]
         style = style_of(result, trial)
         lines.append((values, style, 1.0 if style != "other" else 0.15 + 0.7 * rank, tip(trial)))
     return parallel(axes, lines, name="Parallel coordinates of the completed trials")
 
 
 def axis_of(result: SweepResult, name: str) -> Axis:
-    """The axis of a hyperparameter: all that the search may choose, and all that was run."""
+    """The axis of a hyperparameter: all that the search may choose, and all that it chose."""
     domain = result.sweep.searched[name]
-    seen = [value_at(trial.config, name) for trial in result.trials]
+    chosen = (result.sweep.chosen(trial, name) for trial in result.trials)
+    seen = [value for value in chosen if value is not None]
     if isinstance(domain, Choice):
         return Axis(categories=tuple(dict.fromkeys(map(str, [*domain.values, *seen]))))
     log, whole = (domain.log, domain.integer) if isinstance(domain, Range) else (False, False)
@@ -174,6 +186,8 @@ def importances(result: SweepResult, found: Importance) -> Figure:
     )
     if any(trial.epoch < found.epoch for trial in result.of("stopped")):
         words += " Trials stopped before that are left out, which hides what they were stopped for."
+    if any(domain.when for domain in result.sweep.searched.values()):
+        words += " One that a trial did not search counts there with any of its values."
     words += (
         " optuna-dashboard shows other shares of the same study: it asks what sets a tenth of the "
         "completed trials apart from the rest (PED-ANOVA), where this chart explains all "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kd.errors import UserError
 from kd.files import replace_file
 from search_spaces import Choice, Domain, Range
-from tuning.records.result import SweepResult, value_at
+from tuning.records.result import SweepResult
 from tuning.reports.stamp import stamp
 from tuning.study.trials import TrialRecord
 
@@ -67,8 +67,9 @@ def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:
 
     Trials that were stopped early count as long as they ran: val accuracies are compared at
     one epoch only. The trials are resampled with replacement to show how far so few of them
-    can be trusted. None where fewer than ten trials reached any epoch, or no two of them differ
-    there.
+    can be trusted. Where the search chose no value for a trial, as a condition did not hold, any
+    value of the domain stands for it: it would have changed nothing. None where fewer than ten
+    trials reached any epoch, or no two of them differ there.
     """
     sound = [t for t in result.trials if t.state != "failed" and t.curve]
     if len(sound) < FEWEST:
@@ -80,7 +81,7 @@ def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:
         return None
     draw = random.Random(seed)
     samples = [
-        _shares(draw.choices(trials, k=len(trials)), result, epoch) for _ in range(RESAMPLES)
+        _shares(draw.choices(trials, k=len(trials)), result, epoch, draw) for _ in range(RESAMPLES)
     ]
     shares = []
     for name in result.sweep.searched:
@@ -90,23 +91,27 @@ def importance(result: SweepResult, *, seed: int = 0) -> Importance | None:
     return Importance(epoch, len(trials), tuple(sorted(shares, key=lambda s: -s.share)))
 
 
-def _shares(trials: list[TrialRecord], result: SweepResult, epoch: int) -> dict[str, float]:
+def _shares(
+    trials: list[TrialRecord], result: SweepResult, epoch: int, draw: random.Random
+) -> dict[str, float]:
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    searched = result.sweep.searched
-    drawn = [{n: _even(d, value_at(t.config, n)) for n, d in searched.items()} for t in trials]
-    domains = {
-        name: _distribution(domain, [values[name] for values in drawn])
-        for name, domain in searched.items()
-        if len({values[name] for values in drawn}) > 1
-    }
+    drawn: dict[str, list[Any]] = {}
+    domains = {}
+    for name, domain in result.sweep.searched.items():
+        chosen = [result.sweep.chosen(trial, name) for trial in trials]
+        seen = [_even(domain, value) for value in chosen if value is not None]
+        if len(set(seen)) > 1:
+            values = iter(seen)
+            drawn[name] = [_any(domain, draw) if v is None else next(values) for v in chosen]
+            domains[name] = _distribution(domain, drawn[name])
     if not domains or len({t.curve[epoch] for t in trials}) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    for trial, values in zip(trials, drawn, strict=True):
-        params = {name: values[name] for name in domains}
+    for place, trial in enumerate(trials):
+        params = {name: values[place] for name, values in drawn.items()}
         study.add_trial(
             optuna.create_trial(params=params, distributions=domains, value=trial.curve[epoch])
         )
@@ -127,6 +132,13 @@ def _even(domain: Domain, value: Any) -> Any:
     if isinstance(domain, Choice):
         return str(value)
     return math.log(value) if isinstance(domain, Range) and domain.log else float(value)
+
+
+def _any(domain: Domain, draw: random.Random) -> Any:
+    """Some value of the domain, on the same scale."""
+    if isinstance(domain, Choice):
+        return str(draw.choice(domain.values))
+    return draw.uniform(_even(domain, domain.low), _even(domain, domain.high))
 
 
 def _distribution(domain: Domain, seen: list[Any]) -> "BaseDistribution":

@@ -46,6 +46,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             scored=scored,
             progress=figures.best_so_far(result),
             importance=figures.importances(result, weights) if weights else None,
+            conditions=sentences.conditions(result.sweep),
             slices=[figures.slice_of(result, name) for name in ranked[:SLICES]] if best else [],
             pairs=[figures.pair_of(result, a, b) for a, b in combinations(ranked[:PAIRED], 2)]
             if best

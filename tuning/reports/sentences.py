@@ -7,11 +7,12 @@ from shlex import quote
 
 from kd.config import SAW_VAL
 from kd.files import relative
+from search_spaces import in_words
 from tuning.records.findings import UNCONFIRMED
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE, SweepSettings
 from tuning.reports.confirmed import on_test, verdict
-from tuning.reports.wording import count, duration, percent, trial_name
+from tuning.reports.wording import count, duration, percent, short, trial_name
 from tuning.study.trials import TrialRecord
 
 DEFAULT_STORAGE = Path("runs")
@@ -42,6 +43,16 @@ def _unfinished(trial: TrialRecord | None) -> str:
         return "was not run"
     how = {"stopped": "was stopped", "failed": "failed"}.get(trial.state, "was interrupted")
     return f"{how} at epoch {trial.epoch}"
+
+
+def conditions(sweep: Sweep) -> list[str]:
+    """What the charts leave out of hyperparameters that only some trials searched."""
+    return [
+        f"{short(name)} is searched only where {in_words(domain.when)}. Other trials keep the "
+        "paper's value: they have no mark on its charts, and their lines go past its axis."
+        for name, domain in sweep.searched.items()
+        if domain.when
+    ]
 
 
 def caveats(result: SweepResult) -> list[str]:

@@ -102,5 +102,10 @@ def suggest(trial: "Trial", name: str, domain: Range | Choice) -> Any:
     if isinstance(domain, Choice):
         return trial.suggest_categorical(name, domain.values)
     if domain.integer:
-        return trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log)
-    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+        low, high = map(int, domain.corners())
+        step = int(domain.step or 1)
+        return trial.suggest_int(name, low, high, log=domain.log, step=step)
+    low, high = domain.corners()
+    value = trial.suggest_float(name, low, high, log=domain.log, step=domain.step)
+    # Optuna adds steps up in floats: 0.1 and two of 0.1 are 0.30000000000000004 to it.
+    return value if domain.step is None else domain.nearest(value)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import optuna
@@ -187,7 +188,7 @@ class StudySearcher:
         return TrialRecord(number=trial.number, config=plain, started=time.time())
 
     def _draw(self, trial: optuna.Trial) -> TrainConfig:
-        values = {name: suggest(trial, name, d) for name, d in self._space.parameters()}
+        values = self._space.draw(partial(suggest, trial))
         return self._space.apply(self._base, values)
 
     def _record_epoch(self, trial: optuna.Trial, report: Report) -> None:
