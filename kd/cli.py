@@ -31,11 +31,9 @@ def run(
         except UserError as error:
             _refuse(str(error))
         except OSError as error:
-            # Any question about a path may end so, and there are many.
-            if error.filename is None or error.errno not in _OF_PATHS:
+            if (refused := of_path(error)) is None:
                 raise
-            why = f"cannot be used: {error.strerror}; {_OF_PATHS[error.errno]}"
-            _refuse(f"{error.filename} {why}.")
+            _refuse(str(refused))
         except KeyboardInterrupt:
             sys.exit(130)
 
@@ -47,6 +45,17 @@ _OF_PATHS = {
     **dict.fromkeys((ENOTDIR, EISDIR, EEXIST, ELOOP), "move away what lies there"),
 }
 """What to do about an error of a path, by its number."""
+
+
+def of_path(error: OSError) -> UserError | None:
+    """The sentence for an error of a path; None for any other.
+
+    Any question about a path may end so, and there are many.
+    """
+    if error.filename is None or error.errno not in _OF_PATHS:
+        return None
+    why = f"cannot be used: {error.strerror}; {_OF_PATHS[error.errno]}"
+    return UserError(f"{error.filename} {why}.")
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -14,6 +14,7 @@ from typing import Self
 
 from kd.errors import UserError
 from kd.files import replace_file
+from kd.screen import warn
 from kd.section import Section, parse, read_mapping
 
 FILE = "origin.json"
@@ -64,7 +65,7 @@ class Origin(Section):
                 )
         names = ["this project" if n == "kd" else n for n in self.versions if self._differs(now, n)]
         if names:
-            print(
+            warn(
                 f"{' and '.join(names)}: another version than {whose} began with, so its earlier "
                 "and later scores may differ a little."
             )

@@ -1,4 +1,4 @@
-"""Standard output and error that a command can lose, and go on.
+"""Standard output and error that a command can lose, and go on; or that show warnings alone.
 
 The reader of a pipe goes first (`… | head -1`), a terminal is closed, the disk behind a log is
 full: what is shown ends then, and not the work.
@@ -6,6 +6,7 @@ full: what is shown ends then, and not the work.
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from errno import EBADF
@@ -65,6 +66,57 @@ def _discard(stream: TextIO) -> None:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
+class _Silent:
+    """A text stream that drops what one thread prints, the one that made it, until it is ended."""
+
+    def __init__(self, loud: TextIO) -> None:
+        self.loud = loud
+        self._thread: int | None = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Write `text`, unless it is of the thread that is silent."""
+        return len(text) if threading.get_ident() == self._thread else self.loud.write(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write all the lines."""
+        for line in lines:
+            self.write(line)
+
+    def isatty(self) -> bool:
+        """No: nothing is drawn on it."""
+        return False
+
+    def end(self) -> None:
+        """Drop nothing any more, for whoever still has it."""
+        self._thread = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loud, name)
+
+
+def warn(sentence: str) -> None:
+    """Print a sentence that is to be seen even within `silent`."""
+    print(sentence, file=getattr(sys.stdout, "loud", None), flush=True)
+
+
+def is_silent() -> bool:
+    """Whether standard output shows warnings alone."""
+    return hasattr(sys.stdout, "loud")
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Within, this thread prints nothing on standard output but what it warns of."""
+    before = sys.stdout
+    within = _Silent(before)
+    sys.stdout = cast(TextIO, within)
+    try:
+        yield
+    finally:
+        within.end()
+        _put_back("stdout", within, before)
+
+
 @contextmanager
 def losable() -> Iterator[None]:
     """Let standard output and error be lost within, to whoever prints."""
@@ -77,7 +129,14 @@ def losable() -> Iterator[None]:
         finally:
             for stream in within:
                 stream.flush()
-            sys.stdout, sys.stderr = before
+            for name, stream, found in zip(("stdout", "stderr"), within, before, strict=True):
+                _put_back(name, stream, found)
+
+
+def _put_back(name: str, within: object, before: TextIO | None) -> None:
+    """Let `sys` have its stream again; not where another thread has put one there meanwhile."""
+    if getattr(sys, name) is within:
+        setattr(sys, name, before)
 
 
 def _losable(stream: TextIO | None, opened: ExitStack) -> _Losable:

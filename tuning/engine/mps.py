@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
+from kd.screen import warn
 from kd.text import visible
 
 CONTROL = "nvidia-cuda-mps-control"
@@ -92,7 +93,7 @@ class Mps:
         if self._starting.ident is not None:
             self._starting.join()
         if self._why is not None:
-            print(f"MPS is not used: {self._why}; {TURNS}.", flush=True)
+            warn(f"MPS is not used: {self._why}; {TURNS}.")
 
     # -- a daemon of our own ----------------------------------------------------------------------
 

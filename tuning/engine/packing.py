@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.config import TrainConfig
+from kd.screen import warn
 from kd.text import visible
 from tuning.engine.measuring import UnmeasurableError, card_of, fitting, measure
 from tuning.engine.remembered import Measured, cell_of, keep, recall, undecided, worthwhile
@@ -96,7 +97,7 @@ class Room:
                 )
             except UnmeasurableError as error:
                 why = visible(str(error))[:200]
-                print(f"{name}: a GPU for each trial, as none could be tried out: {why}.")
+                warn(f"{name}: a GPU for each trial, as none could be tried out: {why}.")
                 return None
             keep(self._storage, about, known)
         most = fitting(known.used, known.total, self.cores)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ Several = tyro.conf.UseAppendAction[tuple[str, ...]]
 
 LONGEST_NAME = 100
 """Bytes of a name, and of the cell's part of one: a file system has room for 255 in all."""
+MAPPING = "space"
+"""What stands for the file of ranges that were given as a mapping."""
 HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
 """Flags that mean something on the machine where they were typed, and nowhere else."""
 
@@ -119,10 +121,13 @@ def _taught(method: str) -> bool:
     return config_class(method).teacher != "none"
 
 
-def sweeps(flags: Flags, *, gpus: float) -> list[SweepSettings]:
+def sweeps(
+    flags: Flags, *, gpus: float, ranges: Mapping[str, Any] | None = None
+) -> list[SweepSettings]:
     """One sweep for each combination of method, backbone and data set, or those to be resumed.
 
-    `gpus` is what the preset `auto` goes by.
+    `gpus` is what the preset `auto` goes by; `ranges` are those of `flags.space`, where that is
+    the name of no file.
     """
     check(flags)
     if flags.resume:
@@ -141,7 +146,7 @@ def sweeps(flags: Flags, *, gpus: float) -> list[SweepSettings]:
         for backbone in dict.fromkeys(flags.backbone or (None,))
         for dataset in dict.fromkeys(map(_placed, flags.dataset) if flags.dataset else (None,))
     ]
-    return [_settings(flags, cell, alone=len(cells) == 1) for cell in cells]
+    return [_settings(flags, cell, ranges, alone=len(cells) == 1) for cell in cells]
 
 
 def _resumed(flags: Flags) -> list[SweepSettings]:
@@ -192,7 +197,8 @@ def anew(settings: SweepSettings) -> str:
     for name, value in fixed.items():
         words += ["--set", f"{name}={value}"]
     if settings.ranges:
-        words += ["--space", settings.ranges_file]
+        # Ranges that came without a file are to be written into one.
+        words += ["--space", "FILE" if settings.ranges_file == MAPPING else settings.ranges_file]
     given = {entry.name: getattr(settings, entry.name) for entry in fields(Options)}
     given["storage"] = relative(settings.storage)
     for name, value in given.items():
@@ -210,7 +216,9 @@ def typed(name: str, value: Any) -> list[str]:
     return [word for item in items for word in (f"--{flag}", str(item))]
 
 
-def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
+def _settings(
+    flags: Flags, cell: Setting, ranges: Mapping[str, Any] | None, *, alone: bool
+) -> SweepSettings:
     options = flags.options
     fixed = _fixed(flags.set)
     base = replace(
@@ -229,13 +237,15 @@ def _settings(flags: Flags, cell: Setting, *, alone: bool) -> SweepSettings:
             )
         name = flags.name if alone else f"{flags.name}-{about}"
     grace = flags.grace_period if flags.grace_period is not None else cell.grace_period
+    if ranges is None:
+        ranges = read_mapping(flags.space) if flags.space else {}
     settings = SweepSettings(
         name=name,
         base=base,
         trials=cell.trials,
         grace_period=grace,
         fixed=fixed,
-        ranges=read_mapping(flags.space) if flags.space else {},
+        ranges=dict(ranges),
         ranges_file=str(flags.space or "--space"),
         **vars(options),
     )

@@ -2,12 +2,12 @@
 
 from statistics import fmean
 
-from rich.console import Console
 from rich.table import Table
 
 from kd.config import TrainConfig
 from tuning.records.findings import Findings, mean_deviation
 from tuning.records.result import SweepResult
+from tuning.reports.console import console
 from tuning.reports.escapes import terminal
 from tuning.reports.wording import count, percent
 from tuning.study.race import ERROR, p_value
@@ -113,7 +113,7 @@ def print_findings(findings: Findings) -> None:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows(findings):
         table.add_row(*map(terminal, row))
-    console = Console(highlight=False)
-    console.print(table)
+    out = console()
+    out.print(table)
     for sentence in (verdict(findings), *on_test(findings)):
-        console.print(terminal(sentence), soft_wrap=True)
+        out.print(terminal(sentence), soft_wrap=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
+from kd.screen import warn
 from tuning.records.keeper import keep_config
 from tuning.records.result import SweepResult
 from tuning.reports.page import render
@@ -21,7 +22,7 @@ _REMEDY = "make room for it"
 
 
 @contextmanager
-def attempted(failure: str, again: str = "", say: Callable[[str], None] = print) -> Iterator[None]:
+def attempted(failure: str, again: str = "", say: Callable[[str], None] = warn) -> Iterator[None]:
     """Let nothing that goes wrong within end the work that is shown.
 
     It is said in one sentence: `failure`, why, and `again`, what to type to have it done.

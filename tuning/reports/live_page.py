@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 
+from kd.screen import warn
 from tuning.records.result import Sweep, SweepResult
 from tuning.reports.files import attempted, write_page
 from tuning.study.trials import TrialRecord
@@ -54,5 +55,5 @@ class LiveReport:
 
     def _say_once(self, sentence: str) -> None:
         if not self._said:
-            print(f"{sentence} The report at the end does not depend on it.", flush=True)
+            warn(f"{sentence} The report at the end does not depend on it.")
         self._said = True

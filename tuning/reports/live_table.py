@@ -9,8 +9,10 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.live import Live
 from rich.text import Text
 
+from kd.screen import is_silent
 from tuning.records.result import Sweep, SweepResult
 from tuning.reports import live_rows
+from tuning.reports.console import console as standard
 from tuning.reports.escapes import terminal
 from tuning.reports.estimate import seconds_left
 from tuning.reports.files import attempted
@@ -40,7 +42,7 @@ class LiveTable:
     ) -> None:
         self.sweep = sweep
         self._names = names
-        self.console = console or Console(highlight=False)
+        self.console = console or standard()
         self._trials = {trial.number: trial for trial in trials}
         brought = self._result()
         self._brought = brought.epochs_spent
@@ -162,7 +164,7 @@ class LiveTables:
     """The sweeps that run side by side: the whole table of one, or a few lines for each."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or standard()
         self._tables: list[LiveTable] = []
         self._opened = ExitStack()
 
@@ -206,7 +208,7 @@ def _drawn(
 
 
 def _can_draw(console: Console) -> bool:
-    return console.is_terminal and not console.is_dumb_terminal
+    return console.is_terminal and not console.is_dumb_terminal and not is_silent()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tuning.records.result import SweepResult
 from tuning.reports.confirmed import scored
+from tuning.reports.console import console as standard
 from tuning.reports.escapes import terminal
 from tuning.reports.files import REPORT
 from tuning.reports.sentences import (
@@ -33,7 +34,7 @@ def print_summary(
 
     `trials_page` is the address of its trials on an MLflow server, if there is one.
     """
-    console = console or Console(highlight=False)
+    console = console or standard()
 
     def say(words: str = "", style: str = "") -> None:
         console.print(terminal(words, style), soft_wrap=True)
@@ -87,7 +88,7 @@ def print_cells(
     results: Sequence[SweepResult], console: Console | None = None, *, interrupted: bool = False
 ) -> None:
     """Print one row for each of several sweeps, and what to type next."""
-    console = console or Console(highlight=False)
+    console = console or standard()
     table = _table()
     for heading in ("method", "backbone", "data set"):
         table.add_column(heading)

@@ -10,6 +10,7 @@ from kd.config import SAW_VAL, TrainConfig
 from kd.data import Images
 from kd.data.split import train_val
 from kd.origin import Origin
+from kd.screen import warn
 from search_spaces import Space
 from tuning.engine.lanes import Lane
 from tuning.engine.share import Share
@@ -213,7 +214,7 @@ def finish(
     search: Search | None,
     tracker: Tracker,
     outcome: Outcome,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = warn,
 ) -> SweepResult:
     """Write the report, close what is open, and register the best of a finished sweep.
 

@@ -2,6 +2,7 @@
 
 from kd.config import TrainConfig
 from kd.errors import UserError
+from kd.screen import warn
 from tuning.records.findings import FILE, Findings
 from tuning.records.keeper import hand_out
 from tuning.records.protocol import cell_name
@@ -92,7 +93,7 @@ def register(settings: SweepSettings, findings: Findings) -> None:
         cell = cell_name(base.method, base.backbone, base.dataset)
         log_seeds(store, cell, settings.name, seeds)
     except UserError as error:
-        print(f"The result is in {FILE}, but not in MLflow: {error}")
+        warn(f"The result is in {FILE}, but not in MLflow: {error}")
 
 
 def promote_result(result: SweepResult, store: Store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from kd.config import TrainConfig, teacher_file
 from kd.errors import UserError
 from kd.methods import config_class
+from kd.screen import warn
 from tuning.engine.run import run_trials
 from tuning.engine.share import Share
 from tuning.reports.live_table import LiveTables
@@ -53,7 +54,7 @@ def ready(cells: Sequence[Cell]) -> list[Cell]:
             from kd.training.teacher import load_teachers
 
             # Of one that the sweep trained itself, it is known.
-            load_teachers(cell.base, cell.train, say=None if _untaught(cell) else print)
+            load_teachers(cell.base, cell.train, say=None if _untaught(cell) else warn)
     return found
 
 

@@ -1,0 +1,47 @@
+"""A confirmation that is asked for, from its flags to what it says at its end."""
+
+from kd.screen import warn
+from tuning.engine.runtime import check_here
+from tuning.records.confirm_request import Flags, check
+from tuning.records.findings import Findings
+from tuning.records.result import load_result
+
+
+def confirm_asked(flags: Flags) -> Findings | None:
+    """Confirm the sweep, or read what was found before, and print it.
+
+    None if it was interrupted before the test set was opened: then it was said how to go on.
+
+    Raises:
+        UserError: what is asked for cannot be, or a training failed.
+    """
+    check(flags)
+    result = load_result(flags.storage, flags.sweep)
+    settings = flags.settings()
+
+    from tuning.reports.confirmed import print_findings
+    from tuning.reports.sentences import seen_val
+    from tuning.sweeps.candidates import Asked, check_asked
+
+    asked = Asked(flags.top, flags.seeds, flags.trial, flags.again, flags.refit)
+    check_asked(result, asked)
+    if (known := result.findings) and flags.again is None:
+        from tuning.sweeps.handing_out import mend
+
+        print("It was confirmed before; this is what was found then.")
+        mend(settings, result, known)
+        print_findings(known)
+        return known
+    settings.check_images(begun=True)
+    check_here(settings.compile)
+
+    from tuning.sweeps.confirmation import confirm_sweep
+
+    findings = confirm_sweep(settings, asked)
+    if findings is None:
+        warn("Stopped; the same command goes on from there. The test set is still sealed.")
+        return None
+    print_findings(findings)
+    for sentence in seen_val(settings):
+        print(sentence)
+    return findings

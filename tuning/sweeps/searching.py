@@ -1,0 +1,96 @@
+"""Searches that are asked for, from their flags to what is proved at their end."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kd.screen import warn
+from search_spaces import Space
+from tuning.engine.runtime import check_here, gpus_at_hand
+from tuning.records import request
+from tuning.records.presets import choose
+from tuning.records.request import Flags
+from tuning.records.settings import SweepSettings
+from tuning.reports.sentences import resume
+from tuning.sweeps.signals import held
+
+Planned = Sequence[tuple[SweepSettings, Space]]
+"""Sweeps that nothing is known to be wrong with, and what may vary in each."""
+
+
+def plan_asked(flags: Flags, ranges: Mapping[str, Any] | None = None) -> Planned:
+    """Check everything that can be checked without Ray; nothing is written.
+
+    `ranges` are those of `flags.space`, where that is the name of no file.
+
+    Raises:
+        UserError: what is asked for cannot be.
+    """
+    sweeps = [(settings, settings.space()) for settings in _sweeps(flags, ranges)]
+    for settings, _ in sweeps:
+        settings.check_images(begun=bool(flags.resume))
+        settings.check_study()
+        check_here(settings.compile)
+    return sweeps
+
+
+def search_asked(flags: Flags, sweeps: Planned) -> int:
+    """Run the sweeps that were planned by `flags`, and prove their best; returns the exit code.
+
+    0: they ended; 1: a sweep had no trial that completed; 130: interrupted, can be resumed.
+
+    Raises:
+        UserError: what ended a sweep.
+        KeyboardInterrupt: before the search began, or while what it ended was closed; then it
+            was said how to go on.
+    """
+    for settings, _ in sweeps:
+        settings.shelf.check()
+    try:
+        for settings, _ in sweeps:
+            if not flags.resume:
+                settings.save()
+        if not flags.local and "RAY_ADDRESS" not in os.environ:
+            print("No cluster that was started from here is up, so this machine searches alone.")
+
+        with held():
+            from tuning.sweeps.run import run_sweeps
+
+            code = run_sweeps(sweeps)
+        return code or _confirm([settings for settings, _ in sweeps if settings.confirm])
+    except BaseException as error:
+        kept = [settings for settings, _ in sweeps if flags.resume or not settings.forget()]
+        if isinstance(error, KeyboardInterrupt):
+            warn(f"\nStopped; go on with: {resume(kept)}" if kept else "\nStopped before it began.")
+        raise
+
+
+def _confirm(sweeps: Sequence[SweepSettings]) -> int:
+    """Prove the best of each sweep, one after the other; returns the exit code."""
+    from tuning.reports.confirmed import print_findings
+    from tuning.reports.sentences import confirm_again
+    from tuning.sweeps.candidates import Asked
+    from tuning.sweeps.confirmation import confirm_sweep
+
+    for settings in sweeps:
+        print()
+        findings = confirm_sweep(settings, Asked())
+        if findings is None:
+            again = confirm_again(settings)
+            warn(f"Stopped; go on with: {again}. The test set is still sealed.")
+            return 130
+        print_findings(findings)
+    return 0
+
+
+def _sweeps(flags: Flags, ranges: Mapping[str, Any] | None) -> list[SweepSettings]:
+    """The sweeps that are asked for; where the machine decides the preset, that is said."""
+    request.check(flags)
+    if flags.resume or flags.preset != "auto":
+        return request.sweeps(flags, gpus=0, ranges=ranges)
+    asked = flags.options.gpus_per_trial
+    gpus = asked if isinstance(asked, float) else gpus_at_hand()
+    why = "GPUs were found" if gpus else "no GPU was found"
+    other = "laptop" if choose("auto", gpus) == "paper" else "paper"
+    print(f"preset {choose('auto', gpus)}: {why}; choose otherwise with --preset {other}")
+    return request.sweeps(flags, gpus=gpus, ranges=ranges)
