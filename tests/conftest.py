@@ -26,6 +26,7 @@ RAY = (
     "tests/tuning/test_mps.py::test_a_sweep_has_it",
     "tests/tuning/test_packing.py",
     "tests/tuning/test_proved.py",
+    "tests/tuning/test_python.py",
     "tests/tuning/test_shelf.py",
     "tests/tuning/test_shadows.py::test_a_search_by_its_name",
     "tests/tuning/test_sweep.py",

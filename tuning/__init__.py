@@ -1,12 +1,13 @@
 """The search: Ray Tune and Ray Train, Optuna, MLflow, and the command lines.
 
-For other projects: `from tuning import best_config`.
+For other projects and notebooks: `from tuning import best_config, run_confirm, run_search`.
 """
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 def _check_neighbours() -> None:
@@ -33,11 +34,21 @@ _check_neighbours()
 # It looks for others that are hidden, which only here ends a command without a traceback.
 import kd  # noqa: E402, F401
 
+if TYPE_CHECKING:
+    from tuning.python.result import run_confirm
+    from tuning.python.search import run_search
+    from tuning.tracking.lookup import best_config
+
+__all__ = ["best_config", "run_confirm", "run_search"]
+_HOMES = {
+    "best_config": "tuning.tracking.lookup",
+    "run_confirm": "tuning.python.result",
+    "run_search": "tuning.python.search",
+}
+
 
 def __getattr__(name: str) -> Any:
     # Submodules that need neither Ray nor MLflow must not pay for the registry's import.
-    if name == "best_config":
-        from tuning.tracking.lookup import best_config
-
-        return best_config
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,8 @@ from typing import Any
 PAUSE = 0.05
 """Seconds between two looks at Ray's processes, which Ray's own end must not forestall."""
 _VITAL = ("raylet", "gcs_server")
+_theirs: list[Any] = []
+"""What Ray prints with, while it is silent."""
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -26,7 +28,9 @@ def guarded(again: str) -> Iterator[None]:
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Ray knows no setting for what its thread prints of nodes and workers that died.
-    worker.print_to_stdstream = _nothing
+    if worker.print_to_stdstream is not _nothing:
+        _theirs.append(worker.print_to_stdstream)
+        worker.print_to_stdstream = _nothing
     node: Any = worker._global_node
     over = threading.Event()
 
@@ -43,6 +47,14 @@ def guarded(again: str) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+
+
+def unguarded() -> None:
+    """Let Ray print again, for whoever uses it after a sweep."""
+    if _theirs:
+        from ray._private import worker
+
+        worker.print_to_stdstream = _theirs.pop()
 
 
 def _nothing(*_: Any, **__: Any) -> None:

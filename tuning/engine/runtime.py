@@ -22,12 +22,14 @@ OBJECT_STORE = 512 * 2**20
 """Bytes that a Ray of our own may map for the images; a cluster has its own limit."""
 ROOM = 128 * 2**20
 """Bytes that must be free where a Ray of our own writes its logs."""
+ELSEWHERE = "RAY_ADDRESS"
+"""Where the Ray is that is to be joined."""
 OWN = "KD_OWN_RAY"
 """Set in the environment of all that runs on a Ray of our own."""
 LONGEST = 29
 """Of the path of a folder for Ray's: the name of a socket in it has room for 107 bytes in all."""
 
-_QUIET = {
+QUIET = {
     # Nothing but this project writes results or prints about trials.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -67,7 +69,7 @@ def connected(address: str | None = None, *, mps: bool | None = None) -> Iterato
     Raises:
         UserError: it does not start, or cannot be joined, with the reason.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     if address := address or _elsewhere():
         with _joined(address, mps) as now:
             yield machines(now)
@@ -78,7 +80,7 @@ def connected(address: str | None = None, *, mps: bool | None = None) -> Iterato
 
 def _elsewhere() -> str | None:
     """The RAY_ADDRESS of a Ray that runs; by `local`, Ray means one that it starts."""
-    address = os.environ.get("RAY_ADDRESS")
+    address = os.environ.get(ELSEWHERE)
     return None if address in ("", "local") else address
 
 

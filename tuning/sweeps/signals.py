@@ -21,8 +21,7 @@ def held() -> Iterator[None]:
     SIGHUP is blocked, which the processes that are started meanwhile inherit: a terminal that is
     closed tells them all, and this one ends them in their order. Under `nohup` nothing that
     happens to the terminal ends anything. Outside of the main thread, where Python takes no
-    signals, and within another `held`, nothing changes; nor for a signal that is seen to by what
-    is no Python, and could not be given back.
+    signals, and within another `held`, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread() or _holding:
         yield
@@ -30,7 +29,6 @@ def held() -> Iterator[None]:
     numbers = {signal.SIGTERM, signal.SIGHUP}
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         numbers.remove(signal.SIGHUP)
-    numbers = {number for number in numbers if signal.getsignal(number) is not None}
     before = {number: signal.signal(number, _note) for number in numbers}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers & {signal.SIGHUP})
     _holding.update(numbers)
