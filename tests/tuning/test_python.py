@@ -1,11 +1,13 @@
 """The search and the confirmation, called from Python."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,13 +63,18 @@ def searches(tmp_path_factory: pytest.TempPathFactory) -> Searches:
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    usual = sys.stdout
-    with said.open("w") as sys.stdout, pytest.raises(KeyboardInterrupt):
+
+    async def cell() -> None:
         run_search(["ce", "pskd"], backbone="resnet8", dataset="digits", preset="laptop",
                    trials=np.int64(3), epochs=2, scheduler="none", name="two",
                    space={"optimizer.lr": (0.01, np.float64(0.1))},
                    set={"batch_size": 10}, storage=storage)  # fmt: skip
-    sys.stdout = usual
+
+    # A notebook runs its cells within a loop, too.
+    loop = asyncio.new_event_loop()
+    with said.open("w") as out, redirect_stdout(out), pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    loop.close()
     stopper.join()
     names = ["two-ce-resnet8-digits", "two-pskd-resnet8-digits"]
     found = in_a_thread(lambda: run_search(resume=names, storage=str(storage)))

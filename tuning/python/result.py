@@ -89,8 +89,9 @@ class SearchResult:
     def student(self) -> "StagedBackbone":
         """The trained network of `best`, on the CPU and in eval mode.
 
-        It takes float32 images of shape (N, channels, height, width), normalised as its training
-        did, and returns logits of shape (N, classes).
+        It takes float32 images of shape (N, channels, height, width), normalised as in its
+        training, and returns logits of shape (N, classes). By what they were normalised its file
+        says: `kd.training.checkpoint.load_weights(result.folder / "student.safetensors")`.
 
         Raises:
             UserError: no trial completed, or the file is gone or damaged.
