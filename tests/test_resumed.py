@@ -78,7 +78,7 @@ def home(begun, tmp_path):
 
 
 RESUME = ("tuning.search", "--resume", "s", "--trials", "3", "--local")
-CONFIRM = ("tuning.confirm", "s", "--seeds", "2")
+CONFIRM = ("tuning.confirm", "s", "--seeds", "5")
 
 
 OTHERS = ({"seed": 1}, {"counts": (20, 1)}, {"shape": (6, 8)}, {"counts": (20, 20, 20)})

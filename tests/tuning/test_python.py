@@ -67,7 +67,7 @@ def searches(tmp_path_factory: pytest.TempPathFactory) -> Searches:
     async def cell() -> None:
         run_search(["ce", "pskd"], backbone="resnet8", dataset="digits", preset="laptop",
                    trials=np.int64(3), epochs=2, scheduler="none", name="two",
-                   space={"optimizer.lr": (0.01, np.float64(0.1))},
+                   space={"optimizer.lr": {"low": 0.01, "high": np.float64(0.1), "log": True}},
                    set={"batch_size": 10}, storage=storage)  # fmt: skip
 
     # A notebook runs its cells within a loop, too.
@@ -309,7 +309,7 @@ def test_a_dry_run_says_what_it_would_cost(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     asked = {"preset": "laptop", "dry_run": True, "mps": False, "storage": tmp_path / "runs"}
-    assert run_search("kd", trials=5, space={"temperature": [2, 3]}, **asked) is None
+    assert run_search("kd", trials=5, space={"temperature": {"low": 2, "high": 3}}, **asked) is None
     said = capsys.readouterr().out
     assert "5 trials of at most 9 epochs" in said
     assert "without MPS" in said

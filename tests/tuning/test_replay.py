@@ -77,7 +77,7 @@ def searched(found: Simulated) -> list[tuple]:
 def test_trials_are_stopped_as_by_the_rule_that_is_fed_by_hand(scheduler, slots):
     """Of curves that need no searcher, epochs in lockstep, told by number."""
     found = simulate(STEPS, Plan(scheduler=scheduler, trials=40, slots=slots), seed=1)
-    rule = make_stopping(scheduler, EPOCHS, 1, 3)
+    rule = make_stopping(scheduler, EPOCHS, 3, 3)
     configs = [TrainConfig.from_dict(record.config) for record in found.records]
     curves = [STEPS.curve(config, 1) for config in configs]
     waiting, running, lengths = [*range(40)], {}, {}
@@ -91,7 +91,7 @@ def test_trials_are_stopped_as_by_the_rule_that_is_fed_by_hand(scheduler, slots)
             if rule.stops(report) or epoch == EPOCHS:
                 lengths[number] = running.pop(number)
     assert [record.epoch for record in found.records] == [lengths[n] for n in range(40)]
-    assert len(set(lengths.values())) > 2
+    assert len(set(lengths.values())) > 1
     for record, curve in zip(found.records, curves, strict=True):
         assert [*record.curve.values()] == curve[: record.epoch].tolist()
         assert record.state == ("completed" if record.epoch == EPOCHS else "stopped")
@@ -112,7 +112,7 @@ def test_the_searcher_knows_what_the_simulation_tells():
 def test_a_sweeps_own_lanes_decide_alike():
     """As Tune asks and tells them: the rule first; after the last epoch a report, then the end."""
     searcher = StudySearcher(study_in_memory(), STEPS.space, STEPS.base, 30, seed=2)
-    lanes = [Lane(searcher, make_stopping("asha", EPOCHS, 1, 3), None)]
+    lanes = [Lane(searcher, make_stopping("asha", EPOCHS, 3, 3), None)]
     search, stopping = LaneSearcher(lanes), LaneStopping(lanes)
     running: dict[int, tuple[str, Trial, np.ndarray]] = {}
 

@@ -48,8 +48,8 @@ def run_search(
     """Search the hyperparameters of a method, as `python -m tuning.search METHOD` does.
 
     The keywords are the command's flags: `trials=16` is `--trials 16`. `set` and `space` may be
-    mappings: `set={"alpha": 0.8}`, `space={"temperature": [1, 8]}`. `method`, `backbone`,
-    `dataset` and `resume` are a word or a list of them.
+    mappings: `set={"alpha": 0.8}`, `space={"temperature": {"low": 1, "high": 8}}`. `method`,
+    `backbone`, `dataset` and `resume` are a word or a list of them.
 
     Args:
         method: what the student is trained with, or several.
