@@ -117,3 +117,22 @@ def test_scores_are_the_networks_own():
     expected = 100 * (logits.argmax(1).numpy() == test.labels).mean()
     assert scores["test_acc"] == pytest.approx(expected, abs=0.21)
     assert set(scores) == {"test_acc", "test_acc5", "test_ece", "test_nll"}
+
+
+def test_a_search_proves_its_best_in_one_go(tmp_path: Path):
+    said = run(
+        "tuning.search", "ce", "--preset", "laptop", "--local", "--trials", "2", "--epochs", "1",
+        "--scheduler", "none", "--confirm", "--name", "both", "--storage", str(tmp_path),
+        "--search-optimizer",
+    )  # fmt: skip
+    first, second = (
+        said.index("one run, not confirmed"),
+        said.index("The test set was opened once."),
+    )
+    assert first < second
+    assert "python -m tuning.confirm both" not in said
+    result = load_result(tmp_path, "both")
+    assert result.findings
+    assert result.sweep.settings.confirm
+    again = run("tuning.search", "--resume", "both", "--storage", str(tmp_path))
+    assert "The test set was opened once." in again

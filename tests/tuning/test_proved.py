@@ -232,6 +232,23 @@ def test_any_trial_can_be_taken(
     assert f"val accuracy {own:.2f}%" in said, "the student that is handed out, trained again"
 
 
+def test_what_a_kill_kept_from_being_handed_out_is_when_it_is_asked_again(better: Planted) -> None:
+    """Found, but the folder and the registry still have the winner of the search."""
+    kept = better.folder / "best_config.yaml"
+    proved = kept.read_bytes()
+    kept.write_bytes((better.folder / "configs" / f"{better.lucky}.yaml").read_bytes())
+    client = Store.at(better.storage, None).connect()
+    champion = client.get_model_version_by_alias(".".join(CELL), "champion")
+    client.delete_model_version(champion.name, champion.version)
+    out = StringIO()
+    with redirect_stdout(out), pytest.raises(SystemExit) as end:
+        confirm.main([better.name, "--storage", str(better.storage)])
+    assert not end.value.code
+    assert kept.read_bytes() == proved
+    assert best_config(*CELL, storage=better.storage).optimizer.lr == GOOD
+    assert "The test set was opened once." in out.getvalue()
+
+
 def test_a_resumed_search_leaves_what_is_proved(better: Planted) -> None:
     before = {
         name: (better.folder / name).read_bytes()

@@ -87,16 +87,19 @@ def _confirm(
     now = Origin.of(dataset.train.digest, teachers)
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
     train, val = train_val(dataset.train, settings.base.split)
-    whole, _ = train_val(dataset.train, replace(settings.base.split, train_on_val=True))
+    whole = None
+    if asked.refit:
+        whole, _ = train_val(dataset.train, replace(settings.base.split, train_on_val=True))
     work = Work(train, val, TrialFiles(shelf=settings.shelf, study=study), teachers)
     print(
         f"{settings.name}: {count(len(chosen) - 1, 'candidate')} and the paper's default on at "
         f"most {count(len(seeds), 'seed')} each, {count(configs[REFERENCE].epochs, 'epoch')}"
     )
-    print("Then the test set is opened, once, for what is handed out and for the default.")
+    times = "once" if not openings else "once more"
+    print(f"Then the test set is opened, {times}, for what is handed out and for the default.")
     print("Starting Ray and its workers …", flush=True)
     try:
-        raced = _train(settings, plan, chosen, seeds, work, whole if asked.refit else None)
+        raced = _train(settings, plan, chosen, seeds, work, whole)
     except KeyboardInterrupt:
         return None
     numbers = dict.fromkeys((REFERENCE, raced.race.winner))
@@ -209,11 +212,11 @@ def _refit(settings: SweepSettings, config: TrainConfig, work: Work, share: Shar
 
 def _over(searcher: RaceSearcher, study: str) -> Raced:
     if (failed := searcher.failed) is not None:
-        number, place = searcher.pair(failed)
+        number, _ = searcher.pair(failed)
         name = "The paper's default" if number == REFERENCE else f"Trial {number}"
         raise UserError(
-            f"{name} did not complete again on seed {place + 1} ({failed.reason}), so nothing is "
-            f"confirmed; delete {study}.log to try again."
+            f"{name} did not complete again on seed {failed.config['seed']} ({failed.reason}), so "
+            f"nothing is confirmed; delete {study}.log to try again."
         )
     return Raced(searcher.standing, searcher.trained)
 
