@@ -223,9 +223,14 @@ class TopThree:
 # -- all of them -----------------------------------------------------------------------------------
 
 
-def _ours(sampler: str, scheduler: str) -> Callable[[Curves, int, int], Strategy]:
+def _ours(
+    sampler: str, scheduler: str, first: int | None = None
+) -> Callable[[Curves, int, int], Strategy]:
+    """With the first rung where a sweep has it, or at one part in `first` of the training."""
+
     def made(source: Curves, budget: int, seed: int) -> Strategy:
-        plan = Plan(sampler=sampler, scheduler=scheduler, epochs_total=budget)
+        grace = None if first is None else max(1, source.base.epochs // first)
+        plan = Plan(sampler=sampler, scheduler=scheduler, epochs_total=budget, grace_period=grace)
         return StudyStrategy(source, plan, seed)
 
     return made
@@ -235,7 +240,7 @@ OURS = "ours"
 RIVALS: dict[str, Callable[[Curves, int, int], Strategy]] = {
     OURS: _ours("tpe", "asha"),
     "random": _ours("random", "none"),
-    "random + ASHA": _ours("random", "asha"),
+    "random + ASHA": _ours("random", "asha", first=27),
     "Optuna": lambda source, budget, seed: OptunaLoop(source, seed),
     "Ray Tune": lambda source, budget, seed: RayTune(source, seed),
     "Hyperband": lambda source, budget, seed: Hyperband(source, seed),

@@ -89,8 +89,11 @@ def _sweeps(flags: Flags, ranges: Mapping[str, Any] | None) -> list[SweepSetting
     if flags.resume or flags.preset != "auto":
         return request.sweeps(flags, gpus=0, ranges=ranges)
     asked = flags.options.gpus_per_trial
-    gpus = asked if isinstance(asked, float) else gpus_at_hand()
-    why = "GPUs were found" if gpus else "no GPU was found"
+    gpus, why = gpus_at_hand(), "GPUs were found"
+    if isinstance(asked, float):
+        gpus, why = asked, f"--gpus-per-trial is {asked:g}"
+    elif not gpus:
+        why = "no GPU was found"
     other = "laptop" if choose("auto", gpus) == "paper" else "paper"
     print(f"preset {choose('auto', gpus)}: {why}; choose otherwise with --preset {other}")
     return request.sweeps(flags, gpus=gpus, ranges=ranges)
