@@ -19,6 +19,7 @@ for number, handler in (
 RAY = (
     "tests/test_old.py::test_its_interrupted_sweep_is_resumed",
     "tests/test_resumed.py",
+    "tests/tuning/test_budget.py::test_a_real_search",
     "tests/tuning/test_confirm.py",
     "tests/tuning/test_faults.py",
     "tests/tuning/test_lifeline.py::test_a_sweeps_ray_is_its_own",

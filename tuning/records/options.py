@@ -9,12 +9,16 @@ from typing import Annotated, Literal
 
 from kd.cli import shown
 from kd.training.compiling import Compile
+from tuning.study.budget import Budget
 from tuning.study.sampling import TPE, SamplerName
 
 GpusPerTrial = float | Literal["auto"] | None
 
 CHANGEABLE = (
     "trials",
+    "epochs_total",
+    "hours",
+    "gpu_hours",
     "cpus_per_trial",
     "gpus_per_trial",
     "compile",
@@ -32,6 +36,12 @@ class Options:
 
     search_optimizer: bool = False
     """Search the learning rate and the weight decay too."""
+    epochs_total: Annotated[int | None, shown("N")] = None
+    """End the search when all trials together have trained so many epochs."""
+    hours: Annotated[float | None, shown("HOURS")] = None
+    """End the search after so many hours."""
+    gpu_hours: Annotated[float | None, shown("HOURS")] = None
+    """End the search when its trials have held GPUs for so many hours."""
     sampler: SamplerName = TPE
     """How configurations are drawn."""
     scheduler: Literal["asha", "median", "none"] = "asha"
@@ -62,3 +72,8 @@ class Options:
     """Prove the best at the end, as tuning.confirm does: on new seeds, and then on test, once."""
     live_html: bool = False
     """Keep the sweep's report.html up to date while it runs."""
+
+    @property
+    def budget(self) -> Budget:
+        """What the search may spend."""
+        return Budget(epochs=self.epochs_total, hours=self.hours, gpu_hours=self.gpu_hours)

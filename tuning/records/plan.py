@@ -17,7 +17,8 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int]:
     Successive halving lets every trial reach the first rung and the best share of each rung
     the next one (Li et al. 2020, ASHA).
     """
-    most = settings.trials * settings.base.epochs
+    bound = settings.epochs_total or settings.trials * settings.base.epochs
+    most = min(settings.trials * settings.base.epochs, bound)
     if settings.scheduler == "none":
         return most, most
     stops = [0, *rungs(settings.base.epochs, settings.grace_period, settings.reduction_factor)]
@@ -26,7 +27,7 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int]:
     for begin, end in zip(stops, ends, strict=True):
         total += max(alive, 1.0) * (end - begin)
         alive /= settings.reduction_factor
-    return round(total), most
+    return min(round(total), most), most
 
 
 def compiles(
@@ -73,6 +74,10 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     print(f"{settings.trials} trials of at most {base.epochs} epochs each")
     print(f"drawn by {settings.sampler}, stopped early by {settings.scheduler}")
     print(f"about {expected} epochs in all, {most} if no trial is stopped")
+    bounds = {"hours": settings.hours, "GPU-hours": settings.gpu_hours}
+    for name, bound in bounds.items():
+        if bound is not None:
+            print(f"ended after {bound:g} {name}, if it has not ended before")
     if settings.confirm:
         print("then the three best and the default again, each on at most 10 new seeds")
     print(f"of each GPU: {_of_a_gpu(settings)}")

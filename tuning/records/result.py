@@ -12,6 +12,7 @@ from search_spaces import Domain, searched
 from tuning.records.findings import Findings
 from tuning.records.protocol import protocol
 from tuning.records.settings import SEARCH, STUDY, SweepSettings
+from tuning.study.budget import merged, seconds
 from tuning.study.stopping import rungs
 from tuning.study.trials import Span, State, TrialRecord, best_trial
 
@@ -166,18 +167,12 @@ class SweepResult:
     @property
     def spans(self) -> list[Span]:
         """When any trial ran, in order; the pauses of an interrupted sweep lie between."""
-        merged: list[Span] = []
-        for start, stop in sorted(span for trial in self.trials for span in trial.active):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-            else:
-                merged.append((start, max(start, stop)))
-        return merged
+        return merged(self.trials)
 
     @property
     def seconds(self) -> float:
         """How long the sweep trained, in seconds, without the pauses before a resumption."""
-        return sum(stop - start for start, stop in self.spans)
+        return seconds(self.trials)
 
     @property
     def trial_seconds(self) -> float:

@@ -27,6 +27,9 @@ BEST_CONFIG = "best_config.yaml"
 """The best configuration so far; the same as JSON stands beside it."""
 LIMITS = {
     "trials": (1, 1_000_000),
+    "epochs_total": (1, 1_000_000_000),
+    "hours": (0.001, 100_000),
+    "gpu_hours": (0.001, 100_000_000),
     "cpus_per_trial": (1, 10_000),
     "gpus_per_trial": (0, 10_000),
     "workers_per_trial": (1, 10_000),

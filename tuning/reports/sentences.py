@@ -86,11 +86,20 @@ def cost(result: SweepResult) -> str:
     """Epochs spent, and epochs that stopping saved."""
     spent, saved = result.epochs_spent, result.epochs_saved
     line = f"{count(spent, 'epoch')} trained in {duration(result.seconds)}"
-    if not saved:
-        return f"{line}."
-    stopped = count(len(result.of("stopped")), "trial")
-    share = 100 * saved / (spent + saved)
-    return f"{line}; stopping {stopped} early saved {count(saved, 'epoch')} ({share:.0f} %)."
+    if saved:
+        stopped = count(len(result.of("stopped")), "trial")
+        share = 100 * saved / (spent + saved)
+        line += f"; stopping {stopped} early saved {count(saved, 'epoch')} ({share:.0f} %)"
+    return f"{line}.{_bound(result)}"
+
+
+def _bound(result: SweepResult) -> str:
+    """That the search ended as its budget was spent, where it did."""
+    over, cut = result.sweep.settings.budget.spent(result.trials), len(result.of("running"))
+    if not over or (not cut and len(result.trials) >= result.sweep.trials):
+        return ""
+    short = f", which cut {count(cut, 'trial')} short" if cut else ""
+    return f" It ended as its {over} were spent{short}; give more to --resume it."
 
 
 # -- what to type next ------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import Space
 from tuning.storage.patience import FULL
+from tuning.study.budget import Budget
 from tuning.study.journal import STATES, read_trials
 from tuning.study.sampling import TPE, sampler, suggest
 from tuning.study.stopping import score
@@ -50,7 +51,8 @@ class StudySearcher:
     `records` holds every trial by its number; `gpus` is how many GPUs, or which part of one, the
     trials hold that are given out from now on. `error` is set once the study, or a trial's files,
     cannot be written: no other trial's end is recorded, and `suggest` raises it. What runs then
-    stays unfinished, with its files, for a resumed sweep; `again` ends the sentence of it.
+    stays unfinished, with its files, for a resumed sweep; `again` ends the sentence of it. So does
+    what runs when the `budget` is spent; then `over` says which bound was reached.
     `observers` are told in their order. `sampler` names how configurations are drawn, one of
     `tuning.study.sampling.SAMPLERS`.
     """
@@ -64,6 +66,7 @@ class StudySearcher:
         *,
         seed: int = 0,
         sampler: str = TPE,
+        budget: Budget | None = None,
         observers: Sequence[Observer] = (),
         again: str = "resume the sweep.",
     ) -> None:
@@ -78,6 +81,8 @@ class StudySearcher:
         self._num_trials = num_trials
         self._seed = seed
         self._sampler = sampler
+        self._budget = budget or Budget()
+        self.over = self._budget.spent(self.records.values())
         self._muted: set[int] = set()
         self._remarked: set[str] = set()
         self._running: dict[int, optuna.Trial] = {}
@@ -96,7 +101,7 @@ class StudySearcher:
 
         Raises `UserError` if the study, or a trial's files, cannot be written.
         """
-        if self.error is None and not self._unfinished and not self._more():
+        if self.error is None and (self.over or not (self._unfinished or self._more())):
             return None
         with self._storing():
             drawn, planned = len(self.records), self._num_trials
@@ -119,13 +124,14 @@ class StudySearcher:
         return record
 
     def wants(self, number: int) -> bool:
-        """Whether that trial is to go on: not where what it learns could be kept no more."""
-        return self.error is None
+        """Whether that trial is to go on: not where its epochs could be kept, or paid, no more."""
+        return self.error is None and not self.over
 
     def report(self, number: int, report: Report) -> None:
         """Record one epoch; one that is known already, after a restart, stays as it was told."""
         if number in self._running:
             self._record_epoch(self._running[number], report)
+            self.over = self.over or self._budget.spent(self.records.values())
 
     def end(self, number: int, report: Report | None = None, *, crashed: bool = False) -> None:
         """Record how a trial ended: by itself, stopped early, or with its process (`crashed`).
@@ -148,6 +154,11 @@ class StudySearcher:
         if self.error is not None:
             return
         record = self.records[number]
+        ended = crashed or "failed" in report or report.get("diverged")
+        if self.over and not ended and record.epoch < record.config["epochs"]:
+            # Cut short, it goes on where the sweep may spend more.
+            self._pause(trial)
+            return
         record.state, record.reason = outcome(record, report, crashed)
         record.ended = time.time()
         self._pause(trial)
@@ -160,6 +171,7 @@ class StudySearcher:
                 trial.set_constraint("diverged", 1.0)
             done = record.state == "completed"
             self.study.tell(trial, record.score if done else None, OPTUNA_STATES[record.state])
+        self.over = self.over or self._budget.spent(self.records.values())
         if self.error is None:
             # An observer may delete the files that a resumed sweep goes on from.
             self._tell_observers("on_end", record)

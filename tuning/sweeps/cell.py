@@ -184,6 +184,7 @@ class Search:
             settings.trials,
             seed=settings.seed,
             sampler=settings.sampler,
+            budget=settings.budget,
             again=f"go on with: {resume([settings])}",
         )
         known = list(searcher.records.values())
