@@ -1,13 +1,13 @@
 """Which candidates are better than the paper's default, decided while seeds are added.
 
 Each candidate is compared with the default on the same seeds, by the safe t-test of Grünwald, de
-Heide and Koolen (Safe Testing, JRSS B 2024, section 4.3): the likelihood ratio of the t statistic
-where the differences are `EFFECT` of their standard deviations above 0, over where they are 0. It
-bets, as it were, on the first and against the second, and where there is no difference no stake
-grows to 1/p times itself with more than probability p, *however often one looks* (Ville's
-inequality). So one may look after every seed and add seeds as long as one likes, and the error
-stays what it was said to be; a t-test at a level of its own for every look could not be gone on
-with. Several candidates share the error (Bonferroni).
+Heide and Koolen (Safe Testing, JRSS B 2024): the likelihood ratio of the t statistic where the
+differences are `EFFECT` of their standard deviations above 0, over where they are 0. It bets, as
+it were, on the first and against the second, and where there is no difference no stake grows to
+1/p times itself with more than probability p, *however often one looks* (Ville's inequality). So
+one may look after every seed and add seeds as long as one likes, and the error stays what it was
+said to be; a t-test at a level of its own for every look could not be gone on with. Several
+candidates share the error (Bonferroni).
 """
 
 import math
