@@ -73,6 +73,8 @@ def test_a_gain_of_one_and_a_half_deviations_is_found_within_ten_seeds() -> None
     assert np.mean([one.winner == 1 for one in found]) >= 0.8
     spent = np.mean([sum(s.seeds for s in one.standings.values()) + one.seeds for one in found])
     assert spent < 0.7 * 40, "racing spares trainings"
+    small = [raced(rng, (0.8, 0.0, 0.0), "normal", 10).winner == 1 for _ in range(300)]
+    assert 0.15 < np.mean(small) < 0.5, "as docs/confirming.md has it"
 
 
 def raced(rng: np.random.Generator, gains: tuple[float, ...], noise: str, seeds: int) -> Race:
