@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import check_folder, replace_file
+from kd.run_folder import BEST_CONFIG, CONFIG
 from tuning.records.keeper import STUDENT
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
-from tuning.records.settings import BEST_CONFIG, FILE
+from tuning.records.settings import FILE
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
@@ -82,7 +83,7 @@ def _student(config: TrainConfig, folder: Path) -> "tuple[StagedBackbone, dict[s
 
 def _trained(folder: Path) -> list[TrainConfig]:
     """The configuration of the folder's student, as a sweep or kd.train keeps it."""
-    files = (folder / name for name in (BEST_CONFIG, "config.yaml"))
+    files = (folder / name for name in (BEST_CONFIG, CONFIG))
     return [TrainConfig.load(file) for file in files if file.is_file()]
 
 

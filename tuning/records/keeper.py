@@ -5,9 +5,8 @@ from pathlib import Path
 
 from kd.config import TrainConfig, teacher_file
 from kd.files import replace_file
-from kd.run_folder import CONFIGS
+from kd.run_folder import BEST_CONFIG, CONFIGS
 from tuning.records.findings import Findings
-from tuning.records.settings import BEST_CONFIG
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.trials import TrialRecord, best_trial
 

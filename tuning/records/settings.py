@@ -23,8 +23,6 @@ FILE = "sweep.yaml"
 STUDY = "study.log"
 """The journal of a sweep's trials; its study is named `SEARCH`."""
 SEARCH = "search"
-BEST_CONFIG = "best_config.yaml"
-"""The best configuration so far; the same as JSON stands beside it."""
 LIMITS = {
     "trials": (1, 1_000_000),
     "epochs_total": (1, 1_000_000_000),
@@ -98,6 +96,11 @@ class SweepSettings(Options, Section):
             if isinstance(value, int | float) and not low <= value <= high:
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is {brief(value)}; it must be from {low} to {high}.")
+        if self.base.split.train_on_val:
+            raise UserError(
+                "A search is judged on val, so split.train_on_val is not for it; leave it away, "
+                "and train the last student on val by tuning.confirm NAME --refit."
+            )
         where = str(self.storage.absolute())
         if self.tracking_uri is None and re.search(r"\?|%[0-9A-Fa-f]{2}", where):
             raise UserError(

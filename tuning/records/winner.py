@@ -5,9 +5,9 @@ from pathlib import Path
 
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
+from kd.run_folder import BEST_CONFIG
 from tuning.records.findings import UNCONFIRMED, Findings, mean_deviation
 from tuning.records.result import SweepResult, load_result
-from tuning.records.settings import BEST_CONFIG
 
 
 def handed_out(result: SweepResult) -> TrainConfig | None:

@@ -7,10 +7,11 @@ from shlex import quote
 
 from kd.config import SAW_VAL
 from kd.files import relative
+from kd.run_folder import BEST_CONFIG
 from search_spaces import in_words
 from tuning.records.findings import UNCONFIRMED
 from tuning.records.result import Sweep, SweepResult
-from tuning.records.settings import BEST_CONFIG, SHOWN_STORAGE, SweepSettings
+from tuning.records.settings import SHOWN_STORAGE, SweepSettings
 from tuning.reports.confirmed import on_test, verdict
 from tuning.reports.wording import count, duration, percent, short, trial_name
 from tuning.study.trials import TrialRecord

@@ -21,6 +21,8 @@ class Budget:
 
     def spent(self, trials: Iterable[TrialRecord]) -> str:
         """Which bound is reached, as `500 epochs`; "" while none is."""
+        if self == Budget():
+            return ""
         trials = list(trials)
         if self.epochs is not None and sum(t.epoch for t in trials) >= self.epochs:
             return f"{self.epochs} epochs"

@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
-import numpy as np
-
 from tuning.study.trials import REFERENCE
 
 ERROR = 0.05
@@ -49,6 +47,9 @@ def evidence(differences: Sequence[float]) -> float:
 
 def _log_integral(power: int, slope: float) -> float:
     """The logarithm of ∫ w^power exp(slope·w − w²/2) dw over w > 0."""
+    # Whoever only lists what was found before decides nothing.
+    import numpy as np
+
     mode = (slope + math.sqrt(slope * slope + 4 * power)) / 2
     w = np.linspace(max(mode - 12, 0.0) + 1e-9, mode + 12, 2401)
     logs = power * np.log(w) + slope * w - w * w / 2

@@ -2,12 +2,13 @@
 
 from kd.config import TrainConfig
 from kd.errors import UserError
+from kd.run_folder import BEST_CONFIG
 from kd.screen import warn
 from tuning.records.findings import FILE, Findings
 from tuning.records.keeper import hand_out
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
-from tuning.records.settings import BEST_CONFIG, SweepSettings
+from tuning.records.settings import SweepSettings
 from tuning.records.winner import handed_out, proof
 from tuning.reports.files import attempted, write_report
 from tuning.reports.sentences import report_again
