@@ -269,6 +269,7 @@ def test_a_resumed_search_leaves_what_is_proved(better: Planted) -> None:
         (["--top", "1"], "its test set was opened"),
         (["--trial", "1", "--trial", "2", "--trial", "3", "--trial", "4"], "--again NOTE"),
         (["--again", " "], "give it a note"),
+        (["--again", "x" * 301], "of at most 300 letters"),
         (["--top", "1", "--trial", "2"], "give one of them"),
     ],
 )

@@ -114,7 +114,7 @@ def test_the_card_tells_what_was_confirmed_and_of_which_configuration(tmp_path: 
         config=result.trials[3].config,
         val_acc={0: [80.0 + s for s in seeds], 3: [86.0 + s for s in seeds], 5: [80.0, 81.0, 82.0]},
         test={0: [{"test_acc": 79.0}] * 6, 3: [{"test_acc": 85.0 + s / 10} for s in seeds]},
-        openings=(Opening(when="2026-01-02"), Opening(when="2026-02-03", note="a new seed")),
+        openings=(Opening(when="2026-01-02"), Opening(when="2026-02-03", note="a *new* seed")),
     )
     result = replace(result, findings=findings)
     card = model_card(Path("s.onnx"), "onnx", config, description, result=result)
@@ -122,7 +122,7 @@ def test_the_card_tells_what_was_confirmed_and_of_which_configuration(tmp_path: 
     assert "Trial 3 is better than the paper's default: +6.00 points of val" in card
     assert "| trial 3, handed out | 89.50 ± 1.87 % (n = 6) | 85.35 ± 0.19 % (n = 6) |" in card
     assert "| trial 5, dropped | 81.00 ± 1.00 % (n = 3) | sealed |" in card
-    assert "The test set was opened 2 times (a new seed)." in card
+    assert r"The test set was opened 2 times (a \*new\* seed)." in card
     assert "not confirmed" not in card
     other = TrainConfig.from_dict(result.trials[5].config)
     card = model_card(Path("s.onnx"), "onnx", other, description, result=result)

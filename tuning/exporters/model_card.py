@@ -145,7 +145,7 @@ def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
         verdict(findings),
         "\n".join(table),
         "Mean and standard deviation over n seeds, the same for all. "
-        + " ".join(on_test(findings)),
+        + " ".join(map(markdown, on_test(findings))),
     ]
 
 

@@ -128,23 +128,26 @@ class SweepResult:
         """The trial of the paper's default configuration."""
         return next((trial for trial in self.trials if trial.is_default), None)
 
+    def scores(self, trial: TrialRecord | None) -> list[float]:
+        """Val accuracies in percent behind a trial; none where it is None or did not complete.
+
+        One a new seed where the sweep was confirmed and it competed, else that of its one run.
+        """
+        if trial is None:
+            return []
+        if self.findings and (confirmed := self.findings.val_acc.get(trial.number)):
+            return confirmed
+        return [trial.score] if trial.state == "completed" and trial.score is not None else []
+
     @property
     def best_score(self) -> float | None:
-        """Val accuracy in percent of the best: its mean over new seeds, or that of its one run."""
-        return self._score(self.best)
+        """The mean of what is behind the best."""
+        return fmean(scores) if (scores := self.scores(self.best)) else None
 
     @property
     def default_score(self) -> float | None:
-        """The same of the paper's default; None unless it completed."""
-        default = self.default
-        completed = default and default.state == "completed"
-        return self._score(default) if completed or self.findings else None
-
-    def _score(self, trial: TrialRecord | None) -> float | None:
-        if trial is None:
-            return None
-        confirmed = self.findings.val_acc.get(trial.number) if self.findings else None
-        return fmean(confirmed) if confirmed else trial.score
+        """The mean of what is behind the paper's default."""
+        return fmean(scores) if (scores := self.scores(self.default)) else None
 
     @property
     def gain(self) -> float | None:

@@ -128,27 +128,18 @@ def _cell(results: Sequence[SweepResult], method: str, backbone: str) -> SweepRe
     return max(found, key=lambda r: (r.findings is not None, _rank(r, r.best)), default=None)
 
 
-def _values(result: SweepResult | None, trial: TrialRecord | None) -> list[float]:
-    """The val accuracies behind a trial: one a seed, or that of its one run."""
-    if result is None or trial is None:
-        return []
-    if result.findings and (val := result.findings.val_acc.get(trial.number)):
-        return val
-    return [trial.score] if trial.state == "completed" and trial.score is not None else []
-
-
 def _rank(result: SweepResult | None, trial: TrialRecord | None) -> float:
     """Below every accuracy for a trial that has none."""
-    values = _values(result, trial)
-    return fmean(values) if values else -1.0
+    scores = result.scores(trial) if result else []
+    return fmean(scores) if scores else -1.0
 
 
 def _entry(result: SweepResult | None, trial: TrialRecord | None, top: float, form: str) -> str:
-    values = _values(result, trial)
-    if not values:
+    scores = result.scores(trial) if result else []
+    if not scores:
         return "–" if form == "markdown" else "--"
-    mean, n = fmean(values), len(values)
-    number, deviation = accuracy(mean), f"{stdev(values):.2f}" if n > 1 else ""
+    mean, n = fmean(scores), len(scores)
+    number, deviation = accuracy(mean), f"{stdev(scores):.2f}" if n > 1 else ""
     if form == "latex":
         number = rf"\mathbf{{{number}}}" if mean == top else number
         return f"${number}" + (rf" \pm {deviation}" if deviation else "") + f"$ ($n={n}$)"

@@ -90,11 +90,10 @@ def on_test(findings: Findings) -> list[str]:
 
 def scored(result: SweepResult, trial: TrialRecord | None) -> str:
     """A trial's val accuracy: over new seeds with deviation and n where it was, else of one run."""
-    if trial is None:
-        return percent(None)
-    if result.findings and (val := result.findings.val_acc.get(trial.number)):
-        return mean_deviation(val)
-    return percent(trial.score) if trial.state == "completed" else trial.state
+    scores = result.scores(trial)
+    if result.findings and len(scores) > 1:
+        return mean_deviation(scores)
+    return percent(scores[0]) if scores else trial.state if trial else percent(None)
 
 
 def student_test(findings: Findings, config: TrainConfig) -> float | None:

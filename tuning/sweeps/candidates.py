@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kd.config import TrainConfig
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from tuning.records.result import SweepResult
 from tuning.reports.wording import count
 from tuning.study.journal import study_facts
@@ -15,6 +15,8 @@ PLAN = "plan"
 """The attribute of its study that keeps what was asked for."""
 TOP, SEEDS = 3, 10
 """How many candidates compete on how many seeds at most, where nothing else is said."""
+
+LONGEST_NOTE = 300
 
 
 class Asked(NamedTuple):
@@ -76,6 +78,10 @@ def check_asked(result: SweepResult, asked: Asked) -> None:
             raise UserError(f"{name} is not confirmed yet; leave --again away.")
         if not asked.again.strip():
             raise UserError("--again says nothing; give it a note: why test is opened once more.")
+        if len(asked.again) > LONGEST_NOTE:
+            raise UserError(
+                f"--again is '{brief(asked.again)}'; give a note of at most {LONGEST_NOTE} letters."
+            )
         return
     if known is None:
         return

@@ -104,7 +104,8 @@ def _confirm(
         return None
     numbers = dict.fromkeys((REFERENCE, raced.race.winner))
     students = {number: raced.students(number, work.files) for number in numbers}
-    opening = Opening(when=datetime.now(UTC).isoformat(timespec="seconds"), note=asked.again or "")
+    note = " ".join((asked.again or "").split())
+    opening = Opening(when=datetime.now(UTC).isoformat(timespec="seconds"), note=note)
     test, again = _open_test(dataset, work.files, students, raced.refit)
     findings = Findings(
         sweep=settings.name,
