@@ -47,9 +47,11 @@ def config_file(given: Path, trial: int | None) -> Path:
 
 def run_name(file: Path, trial: int | None) -> str:
     """What a run is called by default: a sweep's best configuration has the name of its sweep."""
+    # Without `..`, which is no name.
+    whole = Path(os.path.abspath(file))
     if trial is not None:
-        return f"{file.absolute().parents[1].name}-{trial}"
-    return file.absolute().parent.name if file.name == BEST_CONFIG else file.stem
+        return f"{whole.parents[1].name}-{trial}"
+    return whole.parent.name if file.name == BEST_CONFIG else file.stem
 
 
 def check_folder(folder: Path, config: TrainConfig) -> None:

@@ -127,7 +127,13 @@ def _of_sweep(flags: Flags, name: str) -> tuple[TrainConfig, Path, str]:
     if flags.trial is None:
         found = Findings.load(folder)
         about = proof(found, found.handed_out) if found else UNCONFIRMED
-        return sweep_config(flags.storage, name), folder, f"sweep {name}: {about}"
+        config = sweep_config(flags.storage, name)
+        if found and found.handed_out == found.winner and not found.is_of(config):
+            raise UserError(
+                f"{name} was confirmed, and what was proved is not in its folder yet; type python "
+                f"-m tuning.confirm {name} once more."
+            )
+        return config, folder, f"sweep {name}: {about}"
     number = flags.trial
     config, result = trial_config(flags.storage, name, number)
     if result.best and result.best.number == number:

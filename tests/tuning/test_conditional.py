@@ -181,9 +181,7 @@ def test_the_plan_says_steps_conditions_and_what_moves(capsys, tmp_path):
     said = capsys.readouterr().out
     assert "  kd.alpha: 0.15 … 0.75 in steps of 0.2\n" in said
     assert "1 … 8 (log), only where kd.alpha_schedule is constant, else the paper's\n" in said
-    assert (
-        "lies outside; the first trial has the nearest to it:\n  kd.alpha = 0.75, not 0.8\n" in said
-    )
+    assert "lies outside; the first trial has instead:\n  kd.alpha = 0.75, not 0.8\n" in said
     assert "kd.gamma = 0.1, not 0.05" in said
     settings = replace(settings, ranges={})
     print_plan(settings, settings.space())

@@ -1,5 +1,6 @@
 """Who competes when a sweep is confirmed, and that it can be interrupted."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -85,6 +86,12 @@ def test_the_default_and_the_best_other_trials_compete(tmp_path: Path):
         candidates(result, 3, [99])
     with pytest.raises(UserError, match="no trial 0 beside"):
         candidates(result, 3, [0])
+    for other in done:
+        result.trials[other].config = result.trials[other].config | {"seed": other}
+    alone = dataclasses.replace(result, trials=[result.trials[0], result.trials[0]])
+    alone.trials[1] = dataclasses.replace(result.trials[0], number=1)
+    with pytest.raises(UserError, match="whose configuration is not the default's"):
+        candidates(alone, 3)
     twin = next(t for t in result.trials if t.number == best[1])
     twin.config = result.trials[best[0]].config
     assert best[1] not in candidates(result, 3)

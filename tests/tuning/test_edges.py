@@ -122,7 +122,7 @@ def test_what_is_not_distinguishable_is_said_to_be(candidate: list[float], sente
         said = verdict(findings)
     assert said.startswith("Nothing is better than the paper's default, which is handed out: ")
     assert sentence in said
-    assert said.endswith("not distinguishable.")
+    assert said.endswith("not distinguishable." if "+0.10" in said else "not better.")
     assert findings.handed_out == 0
 
 

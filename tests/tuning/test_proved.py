@@ -237,6 +237,10 @@ def test_what_a_kill_kept_from_being_handed_out_is_when_it_is_asked_again(better
     kept = better.folder / "best_config.yaml"
     proved = kept.read_bytes()
     kept.write_bytes((better.folder / "configs" / f"{better.lucky}.yaml").read_bytes())
+    with pytest.raises(SystemExit) as end:
+        exporting.main(["--sweep", better.name, "--storage", str(better.storage)])
+    assert end.value.code == 2, "no proof is told of what was not proved"
+    kept.with_suffix(".json").unlink()
     client = Store.at(better.storage, None).connect()
     champion = client.get_model_version_by_alias(".".join(CELL), "champion")
     client.delete_model_version(champion.name, champion.version)
@@ -245,6 +249,11 @@ def test_what_a_kill_kept_from_being_handed_out_is_when_it_is_asked_again(better
         confirm.main([better.name, "--storage", str(better.storage)])
     assert not end.value.code
     assert kept.read_bytes() == proved
+    kept.write_text("{{{")
+    with redirect_stdout(out), pytest.raises(SystemExit) as end:
+        confirm.main([better.name, "--storage", str(better.storage)])
+    assert kept.read_bytes() == proved
+    assert TrainConfig.load(kept.with_suffix(".json")) == TrainConfig.load(kept)
     assert best_config(*CELL, storage=better.storage).optimizer.lr == GOOD
     assert "The test set was opened once." in out.getvalue()
 
@@ -291,9 +300,15 @@ def test_the_test_set_is_opened_again_with_a_note_and_on_fresh_seeds(nothing: Pl
         "--again", "a reviewer asks", "--top", "1", "--refit",
     )  # fmt: skip
     after = json.loads((nothing.folder / "confirm.json").read_text())
-    assert not set(before["seeds"]) & set(after["seeds"])
+    assert min(after["seeds"]) == before["seeds"][0] + before["most"], "none was trained before"
+    assert json.loads((nothing.folder / "confirm-1.json").read_text()) == before
     assert [o["note"] for o in after["openings"]] == ["", "a reviewer asks"]
     assert "The test set was opened 2 times (a reviewer asks)." in said
+    same = command(
+        "tuning.confirm", nothing.name, "--storage", str(nothing.storage), "--again",
+        "a  reviewer asks", "--top", "1",
+    )  # fmt: skip
+    assert "The test set was opened 2 times" in same, "typed again it is the same opening"
     kept = TrainConfig.load(nothing.folder / "best_config.yaml")
     assert kept.seed == after["seeds"][0]
     assert kept.split.train_on_val

@@ -18,6 +18,7 @@ from synthetic import START, sweep_result
 
 from kd.errors import UserError
 from tuning.records.findings import Findings, Opening
+from tuning.records.keeper import Keeper
 from tuning.records.progress import curve_limits, over_epochs, over_minutes
 from tuning.records.result import SweepResult, load_result, value_at
 from tuning.records.settings import STUDY
@@ -32,6 +33,7 @@ from tuning.reports.page import render
 from tuning.reports.picture import draw, figure_of
 from tuning.reports.summary import print_summary
 from tuning.reports.wording import duration, text
+from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.trials import TrialRecord
 
@@ -177,6 +179,16 @@ def test_confirming_is_what_comes_next_until_it_is_done(tmp_path: Path) -> None:
         "Since it was confirmed, trial 2 came to 99.00 % val accuracy: one run, not conf" in later
     )
     assert "confirmed (trial 1)" in later, "what is proved stays what is handed out"
+
+
+def test_a_default_that_was_moved_is_said_to_be(tmp_path: Path) -> None:
+    result = hand_made(tmp_path / "s")
+    assert "What is called the paper's default has" not in said(result)
+    result.trials[0].config["kd"]["temperature"] = 1.0
+    result.trials[0].config["batch_size"] = 16
+    words = "the paper&#39;s default has batch_size = 16 (not 10), kd.temperature = 1 (not 3)"
+    assert words in render(result)
+    assert words.replace("&#39;", "'") in said(result)
 
 
 def findings_of(result: SweepResult, winner: int, gain: float = 6.0) -> Findings:
@@ -748,3 +760,17 @@ def test_tables_have_the_form_of_the_papers(tmp_path: Path) -> None:
     assert "**86.50** ± 1.87 (n = 6)" in line, (
         "what is proved goes before what is higher in one run"
     )
+
+
+def test_a_search_that_still_runs_leaves_what_was_proved_meanwhile(tmp_path: Path) -> None:
+    result = hand_made(tmp_path / "s")
+    result.sweep.folder.mkdir(exist_ok=True)
+    files = TrialFiles(shelf=result.sweep.settings.shelf, study="search")
+    keeper = Keeper(result.sweep.folder, files)
+    keeper.on_end(result.trials[0])
+    kept = result.sweep.folder / "best_config.yaml"
+    before = kept.read_bytes()
+    findings_of(result, 1).save(result.sweep.folder)
+    keeper.on_end(result.trials[1])
+    assert kept.read_bytes() == before
+    assert (result.sweep.folder / "configs" / "1.yaml").exists()

@@ -144,7 +144,7 @@ def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
     return [
         verdict(findings),
         "\n".join(table),
-        "Mean and standard deviation over n seeds, the same for all. "
+        "Mean and standard deviation over the first n of the same new seeds. "
         + " ".join(map(markdown, on_test(findings))),
     ]
 

@@ -80,10 +80,11 @@ class Findings(Section):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise UserError(f"Nothing may be written into {folder}; mend that first.")
 
-    def save(self, folder: Path) -> None:
-        """Write it into the sweep's folder."""
+    def save(self, folder: Path, earlier: int | None = None) -> None:
+        """Write it into the sweep's folder; as the `earlier` one where another takes its place."""
         text = as_json(asdict(self), indent=2) + "\n"
-        replace_file(folder / FILE, text.encode(), "make room for it")
+        name = FILE if earlier is None else f"confirm-{earlier}.json"
+        replace_file(folder / name, text.encode(), "make room for it")
 
     # -- what is handed out -------------------------------------------------------------------
 
@@ -98,6 +99,11 @@ class Findings(Section):
             return False
         own = replace(TrainConfig.from_dict(self.config), seed=config.seed, split=config.split)
         return own.portable == config.portable
+
+    def noted(self, note: str | None) -> bool:
+        """Whether test was opened last with that note, for which it is not opened again."""
+        known = self.openings[-1].note if self.openings else ""
+        return bool(note) and known == one_line(note or "")
 
     def before(self, moment: float | None) -> bool:
         """Whether it was found before that moment, in seconds since the epoch."""
@@ -123,6 +129,11 @@ class Findings(Section):
         """The candidate that came nearest to being better; None where there was none."""
         others = [number for number, val in self.val_acc.items() if val and number != REFERENCE]
         return min(others, key=lambda number: (self.p_of(number), number), default=None)
+
+
+def one_line(note: str) -> str:
+    """A note as it is kept."""
+    return " ".join(note.split())
 
 
 def mean_deviation(values: Sequence[float]) -> str:

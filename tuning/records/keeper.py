@@ -27,7 +27,6 @@ class Keeper:
         self._folder = folder
         self._files = files
         self._best: TrialRecord | None = None
-        self._confirmed = Findings.load(folder) is not None
         records = list(known)
         if best := best_trial(records):
             self._keep(best)
@@ -52,7 +51,8 @@ class Keeper:
 
     def _keep(self, best: TrialRecord) -> None:
         self._best = best
-        if not self._confirmed:
+        # Asked each time: it may have been confirmed meanwhile.
+        if Findings.load(self._folder) is None:
             config = TrainConfig.from_dict(best.config)
             hand_out(self._folder, config, self._files, best.number)
 

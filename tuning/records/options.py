@@ -37,7 +37,7 @@ class Options:
     search_optimizer: bool = False
     """Search the learning rate and the weight decay too."""
     epochs_total: Annotated[int | None, shown("N")] = None
-    """End the search when all trials together have trained so many epochs."""
+    """End the search when all trials together have trained so many epochs, each ending its own."""
     hours: Annotated[float | None, shown("HOURS")] = None
     """End the search after so many hours."""
     gpu_hours: Annotated[float | None, shown("HOURS")] = None

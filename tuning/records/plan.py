@@ -8,6 +8,7 @@ from kd.memories import Memories
 from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.settings import SweepSettings
+from tuning.study.race import SEEDS, TOP
 from tuning.study.stopping import rungs
 
 
@@ -79,7 +80,8 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
         if bound is not None:
             print(f"ended after {bound:g} {name}, if it has not ended before")
     if settings.confirm:
-        print("then the three best and the default again, each on at most 10 new seeds")
+        again = (TOP + 1) * SEEDS
+        print(f"then at most {again} trainings to confirm, {again * base.epochs} epochs")
     print(f"of each GPU: {_of_a_gpu(settings)}")
     where = {
         "auto": f"on GPUs, where {SECONDS:g} s a process are under a tenth of what it trains",
@@ -98,7 +100,7 @@ def print_plan(settings: SweepSettings, space: Space) -> None:
     print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")
     if moved := space.clipped(base):
         flat, first = base.flat(), next(space.extremes(base)).flat()
-        print("the paper's default lies outside; the first trial has the nearest to it:")
+        print("the paper's default lies outside; the first trial has instead:")
         print(*(f"  {name} = {first[name]}, not {flat[name]}" for name in moved), sep="\n")
 
 

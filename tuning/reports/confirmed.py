@@ -48,7 +48,13 @@ def verdict(findings: Findings) -> str:
     near = f"{nothing}: trial {number} came nearest, {_on_val(findings, number)}"
     if len(findings.differences(number)) == 1:
         return f"{near}, and one seed each decides nothing."
-    return f"{near}, {_sure(findings.p_of(number))}."
+    said = f"{near}, {_sure(findings.p_of(number), fmean(findings.differences(number)))}."
+    if len(findings.seeds) < findings.most:
+        said += (
+            f" After {count(len(findings.seeds), 'seed')} none could be called better within "
+            f"{findings.most}; with more seeds one might."
+        )
+    return said
 
 
 def _on_val(findings: Findings, number: int) -> str:
@@ -58,9 +64,11 @@ def _on_val(findings: Findings, number: int) -> str:
     )
 
 
-def _sure(p: float) -> str:
-    """A p-value, and whether it says anything."""
-    return f"p = {p:.2g}" + (": not distinguishable" if p > ERROR else "")
+def _sure(p: float, mean: float) -> str:
+    """The p-value of a mean difference, and what it says."""
+    if p <= ERROR:
+        return f"p = {p:.2g}"
+    return f"p = {p:.2g}: " + ("not distinguishable" if mean > 0 else "not better")
 
 
 def on_test(findings: Findings) -> list[str]:
@@ -70,7 +78,9 @@ def on_test(findings: Findings) -> list[str]:
         pairs = zip(findings.test_acc(number), findings.test_acc(REFERENCE), strict=True)
         differences = [a - b for a, b in pairs]
         n, mean = len(differences), fmean(differences)
-        sure = _sure(p_value(differences)) if n > 1 else "one seed each, which decides nothing"
+        sure = (
+            _sure(p_value(differences), mean) if n > 1 else "one seed each, which decides nothing"
+        )
         sentences.append(
             f"On test, trial {number} is {mean:+.2f} points on the default over "
             f"{count(n, 'seed')}, {sure}."
@@ -109,7 +119,7 @@ def print_findings(findings: Findings) -> None:
     """Print val and test accuracy of each with n and deviation, who is better, and on test too."""
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("", "val accuracy", "test accuracy"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     for row in rows(findings):
         table.add_row(*map(terminal, row))
     out = console()

@@ -44,6 +44,7 @@ def figure_of(result: SweepResult) -> "Figure":
 
 def _curves(axes: Any, result: SweepResult) -> None:
     best, default = result.best, result.default
+    how = "confirmed" if result.findings else "best"
     axes.set_ylim(*curve_limits(result))
     axes.set_xlim(0.8 if result.sweep.epochs > 1 else 0.5, result.sweep.epochs * 1.015 + 0.1)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -59,11 +60,11 @@ def _curves(axes: Any, result: SweepResult) -> None:
     _ends(axes, failed, "X", FAILED, f"failed ({len(failed)})", size=26)
     weight = 2.4 if result.sweep.epochs <= 60 else 1.6
     if default and default.curve:
-        name = ("best: " if default is best else "") + trial_name(default)
+        name = (f"{how}: " if default is best else "") + trial_name(default)
         dashes = {"linestyle": (0, (4, 1.5)), "color": DEFAULT, "linewidth": weight}
         _line(axes, default, label=name + _score(default), **dashes)
     if best and best is not default:
-        name = f"best: {trial_name(best)}{_score(best)}"
+        name = f"{how}: {trial_name(best)}{_score(best)}"
         _line(axes, best, label=name, color=BEST, linewidth=weight)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", fontsize=8.5, framealpha=0.9, edgecolor="none")

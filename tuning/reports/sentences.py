@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
-from kd.config import SAW_VAL
+from kd.config import SAW_VAL, TrainConfig
 from kd.files import relative
 from kd.run_folder import BEST_CONFIG
 from search_spaces import in_words
 from tuning.records.findings import UNCONFIRMED
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SHOWN_STORAGE, SweepSettings
+from tuning.reports import wording
 from tuning.reports.confirmed import on_test, verdict
 from tuning.reports.wording import count, duration, percent, short, trial_name
 from tuning.study.trials import TrialRecord
@@ -58,7 +59,8 @@ def conditions(sweep: Sweep) -> list[str]:
 
 def caveats(result: SweepResult) -> list[str]:
     """How far the comparison can be trusted."""
-    sentences, best, found = seen_val(result.sweep.settings), result.best, result.findings
+    sentences = [*moved(result), *seen_val(result.sweep.settings)]
+    best, found = result.best, result.findings
     if found:
         leader = result.leader
         if leader and leader.number not in found.val_acc and found.before(leader.ended):
@@ -76,6 +78,22 @@ def caveats(result: SweepResult) -> list[str]:
         f"One run each, and the best was chosen on {same}, which flatters it: confirm it before "
         "you rely on it.",
     ]
+
+
+def moved(result: SweepResult) -> list[str]:
+    """Where the trial that stands as the paper's default is not quite that."""
+    if result.default is None:
+        return []
+    paper = result.sweep.settings.base.flat()
+    own = TrainConfig.from_dict(result.default.config).flat()
+    other = [
+        f"{name} = {wording.text(own[name])} (not {wording.text(value)})"
+        for name, value in paper.items()
+        if not name.startswith(("teacher.", "further_teachers")) and own.get(name, value) != value
+    ]
+    if not other:
+        return []
+    return [f"What is called the paper's default has {', '.join(other)}: so the sweep was asked."]
 
 
 def seen_val(settings: SweepSettings) -> list[str]:

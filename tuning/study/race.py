@@ -17,6 +17,8 @@ from statistics import fmean, stdev
 
 from tuning.study.trials import REFERENCE
 
+TOP, SEEDS = 3, 10
+"""How many candidates compete on how many seeds at most, where nothing else is said."""
 ERROR = 0.05
 """The probability, at most, that any candidate is called better than the default that is not."""
 EFFECT = 1.25

@@ -8,13 +8,11 @@ from kd.errors import UserError, brief
 from tuning.records.result import SweepResult
 from tuning.reports.wording import count
 from tuning.study.journal import study_facts
-from tuning.study.race import fewest_seeds
+from tuning.study.race import SEEDS, TOP, fewest_seeds
 from tuning.study.trials import REFERENCE
 
 PLAN = "plan"
 """The attribute of its study that keeps what was asked for."""
-TOP, SEEDS = 3, 10
-"""How many candidates compete on how many seeds at most, where nothing else is said."""
 
 LONGEST_NOTE = 300
 
@@ -67,6 +65,11 @@ def candidates(result: SweepResult, top: int, trials: Sequence[int] = ()) -> dic
         config = TrainConfig.from_dict(trial.config)
         if config not in chosen.values() and len(chosen) <= top:
             chosen[trial.number] = config
+    if len(chosen) == 1:
+        raise UserError(
+            f"{result.sweep.name} has no trial whose configuration is not the default's; search "
+            f"on, with --resume {result.sweep.name} --trials {len(result.trials) + 4}."
+        )
     return chosen
 
 
@@ -88,16 +91,16 @@ def check_asked(result: SweepResult, asked: Asked) -> None:
     rivals = [number for number in known.val_acc if number != REFERENCE]
     most = known.most or len(known.seeds)
     other = (
-        asked.top not in (None, len(rivals))
+        (asked.top is not None and asked.top < len(rivals))
         or asked.seeds not in (None, most)
-        or (asked.trials and set(asked.trials) != set(rivals))
+        or (asked.trials and set(candidates(result, 0, asked.trials)) != set(known.val_acc))
         or (asked.refit and known.refit is None)
     )
     if other:
         raise UserError(
-            f"{name} was confirmed with trials {rivals} on at most {count(most, 'seed')}, and its "
-            "test set was opened; leave the flags away to read what was found, or open it once "
-            "more, on fresh seeds, with --again NOTE."
+            f"{name} was confirmed with trials {', '.join(map(str, rivals))} on at most "
+            f"{count(most, 'seed')}, and its test set was opened; leave the flags away to read "
+            "what was found, or open it once more, on fresh seeds, with --again NOTE."
         )
 
 
@@ -118,16 +121,20 @@ def planned(result: SweepResult, asked: Asked, study: str) -> Plan:
         return _enough(Plan(top, seeds, trials))
     plan = Plan(**begun[PLAN])
     plan = plan._replace(trials=tuple(plan.trials))
-    given = asked.trials and (REFERENCE, *dict.fromkeys(asked.trials)) != plan.trials
+    given = asked.trials and set(candidates(result, 0, asked.trials)) != set(plan.trials)
     seeds = asked.seeds or plan.seeds
     if asked.top not in (None, plan.top) or seeds < plan.seeds or given:
         raise UserError(
-            f"Confirming {result.sweep.name} began with trials {list(plan.trials)} on at most "
+            f"Confirming {result.sweep.name} began with trials {_named(plan)} on at most "
             f"{plan.seeds} seeds; type the same again, or more seeds."
         )
     if not asked.trials and plan.trials != tuple(candidates(result, plan.top)):
-        print(f"Confirming goes on with trials {list(plan.trials)}, which it began with.")
+        print(f"Confirming goes on with trials {_named(plan)}, which it began with.")
     return _enough(plan._replace(seeds=seeds))
+
+
+def _named(plan: Plan) -> str:
+    return ", ".join(str(number) for number in plan.trials if number != REFERENCE)
 
 
 def _enough(plan: Plan) -> Plan:

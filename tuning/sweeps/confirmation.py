@@ -24,7 +24,7 @@ from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.engine.share import Share
 from tuning.engine.trial import Work
-from tuning.records.findings import Findings, Opening
+from tuning.records.findings import Findings, Opening, one_line
 from tuning.records.plan import compiles
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import PUT_BACK, SweepSettings
@@ -54,7 +54,7 @@ def confirm_sweep(settings: SweepSettings, asked: Asked) -> Findings | None:
     result = load_result(settings.storage, settings.name)
     known = result.findings
     check_asked(result, asked)
-    if known and asked.again is None:
+    if known and (asked.again is None or known.noted(asked.again)):
         mend(settings, result, known)
         return known
     Findings.check_place(settings.folder)
@@ -79,8 +79,10 @@ def _confirm(
     configs = {t.number: TrainConfig.from_dict(t.config) for t in result.trials}
     chosen = {number: configs[number] for number in plan.trials}
     # New seeds: the search has seen what its own does to these configurations.
-    before = result.findings.seeds if result.findings else ()
-    first = max(settings.base.seed, *before, 0) + 1
+    # Those of a race before may have been trained beyond where it was decided.
+    first, known = settings.base.seed + 1, result.findings
+    if known:
+        first = known.seeds[0] + max(known.most, len(known.seeds))
     seeds = tuple(range(first, first + plan.seeds))
     dataset = open_dataset(settings.base.dataset, settings.data_root, PUT_BACK)
     teachers = read_teachers(settings.folder, chosen[REFERENCE])
@@ -104,8 +106,8 @@ def _confirm(
         return None
     numbers = dict.fromkeys((REFERENCE, raced.race.winner))
     students = {number: raced.students(number, work.files) for number in numbers}
-    note = " ".join((asked.again or "").split())
-    opening = Opening(when=datetime.now(UTC).isoformat(timespec="seconds"), note=note)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    opening = Opening(when=when, note=one_line(asked.again or ""))
     test, again = _open_test(dataset, work.files, students, raced.refit)
     findings = Findings(
         sweep=settings.name,
@@ -118,6 +120,8 @@ def _confirm(
         most=plan.seeds,
         openings=(*openings, opening),
     )
+    if known:
+        known.save(settings.folder, len(openings))
     findings.save(settings.folder)
     hand_out_confirmed(settings, findings)
     return findings

@@ -25,7 +25,7 @@ def confirm_asked(flags: Flags) -> Findings | None:
 
     asked = Asked(flags.top, flags.seeds, flags.trial, flags.again, flags.refit)
     check_asked(result, asked)
-    if (known := result.findings) and flags.again is None:
+    if (known := result.findings) and (flags.again is None or known.noted(flags.again)):
         from tuning.sweeps.handing_out import mend
 
         print("It was confirmed before; this is what was found then.")

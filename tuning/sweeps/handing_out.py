@@ -1,5 +1,7 @@
 """What a confirmed sweep hands out from then on: its folder, the registry, its report."""
 
+from pathlib import Path
+
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.run_folder import BEST_CONFIG
@@ -56,8 +58,11 @@ def hand_out_confirmed(settings: SweepSettings, findings: Findings) -> None:
 
 def mend(settings: SweepSettings, result: SweepResult, findings: Findings) -> None:
     """Let what was found be handed out, where a kill kept it from being; nothing where it is."""
-    kept, config = settings.folder / BEST_CONFIG, handed_out(result)
-    if config and not (kept.exists() and TrainConfig.load(kept).portable == config.portable):
+    config, study = handed_out(result), study_of(len(findings.openings))
+    path = settings.folder / BEST_CONFIG
+    done = [_holds(file, config) for file in (path, path.with_suffix(".json"))]
+    left = any((settings.folder / "students").glob(f"{study}-*"))
+    if config and (left or not all(done)):
         hand_out_confirmed(settings, findings)
     store, trial = Store.at(settings.storage, settings.tracking_uri), findings.handed_out
     # A server would be asked for seconds each time; it was told when that was found.
@@ -65,6 +70,14 @@ def mend(settings: SweepSettings, result: SweepResult, findings: Findings) -> No
         known = [b for b in read_all(store) if (b.sweep, b.trial) == (settings.name, trial)]
         if not any(best.is_confirmed and not best.superseded for best in known):
             register(settings, findings)
+
+
+def _holds(file: Path, config: TrainConfig | None) -> bool:
+    """Whether the file holds that configuration, wherever its files lie."""
+    try:
+        return config is not None and TrainConfig.load(file).portable == config.portable
+    except UserError:
+        return False
 
 
 def _trained(settings: SweepSettings, study: str) -> dict[int, TrainConfig]:
