@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
-from kd.config import SAW_VAL, TrainConfig
+from kd.config import SAW_VAL
 from kd.files import relative
 from kd.run_folder import BEST_CONFIG
+from kd.section import flatten
 from search_spaces import in_words
 from tuning.records.findings import UNCONFIRMED
 from tuning.records.result import Sweep, SweepResult
@@ -85,7 +86,7 @@ def moved(result: SweepResult) -> list[str]:
     if result.default is None:
         return []
     paper = result.sweep.settings.base.flat()
-    own = TrainConfig.from_dict(result.default.config).flat()
+    own = dict(flatten(result.default.config))
     other = [
         f"{name} = {wording.text(own[name])} (not {wording.text(value)})"
         for name, value in paper.items()
