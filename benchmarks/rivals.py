@@ -13,7 +13,7 @@ import numpy as np
 
 from search_spaces import Choice
 from tuning.replaying.curves import Curves
-from tuning.replaying.simulate import Course, play
+from tuning.replaying.simulate import Simulated, play
 from tuning.replaying.strategy import Plan, Strategy, StudyStrategy
 from tuning.study.trials import TrialRecord
 
@@ -236,10 +236,10 @@ def _ours(
     return made
 
 
-OURS = "ours"
+OURS, RANDOM = "ours", "random"
 RIVALS: dict[str, Callable[[Curves, int, int], Strategy]] = {
     OURS: _ours("tpe", "asha"),
-    "random": _ours("random", "none"),
+    RANDOM: _ours("random", "none"),
     "random + ASHA": _ours("random", "asha", first=27),
     "Optuna": lambda source, budget, seed: OptunaLoop(source, seed),
     "Ray Tune": lambda source, budget, seed: RayTune(source, seed),
@@ -249,7 +249,7 @@ RIVALS: dict[str, Callable[[Curves, int, int], Strategy]] = {
 """From a name to what makes the search for a source, a budget in epochs and a seed."""
 
 
-def course(name: str, source: Curves, *, budget: int, slots: int, seed: int) -> Course:
+def searched(name: str, source: Curves, *, budget: int, slots: int, seed: int) -> Simulated:
     """How the rival `name` fares."""
     strategy = RIVALS[name](source, budget, seed)
-    return play(source, strategy, slots=slots, epochs_total=budget, seed=seed).course
+    return play(source, strategy, slots=slots, epochs_total=budget, seed=seed)

@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rivals import RIVALS, course
+from benchmarks.rivals import RANDOM, RIVALS, searched
 from tuning.replaying.generated import KINDS
+from tuning.replaying.proving import Proved, prove
 from tuning.replaying.recorded import Recorded
 from tuning.replaying.repeats import Drawn, Kept, in_processes
 from tuning.replaying.summary import mean_of
@@ -45,49 +46,96 @@ Cell = tuple[int, int]
 
 @dataclass(frozen=True)
 class Judged:
-    """What one seed gives: for each cell and search the regrets, in points, at `SHARES`."""
+    """What one seed gives: for each cell and search the regrets, in points, at `SHARES`.
+
+    `proved` is what each hands out after it was confirmed.
+    """
 
     regrets: Mapping[tuple[Cell, str], list[float]]
+    proved: Mapping[tuple[Cell, str], Proved]
 
 
 def judge(sources: Drawn | Kept, cells: Sequence[Cell], names: Sequence[str], seed: int) -> Judged:
     """Every search in every cell on the curves of one seed."""
     source = sources.source(seed)
-    found: dict[tuple[Cell, str], list[float]] = {}
+    regrets: dict[tuple[Cell, str], list[float]] = {}
+    proved: dict[tuple[Cell, str], Proved] = {}
     for slots, trials in cells:
         budget = trials * source.base.epochs
         for name in names:
-            went = course(name, source, budget=budget, slots=slots, seed=seed)
-            assert went.epochs <= budget
-            found[(slots, trials), name] = [went.at(budget * part).regret for part in SHARES]
-    return Judged(found)
+            went = searched(name, source, budget=budget, slots=slots, seed=seed)
+            assert went.course.epochs <= budget
+            key = (slots, trials), name
+            regrets[key] = [went.course.at(budget * part).regret for part in SHARES]
+            proved[key] = prove(source, went.records, seed)
+    return Judged(regrets, proved)
 
 
 # -- told ------------------------------------------------------------------------------------------
 
 
-def table(found: Sequence[Judged], cells: Sequence[Cell], names: Sequence[str]) -> str:
-    """Markdown: mean regret of each search in each cell, and how far it is from the best there."""
-    columns = {cell: _column(found, cell, names) for cell in cells}
-    heads = [f"{trials} trials, {slots} slots" for slots, trials in cells]
-    lines = ["| search | " + " | ".join(heads) + " |", "|---" * (len(cells) + 1) + "|"]
+def tables(found: Sequence[Judged], cells: Sequence[Cell], names: Sequence[str]) -> str:
+    """Markdown: what each search hands out in each cell, after its budget and after confirming."""
+    alone = {cell: _lasts(found, cell, names) for cell in cells}
+    proved = {cell: _proved(found, cell, names) for cell in cells}
+    after = {cell: _against_best(proved[cell]) for cell in cells}
+    for cell in cells:
+        for name in names:
+            costs = [judged.proved[cell, name].trainings for judged in found]
+            after[cell][name] += f", {statistics.fmean(costs):.0f}"
+    sections = {
+        "regret after the budget": {cell: _against_best(alone[cell]) for cell in cells},
+        "regret after confirming too, and trainings that this took": after,
+    }
+    if RANDOM in names:
+        least = "share of the budget until its mean regret is random search's at the end"
+        sections[least] = {cell: _shares(found, cell, names) for cell in cells}
+    return "\n\n".join(_table(*section, names) for section in sections.items())
+
+
+def _table(title: str, columns: Mapping[Cell, Mapping[str, str]], names: Sequence[str]) -> str:
+    heads = [f"{trials} trials, {slots} slots" for slots, trials in columns]
+    lines = [f"| {title} | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in names:
-        lines.append(f"| {name} | " + " | ".join(columns[cell][name] for cell in cells) + " |")
+        lines.append(f"| {name} | " + " | ".join(c[name] for c in columns.values()) + " |")
     return "\n".join(lines)
 
 
-def _column(found: Sequence[Judged], cell: Cell, names: Sequence[str]) -> dict[str, str]:
-    lasts = {name: [judged.regrets[cell, name][-1] for judged in found] for name in names}
-    best = min(names, key=lambda name: statistics.fmean(lasts[name]))
-    column = {best: f"**{mean_of(lasts[best])}**"}
-    for name in names:
+def _lasts(found: Sequence[Judged], cell: Cell, names: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [judged.regrets[cell, name][-1] for judged in found] for name in names}
+
+
+def _proved(found: Sequence[Judged], cell: Cell, names: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [judged.proved[cell, name].regret for judged in found] for name in names}
+
+
+def _against_best(regrets: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    best = min(regrets, key=lambda name: statistics.fmean(regrets[name]))
+    column = {best: f"**{mean_of(regrets[best])}**"}
+    for name, own in regrets.items():
         if name == best:
             continue
-        away = mean_of([a - b for a, b in zip(lasts[name], lasts[best], strict=True)])
+        away = mean_of([a - b for a, b in zip(own, regrets[best], strict=True)])
         half = float("inf") if away.half is None else away.half
         sign = "=" if abs(away.mean) + half < MARGIN else ">" if away.mean > half else "?"
-        column[name] = f"{statistics.fmean(lasts[name]):.2f} ({sign} {away.mean:+.2f} ± {half:.2f})"
+        column[name] = f"{statistics.fmean(own):.2f} ({sign} {away.mean:+.2f} ± {half:.2f})"
     return column
+
+
+def _shares(found: Sequence[Judged], cell: Cell, names: Sequence[str]) -> dict[str, str]:
+    goal = statistics.fmean(_lasts(found, cell, (RANDOM,))[RANDOM])
+    column = {}
+    for name in names:
+        means = _means(found, cell, name)
+        above = [part for part, mean in zip(SHARES, means, strict=True) if mean > goal]
+        later = [part for part in SHARES if not above or part > above[-1]]
+        column[name] = f"{100 * later[0]:.0f} %" if later else "not reached"
+    return column
+
+
+def _means(found: Sequence[Judged], cell: Cell, name: str) -> list[float]:
+    courses = zip(*(judged.regrets[cell, name] for judged in found), strict=True)
+    return [statistics.fmean(values) for values in courses]
 
 
 def draw(found: Mapping[str, Sequence[Judged]], cell: Cell, names: Sequence[str]) -> Any:
@@ -104,8 +152,7 @@ def draw(found: Mapping[str, Sequence[Judged]], cell: Cell, names: Sequence[str]
         axes.grid(axis="y", color=RULE, linewidth=0.5, alpha=0.7)
         axes.set_title(kind, loc="left", fontsize=10, color=INK, parse_math=False)
         for name, color in zip(names, COLORS, strict=False):
-            courses = zip(*(one.regrets[cell, name] for one in judged), strict=True)
-            means = [statistics.fmean(values) for values in courses]
+            means = _means(judged, cell, name)
             axes.step(
                 [trials * part for part in SHARES], means, where="post", color=color, label=name,
                 linewidth=2.4 if name == names[0] else 1.4,
@@ -156,7 +203,7 @@ def main() -> None:
         work = partial(judge, source, cells, asked.search)
         found[source.name] = list(in_processes(work, seeds, asked.jobs))
         print(f"\n{source.name}, trials of {source.epochs} epochs\n")
-        print(table(found[source.name], cells, asked.search), flush=True)
+        print(tables(found[source.name], cells, asked.search), flush=True)
         print(f"\n{time.monotonic() - began:.0f} s", flush=True)
     if asked.output:
         shown = min(cells, key=lambda cell: (cell[1] != max(asked.trials), abs(cell[0] - 8)))
