@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from kd.cli import put, run
+from kd.cli import put, run, shown
 from kd.text import visible
 from tuning.reports.escapes import terminal
 from tuning.tracking.lookup import find_best, select
@@ -27,17 +27,17 @@ class Flags:
     kd.train runs.
     """
 
-    method: Annotated[str | None, tyro.conf.Positional] = None
+    method: Annotated[str | None, tyro.conf.Positional, shown("[METHOD]")] = None
     """Only this method."""
-    backbone: str | None = None
+    backbone: Annotated[str | None, shown("NAME")] = None
     """Only this backbone."""
-    dataset: str | None = None
+    dataset: Annotated[str | None, shown("NAME")] = None
     """Only this data set."""
-    epochs: int | None = None
+    epochs: Annotated[int | None, shown("N")] = None
     """Only what was trained for so many epochs."""
     storage: Path = Path("runs")
     """Where sweeps are kept."""
-    tracking_uri: str | None = None
+    tracking_uri: Annotated[str | None, shown("URI")] = None
     """Another MLflow store than the one in the storage folder."""
 
 

@@ -34,7 +34,7 @@ class Flags:
     out (--sweep) or a trial of it (--trial), or a file (--config).
     """
 
-    method: Annotated[str | None, tyro.conf.Positional, shown("METHOD")] = None
+    method: Annotated[str | None, tyro.conf.Positional, shown("[METHOD]")] = None
     """The method of the cell."""
     backbone: Annotated[str | None, shown("NAME")] = None
     """The backbone of the cell."""
@@ -48,7 +48,7 @@ class Flags:
     """Of the sweep, this trial's instead of what it hands out."""
     config: Annotated[Path | None, shown("FILE")] = None
     """Instead of a cell: a YAML or JSON file."""
-    to: str = "yaml"
+    to: Annotated[str, tyro.conf.arg(metavar="FORMAT")] = "yaml"
     """A configuration as yaml, json, toml, python, env, flags, hydra, lightning, torchdistill,
     mdistiller, pskd, timm; all best configurations as parquet; the trained student as
     safetensors, torch-export, onnx."""

@@ -43,7 +43,7 @@ def _one_of(names: Any) -> Any:
 class Flags:
     """Repeat a search over the curves of finished sweeps, or over generated ones, in seconds."""
 
-    tables: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    tables: Annotated[tuple[Path, ...], tyro.conf.Positional, shown("[SWEEP …]")] = ()
     """Sweeps of one cell: folders, or a trials.parquet or curves.parquet in them."""
     kind: Annotated[str | None, shown("|".join(KINDS))] = None
     """Which curves are generated where no table is given; the default is distillation."""
@@ -69,7 +69,9 @@ class Flags:
     """Tell the epochs until so few points are lacking of the best."""
     jobs: Annotated[int | None, shown("N")] = None
     """Processes that share the repeats; the default is one for each core."""
-    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    output: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")
+    ] = None
     """A Parquet file to write, with a row for each repeat."""
 
 

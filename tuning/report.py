@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from kd.cli import put, run
+from kd.cli import put, run, shown
 from kd.errors import UserError
 from kd.files import replace_file
 from tuning.records.result import load_result
@@ -22,13 +22,15 @@ _REMEDY = "give another -o"
 class Flags:
     """Write a sweep's report again from its folder, or compare several sweeps."""
 
-    sweeps: Annotated[tuple[str, ...], tyro.conf.Positional]
+    sweeps: Annotated[tuple[str, ...], tyro.conf.Positional, shown("SWEEP …")]
     """The sweep's name; several are compared."""
     storage: Path = Path("runs")
     """Where sweeps are kept."""
-    table: Literal["latex", "markdown"] | None = None
+    table: Annotated[Literal["latex", "markdown"] | None, shown("latex|markdown")] = None
     """Print a table, method by backbone, and write nothing."""
-    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    output: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")
+    ] = None
     """The file to write; the default is report.html in the sweep's folder, for a comparison
     comparison.html in the storage folder."""
 
