@@ -8,9 +8,10 @@ from search_spaces._conditions import in_words, searched
 from search_spaces._domains import Choice, Domain, Range, RangeAbove
 from search_spaces._load import load_space
 from search_spaces._older import written_out
-from search_spaces._space import Space
+from search_spaces._space import SPAN, Space
 
 __all__ = [
+    "SPAN",
     "Choice",
     "Domain",
     "Range",

@@ -43,6 +43,14 @@ class Range:
         """The values between which all others lie."""
         return (self.low, self.high if self.step is None else self.nearest(self.high))
 
+    def members(self) -> tuple[Any, ...] | None:
+        """All its values in their order; None where no step counts them."""
+        if self.step is None:
+            return (self.low,) if self.low == self.high else None
+        count = (exact(self.high) - exact(self.low)) // exact(self.step) + 1
+        values = (exact(self.low) + n * exact(self.step) for n in range(count))
+        return tuple(map(self.nearest, values))
+
     def until(self, high: float) -> Self:
         """The same up to `high` at most."""
         return replace(self, high=min(self.high, high))
@@ -87,6 +95,14 @@ class Choice:
     def corners(self) -> tuple[Any, ...]:
         """Every choice."""
         return self.values
+
+    def members(self) -> tuple[Any, ...]:
+        """Every choice, once."""
+        once: list[Any] = []
+        for value in self.values:
+            if not any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in once):
+                once.append(value)
+        return tuple(once)
 
 
 Domain = Range | RangeAbove | Choice

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kd.config import TrainConfig
+from kd.errors import UserError
 from search_spaces._conditions import in_words, searched, ways
 from search_spaces._domains import Choice, Domain, Range, RangeAbove, written
 
@@ -43,6 +44,38 @@ class Space:
                 values[name] = pick(name, domain)
         return values
 
+    def grid(self, most: int) -> list[dict[str, Any]]:
+        """All that `draw` may return, where it is no more than `most`.
+
+        Raises `UserError` for more, and for a range without a step.
+        """
+        points: list[dict[str, Any]] = [{}]
+        for name, domain in self.domains.items():
+            if isinstance(domain, RangeAbove):
+                raise UserError(
+                    f"{name} starts at {domain.other}, so it has no values of its own for a grid; "
+                    f"fix it: --set {name}=VALUE."
+                )
+            values = domain.members()
+            if values is None:
+                raise UserError(
+                    f"{name} is searched in {domain} without a step, and a grid needs values; give "
+                    "it a step or a list of choices in --space FILE, or fix it: "
+                    f"--set {name}=VALUE."
+                )
+            free = [self._searched(name, point) for point in points]
+            if sum(len(values) if one else 1 for one in free) > most:
+                raise UserError(
+                    f"The grid has more than {most} configurations; give larger steps in "
+                    "--space FILE, or fix hyperparameters: --set NAME=VALUE."
+                )
+            points = [
+                {**point, **given}
+                for point, one in zip(points, free, strict=True)
+                for given in ([{name: value} for value in values] if one else [{}])
+            ]
+        return points
+
     def apply(
         self, base: TrainConfig, values: Mapping[str, Any], where: str = "the configuration"
     ) -> TrainConfig:
@@ -51,7 +84,7 @@ class Space:
         A value of what is not searched beside the others counts for nothing. Raises `UserError`,
         naming `where`, for a value that the configuration refuses.
         """
-        data = base.to_dict()
+        data, flat = base.to_dict(), base.flat()
         for name in sorted(self.fixed):
             _put(data, name, self.fixed[name])
         drawn = {name: value for name, value in values.items() if self._searched(name, values)}
@@ -59,7 +92,7 @@ class Space:
             if not self._searched(name, values):
                 continue
             if isinstance(domain, RangeAbove):
-                start = self._start(domain, base, drawn)
+                start = self._start(domain, flat, drawn)
                 value = start + (domain.high - start) * drawn[name + SPAN]
                 # Twelve digits: the value that a paper prints comes back as printed.
                 _put(data, name, max(float(f"{value:.12g}"), start))
@@ -75,7 +108,13 @@ class Space:
         Those that are `given`, named as by `parameters`, are taken as they are. What is not
         searched beside the others has no value.
         """
-        flat, values = base.flat(), dict(given or {})
+        return self.nearest_values(base.flat(), given)
+
+    def nearest_values(
+        self, flat: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The same of what `TrainConfig.flat` gives, or of a part with all that may vary."""
+        values = dict(given or {})
         for name, domain in self.domains.items():
             if isinstance(domain, RangeAbove) or name in values:
                 continue
@@ -85,7 +124,7 @@ class Space:
             if not isinstance(domain, RangeAbove) or name + SPAN in values:
                 continue
             if self._searched(name, values):
-                start = self._start(domain, base, values)
+                start = self._start(domain, flat, values)
                 way = domain.high - start
                 above = max(domain.nearest(flat[name]) - start, 0.0)
                 values[name + SPAN] = above / way if way else 0.0
@@ -128,9 +167,11 @@ class Space:
     def _searched(self, name: str, values: Mapping[str, Any]) -> bool:
         return searched(self.domains, name.removesuffix(SPAN), values)
 
-    def _start(self, domain: RangeAbove, base: TrainConfig, values: Mapping[str, Any]) -> float:
+    def _start(
+        self, domain: RangeAbove, flat: Mapping[str, Any], values: Mapping[str, Any]
+    ) -> float:
         """Where the interval starts: the other may be one that is not searched now."""
-        return domain.start(values if domain.other in values else base.flat())
+        return domain.start(values if domain.other in values else flat)
 
 
 def _put(data: Any, name: str, value: Any) -> None:

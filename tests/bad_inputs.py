@@ -28,7 +28,7 @@ TESTS = Path(__file__).parent
 MODULES = {
     **{
         name: f"tuning.{name}"
-        for name in ("search", "confirm", "best", "export", "report", "replay", "ui")
+        for name in ("search", "confirm", "compare", "best", "export", "report", "replay", "ui")
     },
     "train": "kd.train",
 }

@@ -30,5 +30,5 @@ def test_there_are_hundreds_over_all_commands() -> None:
     lines = [line for line, _ in table()]
     assert len(set(lines)) == len(lines) >= 250
     assert {line.split()[0] for line in lines} == {
-        *("search", "confirm", "best", "export", "report", "replay", "ui", "train"),
+        *("search", "confirm", "compare", "best", "export", "report", "replay", "ui", "train"),
     }

@@ -1,6 +1,7 @@
 """The search: Ray Tune and Ray Train, Optuna, MLflow, and the command lines.
 
-For other projects and notebooks: `from tuning import best_config, run_confirm, run_search`.
+For other projects and notebooks: `from tuning import best_config, run_compare,
+run_confirm, run_search`.
 """
 
 import sys
@@ -35,13 +36,15 @@ _check_neighbours()
 import kd  # noqa: E402, F401
 
 if TYPE_CHECKING:
+    from tuning.python.compared import run_compare
     from tuning.python.result import run_confirm
     from tuning.python.search import run_search
     from tuning.tracking.lookup import best_config
 
-__all__ = ["best_config", "run_confirm", "run_search"]
+__all__ = ["best_config", "run_compare", "run_confirm", "run_search"]
 _HOMES = {
     "best_config": "tuning.tracking.lookup",
+    "run_compare": "tuning.python.compared",
     "run_confirm": "tuning.python.result",
     "run_search": "tuning.python.search",
 }

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import tyro
 
-from kd.cli import run, shown
+from kd.cli import repeated, run, shown
 from kd.config import EPOCHS, SEEDS
 from kd.errors import UserError, brief
 from kd.files import check_folder, replace_file
+from tuning.records.options import Several
 from tuning.replaying.generated import KINDS
 from tuning.reports.escapes import terminal
 from tuning.storage.tables import to_parquet
-from tuning.study.sampling import SAMPLERS, TPE
+from tuning.study.grid import ordered
+from tuning.study.objectives import chosen
+from tuning.study.sampling import GRID, SAMPLERS, TPE
 from tuning.study.stopping import SchedulerName
 
 if TYPE_CHECKING:
+    from tuning.replaying.curves import Curves
     from tuning.replaying.repeats import Drawn, Kept, Repeat
     from tuning.replaying.strategy import Plan
 
@@ -49,12 +53,16 @@ class Flags:
     """Which curves are generated where no table is given; the default is distillation."""
     epochs: Annotated[int | None, shown("N")] = None
     """Epochs of a whole trial, if curves are generated; the default is 27."""
+    objective: Annotated[Several, repeated("NAME")] = ()
+    """Look for the best in this too: train_seconds, or ece where the tables have it."""
     sampler: Annotated[str, _one_of(SAMPLERS)] = TPE
     """What draws configurations."""
     scheduler: Annotated[str, _one_of(get_args(SchedulerName))] = "asha"
     """What stops poor trials early."""
     reduction_factor: float = 3.0
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
+    check_rungs: float = 0.0
+    """Let this share of the trials that would be stopped run on, as a sweep does to check that."""
     trials: Annotated[int | None, shown("N")] = None
     """Trials of a search; the default is 64, or as many as --epochs-total has room for."""
     epochs_total: Annotated[int | None, shown("N")] = None
@@ -86,12 +94,17 @@ def replay(flags: Flags) -> int:
         sampler=flags.sampler,
         scheduler=flags.scheduler,
         reduction_factor=flags.reduction_factor,
+        check_rungs=flags.check_rungs,
         trials=TRIALS if unsaid else flags.trials,
         epochs_total=flags.epochs_total,
         slots=flags.slots,
+        objectives=flags.objective,
     )
     sources = _sources(flags)
+    plan.check_offered(sources.name, sources.offers)
     plan.grace(sources.epochs)
+    if plan.sampler == GRID:
+        _check_grid(sources.source(flags.seed))
     seeds = range(flags.seed, flags.seed + flags.repeats)
     jobs = flags.jobs or os.cpu_count() or 1
     began, found = time.monotonic(), []
@@ -132,7 +145,18 @@ def _sources(flags: Flags) -> "Drawn | Kept":
 
     if flags.tables:
         return Kept(Recorded(flags.tables))
-    return Drawn(flags.kind or next(iter(KINDS)), flags.epochs or 27)
+    paced = "train_seconds" in flags.objective
+    return Drawn(flags.kind or next(iter(KINDS)), flags.epochs or 27, paced)
+
+
+def _check_grid(source: "Curves") -> None:
+    try:
+        ordered(source.space, source.base, 0)
+    except UserError:
+        raise UserError(
+            f"--sampler grid searches choices and steps, and {source.name} has ranges without "
+            "steps; give the folder of a sweep over a grid, or another sampler."
+        ) from None
 
 
 def _write(
@@ -145,12 +169,15 @@ def _write(
         "sampler": plan.sampler,
         "scheduler": plan.scheduler,
         "reduction_factor": plan.reduction_factor,
+        "check_rungs": plan.check_rungs,
         "slots": plan.slots,
         "trials_asked": plan.trials,
         "epochs_asked": plan.epochs_total,
         "epochs_of_a_trial": sources.epochs,
         "regret_asked": regret,
     }
+    if plan.objectives:
+        asked["objectives"] = ", ".join(one.name for one in chosen(plan.objectives))
     replace_file(path, to_parquet([asked | row for row in table(found, regret)]))
 
 
@@ -168,6 +195,8 @@ def print_title(sources: "Drawn | Kept", plan: "Plan", seeds: range) -> None:
         f"{sources.name}: {plan.sampler} and {plan.scheduler}, {ends}, trials of at most "
         f"{sources.epochs} epochs, {plan.slots} at once; seeds {seeds[0]} to {seeds[-1]}"
     )
+    if len(several := chosen(plan.objectives)) > 1:
+        asked += f"; compared in {', '.join(one.words for one in several)}"
     Console(highlight=False, soft_wrap=True).print(terminal(asked))
 
 
@@ -180,7 +209,8 @@ def print_table(found: "Sequence[Repeat]", regret: float, seconds: float) -> Non
 
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
     headings = ("spent", "epochs", "seconds", "handed out, %", "regret", "median", "worst")
-    for heading in headings:
+    several = found[0].course.start.volume is not None
+    for heading in (*headings, "volume") if several else headings:
         table.add_column(heading, justify="right")
     for row in rows(found):
         table.add_row(
@@ -191,6 +221,7 @@ def print_table(found: "Sequence[Repeat]", regret: float, seconds: float) -> Non
             str(row.regret),
             f"{row.middle:.2f}",
             f"{row.worst:.2f}",
+            *([str(row.volume)] if several else []),
         )
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from kd.cli import run
 from tuning.cluster.jobs import run_on_cluster
 from tuning.records import request
-from tuning.records.plan import print_plan
 from tuning.records.request import Flags
 from tuning.sweeps.searching import plan_asked, search_asked
 
@@ -16,8 +15,12 @@ def search(flags: Flags) -> int:
         return code
     sweeps = plan_asked(flags)
     if flags.dry_run:
+        from tuning.sweeps.forecasting import dry_run
+
         for settings, space in sweeps:
-            print_plan(settings, space)
+            dry_run(settings, space)
+        if len(sweeps) > 1:
+            print("They share the machine: together they take as long as one after the other.")
         return 0
     return search_asked(flags, sweeps)
 

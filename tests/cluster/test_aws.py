@@ -16,7 +16,11 @@ from region import Region
 from sweeps import Watch, check_complete, running, trials
 
 LINE = "ray up -y ray_cluster.yaml && python -m tuning.search lsskd --preset laptop"
-SWEEP = "python -m tuning.search lsskd --preset laptop --scheduler none --set batch_size=4"
+SWEEP = (
+    "python -m tuning.search lsskd --preset laptop --scheduler none --set batch_size=4 "
+    "--warm-start none"
+)
+"""The same trials whatever was searched here before."""
 TRIALS, EPOCHS = 4, 20
 RESULT = ("best_config.yaml", "student.safetensors", "report.html", "trials.parquet", "study.log")
 

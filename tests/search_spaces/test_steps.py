@@ -8,7 +8,8 @@ import pytest
 
 from kd.config import TrainConfig
 from search_spaces import Range, load_space
-from tuning.study.sampling import sampler, suggest
+from tuning.study.drawing import suggest
+from tuning.study.sampling import sampler
 
 BASE = TrainConfig.paper("lsskd", "resnet8", "digits")
 GRIDS = [

@@ -20,7 +20,7 @@ from kd.training.evaluate import test_scores as scores_on_test
 from tuning.records.result import load_result
 from tuning.study.journal import load_study, read_trials
 from tuning.study.trials import TrialRecord
-from tuning.sweeps.candidates import Asked, candidates, planned
+from tuning.sweeps.candidates import Asked, candidates, check_asked, planned
 
 
 def run(*command: str) -> str:
@@ -109,6 +109,26 @@ def test_seeds_that_decide_nothing_are_refused(tmp_path: Path):
         planned(result, Asked(seeds=2), "confirm")
     assert planned(result, Asked(top=1, seeds=5), "confirm").seeds == 5
     assert len(planned(result, Asked(), "confirm").trials) == 4
+
+
+def test_a_sweep_of_a_comparison_is_trained_on_its_seeds_whoever_competes(tmp_path: Path):
+    def compared(result, seeds):
+        settings = dataclasses.replace(result.sweep.settings, compared_on=seeds)
+        sweep = dataclasses.replace(result.sweep, settings=settings)
+        return dataclasses.replace(result, sweep=sweep)
+
+    many = compared(sweep_result(tmp_path / "sweep"), 8)
+    plan = planned(many, Asked(), "confirm")
+    assert (plan.seeds, plan.fill, len(plan.trials)) == (8, 8, 4)
+    # A race needs more seeds than are compared, to decide anything.
+    few = planned(compared(many, 2), Asked(), "confirm")
+    assert (few.seeds, few.fill) == (5, 2)
+    alone = planned(compared(sweep_result(tmp_path / "alone", trials=1), 7), Asked(), "confirm")
+    assert alone == (3, 7, (0,), 7)
+    for other in (Asked(top=1), Asked(seeds=9), Asked(trials=(2,))):
+        with pytest.raises(UserError, match="belongs to a comparison, whose methods are all"):
+            check_asked(many, other)
+    check_asked(many, Asked())
 
 
 def test_scores_are_the_networks_own():

@@ -10,7 +10,7 @@ from small_cluster import Spy, cluster, kill, search, starts_a_cluster
 from kd.config import TeacherConfig, TrainConfig
 from kd.training import checkpoint
 from tuning.engine.trial import patiently
-from tuning.study.stopping import Asha
+from tuning.study.rules import Asha
 
 # Long enough that a machine goes while it trains.
 CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=15, batch_size=4)

@@ -14,6 +14,7 @@ from test_report import keep, run
 import tuning.sweeps.run
 from kd.config import TeacherConfig, TrainConfig
 from kd.errors import UserError
+from tuning.records.asked import check_asked
 from tuning.records.keeper import Keeper
 from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
@@ -143,4 +144,4 @@ def test_what_may_not_be_asked_any_more_is_read_of_an_old_sweep(tmp_path: Path) 
     path.write_text(text.replace("reduction_factor: 3.0", "reduction_factor: 1.05"))
     assert SweepSettings.load(tmp_path, "first").reduction_factor == 1.05
     with pytest.raises(UserError, match=r"from 1\.1 to 1000"):
-        SweepSettings.load(tmp_path, "first").check_asked()
+        check_asked(SweepSettings.load(tmp_path, "first"))

@@ -8,10 +8,10 @@ from scipy.stats import spearmanr
 
 from kd.config import TrainConfig
 from kd.errors import UserError
-from tuning.replaying.curves import Cube
 from tuning.replaying.generated import KINDS, Generated
 from tuning.replaying.landscapes import Smooth
 from tuning.replaying.repeats import Drawn
+from tuning.study.cube import Cube
 
 MANY = {"distillation": 50, "cosine": 50, "flat": 50, "powerlaw": 6}
 """Landscapes that a test looks at; a `powerlaw` takes longest."""

@@ -19,6 +19,7 @@ from tuning.study.race import (
     Race,
     evidence,
     fewest_seeds,
+    filled,
     p_value,
     race,
 )
@@ -217,3 +218,67 @@ def test_another_race_is_not_gone_on_with() -> None:
     other = {0: CONFIGS[0], 5: TrainConfig.paper("pskd", "resnet8", "digits", epochs=2)}
     with pytest.raises(UserError, match="other configurations"):
         RaceSearcher(study, other, range(1, 7))
+
+
+# -- gone on with until the two that are compared have all seeds ----------------------------------
+
+
+def test_a_race_that_is_over_is_filled_and_decides_nothing_more() -> None:
+    default = [80.0, 80.5, 79.5, 80.2, 80.1, 80.3, 79.0]
+    good = [a + d for a, d in zip(default, [3, 2.9, 3.1, 3, 3.2, -9, -9], strict=True)]
+    poor = [a - 2 - 0.1 * i for i, a in enumerate(default[:3])]
+    over = race([1, 2], {0: default[:5], 1: good[:5], 2: poor}, 10)
+    n = over.seeds
+    assert (over.winner, over.racing) == (1, ())
+    begun = filled(over, {0: default[:n], 1: good[:n], 2: poor}, 7)
+    assert (begun.racing, begun.seeds) == ((0, 1), n)
+    half = filled(over, {0: default, 1: good[:n], 2: poor}, 7)
+    assert half.racing == (1,)
+    whole = filled(over, {0: default, 1: good, 2: poor}, 7)
+    assert (whole.racing, whole.seeds, whole.winner) == ((), 7, 1)
+    assert whole.standings[1].seeds == 7
+    assert whole.standings[2] == over.standings[2]
+    assert filled(over, {0: default, 1: good, 2: poor}, n - 1) == over, "it has more already"
+    racing = race([1, 2], {0: default[:1], 1: good[:1], 2: poor[:1]}, 10)
+    assert filled(racing, {0: default, 1: good, 2: poor}, 7) == racing
+
+
+def test_a_winner_that_diverges_later_leaves_its_place_to_the_next() -> None:
+    default = [80.0, 80.5, 79.5, 80.2, 80.1]
+    best, good = ([a + d + 0.1 * i for i, a in enumerate(default)] for d in (3.0, 2.0))
+    over = race([1, 2], {0: default, 1: best, 2: good}, 10)
+    assert over.winner == 1
+    assert over.standings[2].dropped in ("", BEATEN)
+    late = filled(over, {0: [*default, 80.0, 80.0], 1: [*best, None], 2: good}, 7)
+    assert late.standings[1].dropped == DIVERGED
+    assert late.winner == (2 if over.standings[2].better else 0)
+    alone = race([1], {0: default, 1: best}, 10)
+    left = filled(alone, {0: [*default, 80.0, 80.0], 1: [*best, None]}, 7)
+    assert (left.winner, left.racing, left.seeds) == (0, (), 7)
+    # With nobody to race it is the default that is trained on all seeds.
+    assert filled(race([], {0: default[:1]}, 7), {0: default[:1]}, 5).racing == (0,)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_the_searcher_fills_with_the_winner_and_the_default_alone(slots: int) -> None:
+    study = create_study(direction="maximize")
+    play(RaceSearcher(study, CONFIGS, range(1, 11), fill=10), by_pair, slots, most=9)
+    searcher = RaceSearcher(study, CONFIGS, range(1, 11), fill=10)
+    play(searcher, by_pair, slots)
+    done = [searcher.pair(r) for r in searcher.records.values() if r.state == "completed"]
+    assert len(done) == len(set(done)), "no training was done twice"
+    by_candidate = {n: sum(number == n for number, _ in done) for n in CONFIGS}
+    assert (by_candidate[0], by_candidate[4]) == (10, 10)
+    assert by_candidate[7] <= 3 + slots
+    assert (searcher.standing.winner, searcher.standing.seeds) == (4, 10)
+    whole = RaceSearcher(create_study(direction="maximize"), CONFIGS, range(1, 11))
+    play(whole, by_pair)
+    assert whole.standing.winner == searcher.standing.winner
+
+
+def test_the_searcher_fills_the_default_where_nobody_competes() -> None:
+    searcher = RaceSearcher(
+        create_study(direction="maximize"), {0: CONFIGS[0]}, range(1, 5), fill=4
+    )
+    assert play(searcher, by_pair) == 4
+    assert (searcher.standing.winner, searcher.standing.seeds) == (0, 4)

@@ -100,11 +100,21 @@ def test_it_finds_a_better_place_than_chance(stopped: bool) -> None:
     assert better >= 10
 
 
+FIXED = {"beta_max": "0.9"}
+STEPS = {
+    "kd.lambda_b": [0.5, 1.0, 1.5],
+    "kd.alpha": {"low": 0.1, "high": 0.5, "step": 0.2},
+    "kd.beta_min": {"low": 0.1, "high": 0.5, "step": 0.1},
+    "kd.temperature": [2, 4, 8],
+}
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_draws_within_the_space_and_goes_on_as_if_unbroken(name: str) -> None:
     def drawn(cut: int) -> list[dict[str, object]]:
         study = optuna.create_study(direction="maximize")
-        space, found = load_space("dtskd", "resnet8"), []
+        ranges = STEPS if name == "grid" else None
+        space, found = load_space("dtskd", "resnet8", fixed=FIXED, ranges=ranges), []
         base = TrainConfig.paper("dtskd", "resnet8", "digits", epochs=9)
         for begin, end in itertools.pairwise((0, cut, 9)):
             searcher = StudySearcher(study, space, base, 9, seed=1, sampler=name)

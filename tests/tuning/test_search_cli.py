@@ -148,11 +148,16 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "set",
         "space",
         "search_optimizer",
+        "objective",
         "sampler",
+        "warm_start",
         "epochs_total",
         "hours",
         "gpu_hours",
+        "cost",
+        "price_per_hour",
         "scheduler",
+        "check_rungs",
         "grace_period",
         "reduction_factor",
         "cpus_per_trial",
@@ -188,6 +193,7 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(capsys, tmp_path):
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert "16 trials of at most 9 epochs" in said
+    assert "after the paper's default at most 2 that earlier sweeps found best" in said
     assert "a teacher first: resnet20" in said
     assert "alpha" in said
     assert not storage.exists()

@@ -12,7 +12,7 @@ from test_report import keep
 from tuning.reports.files import write_report
 
 OLD = Path(__file__).parents[1] / "old" / "runs.tar.gz"
-NAMES = ("search", "confirm", "best", "export", "report", "replay", "ui")
+NAMES = ("search", "confirm", "compare", "best", "export", "report", "replay", "ui")
 COMMANDS = [f"tuning.{name}" for name in NAMES]
 RUN = """
 import runpy, sys

@@ -9,7 +9,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from kd.errors import UserError
-from tuning.study.stopping import make_stopping, rungs, score
+from tuning.study.rules import rungs
+from tuning.study.stopping import make_stopping, score
 from tuning.study.trials import TrialRecord
 
 
@@ -168,7 +169,7 @@ def test_none_never_stops():
 
 
 def test_rungs_need_no_ray():
-    code = "import sys; from tuning.study.stopping import rungs; print('ray' in sys.modules)"
+    code = "import sys; from tuning.study.rules import rungs; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

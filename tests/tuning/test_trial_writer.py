@@ -24,8 +24,8 @@ from tuning.engine.trial_writer import TrialWriter
 from tuning.storage.shelf import Shelf
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import load_study, open_study, read_trials
+from tuning.study.rules import Judged
 from tuning.study.searcher import StudySearcher
-from tuning.study.stopping import Judged
 
 CONFIG = TrainConfig.paper("pskd", "resnet8", "digits", epochs=6, batch_size=25)
 NEVER = Judged()

@@ -8,7 +8,7 @@ from small_cluster import Spy, cluster, search, starts_a_cluster
 from kd.config import TrainConfig
 from kd.errors import UserError
 from tuning.engine.share import share
-from tuning.study.stopping import Judged
+from tuning.study.rules import Judged
 
 CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=3, batch_size=30)
 

@@ -97,7 +97,8 @@ class LaneStopping(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP or CONTINUE, after one report; STOP where nobody wants to know any more."""
         lane, number = trial.config["lane"], trial.config["trial"]
-        if any(s.error for s in self._searchers) or not self._searchers[lane].wants(number):
+        wanted = self._searchers[lane].wants(number, result.get("epoch"))
+        if any(s.error for s in self._searchers) or not wanted:
             return str(TrialScheduler.STOP)
         stops = self._rules[lane].stops(_own(result))
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)

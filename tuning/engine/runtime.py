@@ -70,7 +70,7 @@ def connected(address: str | None = None, *, mps: bool | None = None) -> Iterato
         UserError: it does not start, or cannot be joined, with the reason.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-    if address := address or _elsewhere():
+    if address := address or elsewhere():
         with _joined(address, mps) as now:
             yield machines(now)
     else:
@@ -78,7 +78,7 @@ def connected(address: str | None = None, *, mps: bool | None = None) -> Iterato
             yield now
 
 
-def _elsewhere() -> str | None:
+def elsewhere() -> str | None:
     """The RAY_ADDRESS of a Ray that runs; by `local`, Ray means one that it starts."""
     address = os.environ.get(ELSEWHERE)
     return None if address in ("", "local") else address
@@ -111,7 +111,7 @@ def _own(mps: bool | None) -> Iterator[list[Node]]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    wanted = None if mps and not (_local_gpus() and available()) else mps
+    wanted = None if mps and not (local_gpus() and available()) else mps
     with lifeline(short_folder()) as folder, _closed(), Mps(folder, wanted).serving() as shared:
         try:
             # Ray lets everybody into the folder that it is given; nobody comes through ours.
@@ -236,8 +236,8 @@ def short_folder() -> Path:
 
 def gpus_at_hand() -> float:
     """The GPUs that a sweep started now could use, on this machine or on RAY_ADDRESS's cluster."""
-    if _elsewhere() is None:
-        return _local_gpus()
+    if elsewhere() is None:
+        return local_gpus()
     with connected() as nodes:
         return sum(node.get("GPU", 0.0) for node in nodes)
 
@@ -247,11 +247,11 @@ def check_here(compile: Compile) -> None:
 
     What the machines of a RAY_ADDRESS can, only their trials know.
     """
-    if _elsewhere() is None:
-        check_compiler(compile, gpu=bool(_local_gpus()))
+    if elsewhere() is None:
+        check_compiler(compile, gpu=bool(local_gpus()))
 
 
-def _local_gpus() -> int:
+def local_gpus() -> int:
     """How many NVIDIA GPUs this machine shows, found without importing torch or Ray."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

@@ -16,7 +16,7 @@ from kd.data import Images
 from kd.errors import UserError
 from tuning.storage.patience import FULL, patiently
 from tuning.storage.trial_files import TrialFiles
-from tuning.study.stopping import Judged
+from tuning.study.rules import Judged
 
 if TYPE_CHECKING:
     from kd.config import TrainConfig

@@ -11,6 +11,7 @@ from tuning.python.within import called
 from tuning.records.confirm_request import Flags
 from tuning.records.keeper import STUDENT
 from tuning.records.keywords import from_keywords, signature
+from tuning.records.pareto import front
 from tuning.records.result import SweepResult, load_result
 from tuning.records.winner import sweep_config
 from tuning.sweeps.confirming import confirm_asked
@@ -77,6 +78,17 @@ class SearchResult:
     def curves(self) -> "DataFrame":
         """A row for each trial and epoch: `trial`, `epoch` from 1, `val_acc` in percent."""
         return self._table(1)
+
+    @property
+    def pareto(self) -> "DataFrame":
+        """The rows of `trials` that are of the Pareto set, highest val accuracy first.
+
+        Of a search of several objectives: `objective.ece` and the like hold their values, in the
+        objectives' units. Of one objective it is the best trial, or several as good.
+        """
+        table = self.trials
+        found = [member.trial.number for member in front([self._found])]
+        return table.set_index("trial", drop=False).loc[found].reset_index(drop=True)
 
     def _table(self, which: int) -> "DataFrame":
         from pyarrow.parquet import read_table

@@ -12,7 +12,6 @@ from tuning.python.result import SearchResult
 from tuning.python.within import called
 from tuning.records.keywords import as_file, from_keywords, signature
 from tuning.records.options import Options
-from tuning.records.plan import print_plan
 from tuning.records.request import MAPPING, Flags
 from tuning.records.settings import SweepSettings
 from tuning.storage.addresses import masked
@@ -77,8 +76,10 @@ def run_search(
         _check_here(flags)
         sweeps = plan_asked(flags, ranges)
         if flags.dry_run:
+            from tuning.sweeps.forecasting import dry_run
+
             for settings, varied in sweeps:
-                print_plan(settings, varied)
+                dry_run(settings, varied)
             return None
         asked = [settings for settings, _ in sweeps]
         try:

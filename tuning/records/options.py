@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from kd.cli import shown
-from kd.training.compiling import Compile
-from tuning.study.budget import Budget
-from tuning.study.sampling import TPE, SamplerName
+import tyro
 
+from kd.cli import repeated, shown
+from kd.training.compiling import Compile
+from tuning.study.objectives import Objective, chosen
+from tuning.study.sampling import TPE, SamplerName
+from tuning.study.stopping import SchedulerName
+from tuning.study.warm import AUTO
+
+Several = tyro.conf.UseAppendAction[tuple[str, ...]]
 GpusPerTrial = float | Literal["auto"] | None
 
 CHANGEABLE = (
@@ -19,6 +24,8 @@ CHANGEABLE = (
     "epochs_total",
     "hours",
     "gpu_hours",
+    "cost",
+    "price_per_hour",
     "cpus_per_trial",
     "gpus_per_trial",
     "compile",
@@ -37,17 +44,27 @@ class Options:
     search_optimizer: bool = False
     """Search the learning rate and the weight decay too."""
     epochs_total: Annotated[int | None, shown("N")] = None
-    """End the search when all trials together have trained so many epochs, each ending its own."""
+    """End the search when all its trials together have trained so many epochs."""
     hours: Annotated[float | None, shown("HOURS")] = None
-    """End the search after so many hours."""
+    """End the search after so many hours, each trial with the epoch that it is in."""
     gpu_hours: Annotated[float | None, shown("HOURS")] = None
-    """End the search when its trials have held GPUs for so many hours."""
+    """End the search when its trials have held GPUs for so many hours, each with its epoch."""
+    cost: Annotated[float | None, shown("USD")] = None
+    """End the search when its trials have cost so much, each with its epoch."""
+    price_per_hour: Annotated[float | None, shown("USD")] = None
+    """What an hour of one GPU costs; where there is none, an hour of this machine."""
+    objective: Annotated[Several, repeated("NAME")] = ()
+    """Look for the best in this too: val_acc, ece, train_seconds, params, macs, latency."""
     sampler: SamplerName = TPE
     """How configurations are drawn."""
-    scheduler: Literal["asha", "median", "none"] = "asha"
+    warm_start: Annotated[str, shown("auto|none|SWEEP")] = AUTO
+    """Begin with what earlier sweeps found: all that are known, none, or the sweep of this name."""
+    scheduler: SchedulerName = "asha"
     """What stops poor trials early."""
     reduction_factor: float = 3.0
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
+    check_rungs: Annotated[float, shown("SHARE")] = 0.0
+    """Let this share of the trials that would be stopped run on, to see how well rungs foretell."""
     cpus_per_trial: Annotated[int | None, shown("CORES")] = None
     """CPU cores of one trial; the default shares what the cluster has."""
     gpus_per_trial: Annotated[GpusPerTrial, shown("GPUS|auto")] = "auto"
@@ -74,6 +91,12 @@ class Options:
     """Keep the sweep's report.html up to date while it runs."""
 
     @property
-    def budget(self) -> Budget:
-        """What the search may spend."""
-        return Budget(epochs=self.epochs_total, hours=self.hours, gpu_hours=self.gpu_hours)
+    def bounded(self) -> bool:
+        """Whether it is said what the search may spend: then the number of trials may be open."""
+        bounds = (self.epochs_total, self.hours, self.gpu_hours, self.cost)
+        return any(bound is not None for bound in bounds)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What trials are compared in, val accuracy first."""
+        return chosen(self.objective)

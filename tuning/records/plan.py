@@ -1,6 +1,8 @@
 """What a sweep will do and cost, said before it starts."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from itertools import pairwise
 
 from kd.data import check_dataset
 from kd.data.split import check_split
@@ -8,27 +10,100 @@ from kd.memories import Memories
 from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.settings import SweepSettings
-from tuning.study.race import SEEDS, TOP
-from tuning.study.stopping import rungs
+from tuning.study.grid import ordered
+from tuning.study.proposals import room
+from tuning.study.rules import Hyperband, rungs
+from tuning.study.sampling import GRID
+from tuning.study.stopping import best_of
+from tuning.study.warm import AUTO, NONE
 
 
-def expected_epochs(settings: SweepSettings) -> tuple[int, int]:
+def on_grid(settings: SweepSettings, asked: int | None) -> SweepSettings:
+    """The sweep with as many trials as its grid has configurations, where it is one of a grid.
+
+    Fewer where fewer are `asked`; where more are, that is said. Raises `UserError` for a space
+    that is no grid.
+    """
+    if settings.sampler != GRID:
+        return settings
+    size = len(ordered(settings.space(), settings.base, settings.seed))
+    if asked is not None and asked > size:
+        print(
+            f"The grid of {settings.name} has {size} configurations, the paper's default among "
+            f"them: the search ends after {size} trials, not {asked}."
+        )
+    return replace(settings, trials=min(size, asked or size))
+
+
+def expected_epochs(settings: SweepSettings) -> tuple[int, int] | None:
     """Epochs if stopping works as it should (one in `reduction_factor` goes on), and at most.
 
     Successive halving lets every trial reach the first rung and the best share of each rung
-    the next one (Li et al. 2020, ASHA).
+    the next one (Li et al. 2020, ASHA); Hyperband does so in each bracket. By `top-k` the n-th
+    trial goes on with a chance of k/n, where one runs after the other. None where trials are open
+    and hours or cost alone end the search.
     """
-    bound = settings.epochs_total or settings.trials * settings.base.epochs
-    most = min(settings.trials * settings.base.epochs, bound)
+    bounds = settings.budget.bounds(())
+    bound = next((int(b.own) for b in bounds if b.unit == "epochs"), None)
+    if settings.trials is None:
+        return None if bound is None else (bound, bound)
+    most = settings.trials * settings.base.epochs
+    most = most if bound is None else min(most, bound)
     if settings.scheduler == "none":
         return most, most
-    stops = [0, *rungs(settings.base.epochs, settings.grace_period, settings.reduction_factor)]
-    ends = [*stops[1:], settings.base.epochs]
-    alive, total = float(settings.trials), 0.0
-    for begin, end in zip(stops, ends, strict=True):
-        total += max(alive, 1.0) * (end - begin)
-        alive /= settings.reduction_factor
+    trials, epochs, factor = settings.trials, settings.base.epochs, settings.reduction_factor
+    allowed = tuple(rungs(epochs, settings.grace_period, factor))
+    if settings.scheduler == "hyperband":
+        shares = Hyperband(allowed, factor).shares
+        total = sum(
+            _halving(trials * share, allowed[bracket:], epochs, factor)
+            for bracket, share in enumerate(shares)
+        )
+    elif settings.scheduler == "top-k":
+        k, grace = best_of(trials), settings.grace_period
+        passing = sum(min(1.0, k / n) for n in range(1, trials + 1))
+        total = trials * grace + passing * (epochs - grace)
+    else:
+        total = _halving(trials, allowed, epochs, factor)
+    total += settings.check_rungs * (trials * epochs - total)
     return min(round(total), most), most
+
+
+def size(settings: SweepSettings) -> str:
+    """`64 trials of at most 9 epochs`, or `as many trials of at most 9 epochs as 2 hours allow`."""
+    whole = f"of at most {_count(settings.base.epochs, 'epoch')}"
+    if settings.trials is None:
+        return f"as many trials {whole} as {settings.budget} allow"
+    return f"{_count(settings.trials, 'trial')} {whole}"
+
+
+def set_aside(settings: SweepSettings) -> list[str]:
+    """What the bounds keep for confirming, a line each."""
+    if not settings.confirm:
+        return []
+    needed = settings.budget.confirming
+    return [
+        f"of {bound.most:g} {bound.unit}, "
+        + (
+            f"{bound.aside:g} are set aside for confirming, which takes {needed} at most"
+            if bound.unit == "epochs"
+            else f"what confirming takes at most is set aside, up to {bound.most / 2:g}"
+        )
+        for bound in settings.budget.bounds(())
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def _halving(trials: float, stops: Sequence[int], epochs: int, factor: float) -> float:
+    """Epochs of so many trials, of which one in `factor` goes on at each of `stops`."""
+    alive, total = trials, 0.0
+    for begin, end in pairwise((0, *stops, epochs)):
+        total += max(alive, min(trials, 1.0)) * (end - begin)
+        alive /= factor
+    return total
 
 
 def compiles(
@@ -67,28 +142,39 @@ def _of_a_gpu(settings: SweepSettings) -> str:
     return "one trial at a time, and no other beside it"
 
 
-def print_plan(settings: SweepSettings, space: Space) -> None:
-    """Print the cell, the space, and the epochs that the sweep will spend."""
-    base = settings.base
-    expected, most = expected_epochs(settings)
+def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> None:
+    """Print the cell, the space, and the epochs that the sweep will spend.
+
+    `gpus` says whether it may run on any, so that what holds for them is told.
+    """
+    base, expected = settings.base, expected_epochs(settings)
     print(f"{base.method} on {base.backbone} and {base.dataset}")
-    print(f"{settings.trials} trials of at most {base.epochs} epochs each")
+    print(f"{size(settings)} each" if settings.trials else size(settings))
+    cold = settings.warm_start == NONE or settings.sampler == GRID
+    if not cold and (few := room(settings.planned)):
+        known = "earlier sweeps" if settings.warm_start == AUTO else settings.warm_start
+        print(f"after the paper's default at most {few} that {known} found best")
     print(f"drawn by {settings.sampler}, stopped early by {settings.scheduler}")
-    print(f"about {expected} epochs in all, {most} if no trial is stopped")
-    bounds = {"hours": settings.hours, "GPU-hours": settings.gpu_hours}
-    for name, bound in bounds.items():
-        if bound is not None:
-            print(f"ended after {bound:g} {name}, if it has not ended before")
-    if settings.confirm:
-        again = (TOP + 1) * SEEDS
-        print(f"then at most {again} trainings to confirm, {again * base.epochs} epochs")
-    print(f"of each GPU: {_of_a_gpu(settings)}")
-    where = {
-        "auto": f"on GPUs, where {SECONDS:g} s a process are under a tenth of what it trains",
-        "always": "always",
-        "never": "never",
-    }
-    print(f"compiled steps: {where[settings.compile]}")
+    if len(settings.objectives) > 1:
+        print(f"compared in {', '.join(one.words for one in settings.objectives)}")
+    if settings.check_rungs:
+        print(f"of those that would be stopped, {settings.check_rungs:.0%} run on, to check that")
+    if settings.trials and expected:
+        print(f"at most {expected[1]} epochs in all, where no trial is stopped")
+    for bound in settings.budget.bounds(()):
+        if settings.trials:
+            print(f"ended after {bound.most:g} {bound.unit}, if it has not ended before")
+    for line in set_aside(settings):
+        print(line)
+    if gpus:
+        print(f"of each GPU: {_of_a_gpu(settings)}")
+    if gpus or settings.compile == "always":
+        where = {
+            "auto": f"on GPUs, where {SECONDS:g} s a process are under a tenth of what it trains",
+            "always": "always",
+            "never": "never",
+        }
+        print(f"compiled steps: {where[settings.compile]}")
     for number, given in enumerate(base.teachers):
         if given.weights is None:
             teacher = base.teacher_recipe(number)

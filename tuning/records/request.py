@@ -17,11 +17,11 @@ from kd.data.names import DatasetName
 from kd.errors import UserError, brief
 from kd.files import relative
 from kd.methods import config_class, method_names
-from tuning.records.options import CHANGEABLE, Options
+from tuning.records.asked import check_asked
+from tuning.records.options import CHANGEABLE, Options, Several
+from tuning.records.plan import on_grid
 from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
-
-Several = tyro.conf.UseAppendAction[tuple[str, ...]]
 
 LONGEST_NAME = 100
 """Bytes of a name, and of the cell's part of one: a file system has room for 255 in all."""
@@ -48,7 +48,7 @@ class Flags:
     preset: Preset = "auto"
     """What to search when nothing else is said."""
     trials: Annotated[int | None, shown("N")] = None
-    """How many configurations to try, the paper's default among them."""
+    """How many configurations to try, the paper's default among them; open under a bound."""
     epochs: Annotated[int | None, shown("N")] = None
     """How many epochs a trial may train."""
     set: Annotated[Several, repeated("NAME=VALUE")] = ()
@@ -81,14 +81,15 @@ class Flags:
 
     def given(self) -> Iterator[tuple[str, Any]]:
         """(name, value) of every flag that is not at its default, in the order of the help."""
-        return _given(self)
+        return given_of(self)
 
 
-def _given(flags: Any) -> Iterator[tuple[str, Any]]:
+def given_of(flags: Any) -> Iterator[tuple[str, Any]]:
+    """(name, value) of every flag of `flags` that is not at its default, in the help's order."""
     for entry, default in zip(fields(flags), vars(type(flags)()).values(), strict=True):
         value = getattr(flags, entry.name)
         if is_dataclass(value):
-            yield from _given(value)
+            yield from given_of(value)
         elif value != default:
             yield entry.name, value
 
@@ -173,8 +174,8 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
     resumed = [replace(settings, mps=flags.options.mps) for settings in resumed]
     if changes:
         for settings in resumed:
-            settings.check_asked()
-    return resumed
+            check_asked(settings)
+    return [on_grid(settings, settings.trials) for settings in resumed]
 
 
 def anew(settings: SweepSettings) -> str:
@@ -184,7 +185,8 @@ def anew(settings: SweepSettings) -> str:
     """
     base = settings.base
     words = [base.method, "--backbone", base.backbone, "--dataset", base.dataset]
-    words += ["--trials", str(settings.trials), "--grace-period", str(settings.grace_period)]
+    words += [] if settings.trials is None else ["--trials", str(settings.trials)]
+    words += ["--grace-period", str(settings.grace_period)]
     if base.needs_teacher and (teacher := base.teacher.weights or base.teacher.backbone):
         words += ["--teacher", teacher]
         words += ["--teacher-saw-val"] if base.teacher.saw_val else []
@@ -242,19 +244,19 @@ def _settings(
     settings = SweepSettings(
         name=name,
         base=base,
-        trials=cell.trials,
+        trials=cell.trials if flags.trials or not options.bounded else None,
         grace_period=grace,
         fixed=fixed,
         ranges=dict(ranges),
         ranges_file=str(flags.space or "--space"),
         **vars(options),
     )
-    settings.check_asked()
+    check_asked(settings)
     if settings.folder.exists():
         raise UserError(
             f"The sweep {name} exists; go on with --resume {name}, or give another --name."
         )
-    return settings
+    return on_grid(settings, flags.trials)
 
 
 def _fixed(texts: Sequence[str]) -> dict[str, str]:

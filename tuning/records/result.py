@@ -1,20 +1,23 @@
 """A sweep and what came of it: the numbers behind the live table, the pictures and the report."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from kd.data import DatasetName
+from kd.errors import UserError
 from kd.section import flatten
 from search_spaces import Domain, searched
 from tuning.records.findings import Findings
 from tuning.records.protocol import protocol
-from tuning.records.settings import SEARCH, STUDY, SweepSettings
-from tuning.study.budget import merged, seconds
-from tuning.study.stopping import rungs
+from tuning.records.settings import COSTS, SEARCH, STUDY, SweepSettings
+from tuning.study.budget import Bound, merged, seconds
+from tuning.study.rules import rungs
 from tuning.study.trials import Span, State, TrialRecord, best_trial
+from tuning.study.warm import WarmStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,9 @@ class Sweep:
 
     `searched` is what may vary, by dotted names; `slots` how many trials run at once;
     `val_size` the number of images behind a val accuracy, 0 if not known; `protocol` what its
-    scores may be compared under; `environment` the machine and the versions.
+    scores may be compared under; `environment` the machine and the versions; `costs` those of the
+    backbone that are among the objectives; `warm` what its first trials and its sampler know of
+    earlier sweeps.
     """
 
     settings: SweepSettings
@@ -32,6 +37,8 @@ class Sweep:
     val_size: int = 0
     protocol: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    warm: WarmStart = field(default_factory=WarmStart)
 
     @property
     def name(self) -> str:
@@ -64,8 +71,8 @@ class Sweep:
         return f"{self.method} · {self.backbone} · {self.dataset}"
 
     @property
-    def trials(self) -> int:
-        """How many trials are planned."""
+    def trials(self) -> int | None:
+        """How many trials are planned; None for as many as its budget allows."""
         return self.settings.trials
 
     @property
@@ -75,9 +82,11 @@ class Sweep:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The 1-based epochs at which ASHA may stop a trial; none under another scheduler."""
+        """The 1-based epochs at which trials are compared; none where that is after every one."""
         asked = self.settings
-        if asked.scheduler != "asha":
+        if asked.scheduler == "top-k":
+            return (asked.grace_period,)
+        if asked.scheduler not in ("asha", "hyperband"):
             return ()
         return tuple(rungs(self.epochs, asked.grace_period, asked.reduction_factor))
 
@@ -187,6 +196,17 @@ class SweepResult:
         """Seconds of all trials together, each times the GPUs that it held."""
         return sum(trial.seconds * trial.gpus for trial in self.trials)
 
+    @property
+    def usd(self) -> float | None:
+        """What the trials cost, in USD; None where no price is known."""
+        budget = self.sweep.settings.budget
+        return None if budget.price is None else budget.usd(self.trials)
+
+    @property
+    def nearest(self) -> Bound | None:
+        """The bound of the budget of which the least is left; None where there is none."""
+        return self.sweep.settings.budget.nearest(self.trials)
+
 
 def load_result(storage: Path, name: str) -> SweepResult:
     """The sweep `name` and its trials, as its folder holds them; UserError if there is none."""
@@ -202,8 +222,17 @@ def load_result(storage: Path, name: str) -> SweepResult:
         val_size=int(facts.get("val_size", 0)),
         protocol=facts.get("protocol") or protocol(settings.base),
         environment=facts.get("environment", {}),
+        costs=facts.get(COSTS, {}),
+        warm=_warm(settings.folder),
     )
     return SweepResult(sweep, read_trials(study), Findings.load(settings.folder))
+
+
+def _warm(folder: Path) -> WarmStart:
+    """What it began with; nothing where that cannot be read, as the trials say their own source."""
+    with suppress(UserError):
+        return WarmStart.load(folder) or WarmStart()
+    return WarmStart()
 
 
 def value_at(config: dict[str, Any], name: str) -> Any:

@@ -17,23 +17,18 @@ from search_spaces import Space, load_space, written_out
 from tuning.records.options import Options
 from tuning.storage.addresses import check_store
 from tuning.storage.shelf import Shelf, check_uri
-from tuning.study.stopping import rungs
+from tuning.study.budget import Budget, most_trials
+from tuning.study.objectives import check_objectives
+from tuning.study.race import SEEDS, TOP
+from tuning.study.rules import rungs
+from tuning.study.sampling import SAMPLERS
 
 FILE = "sweep.yaml"
 STUDY = "study.log"
 """The journal of a sweep's trials; its study is named `SEARCH`."""
 SEARCH = "search"
-LIMITS = {
-    "trials": (1, 1_000_000),
-    "epochs_total": (1, 1_000_000_000),
-    "hours": (0.001, 100_000),
-    "gpu_hours": (0.001, 100_000_000),
-    "cpus_per_trial": (1, 10_000),
-    "gpus_per_trial": (0, 10_000),
-    "workers_per_trial": (1, 10_000),
-    "reduction_factor": (1.1, 1000),
-}
-"""From where to where the numbers go that a person may give."""
+COSTS = "costs"
+"""The attribute of that study with what the backbone costs, where that is an objective."""
 AT_LEAST = {"trials": 1, "cpus_per_trial": 1, "gpus_per_trial": 0, "workers_per_trial": 1}
 """What the numbers of any sweep are at least."""
 NAME = r"\w[\w.-]*"
@@ -49,18 +44,22 @@ class SweepSettings(Options, Section):
     """One search over one cell: (method, backbone, data set).
 
     `base` is the paper's default, which is trial 0; `fixed` and `ranges` are what the user
-    changed of the method's search space. Of the options, `gpus_per_trial` and `cpus_per_trial`
+    changed of the method's search space. `trials` None is as many as the budget allows. Of the
+    options, `gpus_per_trial` and `cpus_per_trial`
     None share out what the cluster has, whole GPUs, `auto` packs as many trials on a GPU as
     gain by it, and `checkpoints` None keeps running trials' files in the sweep's own folder.
+    `compared_on` is on how many seeds a comparison that the sweep belongs to trains what is handed
+    out and the default, 0 where it belongs to none.
     """
 
     name: str
     base: TrainConfig
-    trials: int
+    trials: int | None
     grace_period: int = 1
     fixed: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, Any] = field(default_factory=dict)
     ranges_file: str = "--space"
+    compared_on: int = 0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME, self.name):
@@ -78,35 +77,40 @@ class SweepSettings(Options, Section):
             if isinstance(value, int | float) and not value >= low:
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is {brief(value)}; it must be at least {low}.")
+        if self.trials is None and not self.bounded:
+            raise UserError("Nothing ends this search; give --trials, or a bound: --hours.")
         if self.checkpoints is not None:
             check_uri(self.checkpoints)
         if self.tracking_uri is not None:
             check_store(self.tracking_uri)
         rungs(self.base.epochs, self.grace_period, self.reduction_factor)
+        check_objectives(self.objective, self.sampler, self.scheduler, SAMPLERS)
         if self.compile == "always" and self.workers_per_trial > 1:
             raise UserError(
                 "--compile always compiles trials of one worker; leave it away, or "
                 "--workers-per-trial."
             )
 
-    def check_asked(self) -> None:
-        """Raise UserError for what makes no sense to ask for, though an old sweep may have it."""
-        for name, (low, high) in LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, int | float) and not low <= value <= high:
-                flag = f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag} is {brief(value)}; it must be from {low} to {high}.")
-        if self.base.split.train_on_val:
-            raise UserError(
-                "A search is judged on val, so split.train_on_val is not for it; leave it away, "
-                "and train the last student on val by tuning.confirm NAME --refit."
-            )
-        where = str(self.storage.absolute())
-        if self.tracking_uri is None and re.search(r"\?|%[0-9A-Fa-f]{2}", where):
-            raise UserError(
-                f"--storage is {where}, and MLflow's database cannot lie in a folder with a "
-                "question mark, or a percent sign before two digits; give another one."
-            )
+    @property
+    def budget(self) -> Budget:
+        """What the search may spend; where it is confirmed, so much is set aside for that."""
+        return Budget(
+            epochs=self.epochs_total,
+            hours=self.hours,
+            gpu_hours=self.gpu_hours,
+            cost=self.cost,
+            price=self.price_per_hour,
+            confirming=(TOP + 1) * SEEDS * self.base.epochs if self.confirm else 0,
+        )
+
+    @property
+    def planned(self) -> int | None:
+        """How many trials there are at most; None where nothing says it before they run."""
+        if self.trials is not None or self.epochs_total is None:
+            return self.trials
+        shortest = self.base.epochs if self.scheduler == "none" else self.grace_period
+        own = next(bound.own for bound in self.budget.bounds(()) if bound.unit == "epochs")
+        return most_trials(int(own), shortest)
 
     @property
     def packed(self) -> bool:

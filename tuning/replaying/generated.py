@@ -30,10 +30,11 @@ import numpy as np
 
 from kd.config import TrainConfig
 from search_spaces import Space, load_space
-from tuning.replaying.curves import Cube, FloatArray
 from tuning.replaying.landscapes import SAMPLE
 from tuning.replaying.powerlaw import PowerLaw
 from tuning.replaying.stepwise import OverBowl
+from tuning.study.cube import Cube, FloatArray
+from tuning.study.objectives import VAL_ACC, Objectives
 
 BACKBONE, DATASET = "resnet18", "cifar100"
 TRIES = 1000
@@ -106,9 +107,16 @@ KINDS: dict[str, Kind] = {
 
 
 class Generated:
-    """The curves of one landscape: `kind`, drawn from `seed`, for trials of `epochs` epochs."""
+    """The curves of one landscape: `kind`, drawn from `seed`, for trials of `epochs` epochs.
 
-    def __init__(self, kind: str, seed: int, epochs: int = 27) -> None:
+    An epoch takes a second; where they are `paced`, one second and the mean of its place u, so
+    that it matters to a search for short trainings which configuration is drawn.
+    """
+
+    offers = (VAL_ACC.name, "train_seconds")
+
+    def __init__(self, kind: str, seed: int, epochs: int = 27, *, paced: bool = False) -> None:
+        self.paced = paced
         self.name = kind
         self.kind = KINDS[kind]
         self.seed = seed
@@ -141,8 +149,26 @@ class Generated:
         return self.landscape.best
 
     def seconds(self, config: TrainConfig) -> float:
-        """An epoch of any configuration takes one second."""
-        return 1.0
+        """How long an epoch takes."""
+        return float(self._seconds(self.cube.point(config)[None])[0])
+
+    def told(self, config: TrainConfig, seed: int, name: str) -> FloatArray:
+        """The seconds of each epoch, which are all that is generated beside scores."""
+        return np.full(self.epochs, self.seconds(config))
+
+    def reached(self, objectives: Objectives) -> FloatArray:
+        """By mean accuracies of the last epoch, of random places."""
+        points = self.cube.draw(np.random.default_rng(self.seed), SAMPLE)
+        values = {
+            VAL_ACC.name: self.landscape.last(points),
+            "train_seconds": self.epochs * self._seconds(points),
+        }
+        found: FloatArray = np.stack([o.sign * values[o.name] for o in objectives], axis=1)
+        return found
+
+    def _seconds(self, points: FloatArray) -> FloatArray:
+        seconds: FloatArray = 1.0 + self.paced * points.mean(1)
+        return seconds
 
     @property
     def epochs(self) -> int:

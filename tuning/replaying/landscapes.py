@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from tuning.replaying.curves import Cube, FloatArray
+from tuning.study.cube import Cube, FloatArray
 
 FEATURES = 48
 """Cosines in a smooth function."""

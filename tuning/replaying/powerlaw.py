@@ -29,8 +29,8 @@ from typing import Self
 
 import numpy as np
 
-from tuning.replaying.curves import Cube, FloatArray
 from tuning.replaying.landscapes import Smooth
+from tuning.study.cube import Cube, FloatArray
 
 GUESS = 1.0
 TOP = 76.0

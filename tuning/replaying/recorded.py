@@ -18,7 +18,8 @@ from kd.config import TrainConfig
 from kd.errors import UserError, brief
 from search_spaces import Choice, Domain, Range, RangeAbove, Space, load_space
 from tuning.records.settings import FILE, SweepSettings
-from tuning.replaying.curves import Cube, FloatArray
+from tuning.study.cube import Cube, FloatArray
+from tuning.study.objectives import VAL_ACC, Objectives, losses
 
 TRIALS, CURVES = "trials.parquet", "curves.parquet"
 SECTIONS = ("kd", "optimizer", "augment")
@@ -26,6 +27,8 @@ SECTIONS = ("kd", "optimizer", "augment")
 WHOLE = ("batch_size", "precision", "history")
 CELL = ("method", "backbone", "dataset", "epochs")
 """What all tables must have in common."""
+TOLD = ("ece", "train_seconds")
+"""The objectives that a table of curves may have a column for, beside val accuracy."""
 Row = Mapping[str, Any]
 
 
@@ -33,10 +36,12 @@ Row = Mapping[str, Any]
 class Entry:
     """One recorded configuration: a curve of shape (epochs,) for each training of it.
 
-    `seconds` is how long an epoch took, 1 where that was not recorded.
+    So for `told`, by the names of objectives. `seconds` is how long an epoch took, 1 where that
+    was not recorded.
     """
 
     curves: tuple[FloatArray, ...]
+    told: tuple[dict[str, FloatArray], ...]
     truth: float
     seconds: float
 
@@ -64,10 +69,29 @@ class Recorded:
 
     def curve(self, config: TrainConfig, seed: int) -> FloatArray:
         """A curve of the nearest recorded configuration; of several seeds one drawn by `seed`."""
-        nearest = self.nearest(config)
-        curves = self._entries[nearest].curves
-        which = np.random.default_rng((seed, nearest)).integers(len(curves))
-        return curves[which]
+        entry, which = self._training(config, seed)
+        return entry.curves[which]
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """Those that every training has told of."""
+        told = [told for entry in self._entries for told in entry.told]
+        return (VAL_ACC.name, *(name for name in TOLD if all(name in one for one in told)))
+
+    def told(self, config: TrainConfig, seed: int, name: str) -> FloatArray:
+        """Of the training whose curve it is."""
+        entry, which = self._training(config, seed)
+        return entry.told[which][name]
+
+    def reached(self, objectives: Objectives) -> FloatArray:
+        """By what all recorded trainings came to at their end, seed by seed."""
+        last, rows = self.base.epochs, []
+        for entry in self._entries:
+            for curve, told in zip(entry.curves, entry.told, strict=True):
+                by_epoch = enumerate(zip(*told.values(), strict=True), 1)
+                epochs = {e: dict(zip(told, values, strict=True)) for e, values in by_epoch}
+                rows.append(losses(objectives, {last: curve[-1]}, epochs)[last])
+        return np.array(rows)
 
     def truth(self, config: TrainConfig) -> float:
         """The mean last score of the nearest recorded configuration, in percent."""
@@ -80,6 +104,12 @@ class Recorded:
     def seconds(self, config: TrainConfig) -> float:
         """How long an epoch of the nearest recorded configuration took."""
         return self._entries[self.nearest(config)].seconds
+
+    def _training(self, config: TrainConfig, seed: int) -> tuple[Entry, int]:
+        nearest = self.nearest(config)
+        entry = self._entries[nearest]
+        which = np.random.default_rng((seed, nearest)).integers(len(entry.curves))
+        return entry, int(which)
 
     def nearest(self, config: TrainConfig) -> int:
         """Which recorded configuration is nearest; the first of several that are as near."""
@@ -98,7 +128,7 @@ class Recorded:
 class _Table:
     folder: Path
     rows: list[Row]
-    curves: dict[int, dict[int, float]]
+    curves: dict[int, dict[str, dict[int, float]]]
     space: Space | None
 
     @property
@@ -117,9 +147,12 @@ def _read(path: Path) -> _Table:
     points = _rows(folder / CURVES, ("trial", "epoch", "val_acc"))
     if not rows:
         raise UserError(f"{folder / TRIALS} has no trials; give a sweep that was finished.")
-    curves: dict[int, dict[int, float]] = {}
+    curves: dict[int, dict[str, dict[int, float]]] = {}
     for point in points:
-        curves.setdefault(point["trial"], {})[point["epoch"]] = point["val_acc"]
+        for name in (VAL_ACC.name, *TOLD):
+            if point.get(name) is not None:
+                course = curves.setdefault(point["trial"], {}).setdefault(name, {})
+                course[point["epoch"]] = point[name]
     space = None
     if (folder / FILE).exists():
         whole = folder.absolute()
@@ -224,15 +257,20 @@ def _seen(values: Sequence[Any]) -> Domain:
 
 def _entries(tables: Sequence[_Table], cube: Cube, epochs: int) -> tuple[FloatArray, list[Entry]]:
     """The completed configurations: their places, shape (n, d), and what was recorded of each."""
-    found: dict[tuple[float, ...], list[tuple[FloatArray, float]]] = {}
+    found: dict[tuple[float, ...], list[tuple[FloatArray, dict[str, FloatArray], float]]] = {}
     for table in tables:
         for row in table.rows:
-            curve = table.curves.get(row["trial"], {})
-            scores = np.array([curve.get(e, np.nan) for e in range(1, epochs + 1)], dtype=float)
-            if row["state"] == "completed" and np.isfinite(scores).all():
+            told = {
+                name: np.array([course.get(e, np.nan) for e in range(1, epochs + 1)], dtype=float)
+                for name, course in table.curves.get(row["trial"], {}).items()
+            }
+            told = {name: course for name, course in told.items() if np.isfinite(course).all()}
+            if row["state"] == "completed" and VAL_ACC.name in told:
                 flat = _config(row, table.folder).flat()
                 point = tuple(np.round(cube.point_of(flat), 9).tolist())
-                found.setdefault(point, []).append((scores, _seconds(row, epochs)))
+                seconds = _seconds(row, epochs)
+                told = {"train_seconds": np.full(epochs, seconds), **told}
+                found.setdefault(point, []).append((told.pop(VAL_ACC.name), told, seconds))
     if not found:
         raise UserError(
             f"No trial of {tables[0].folder} is completed; give a sweep with some that ran to "
@@ -240,9 +278,10 @@ def _entries(tables: Sequence[_Table], cube: Cube, epochs: int) -> tuple[FloatAr
         )
     entries = [
         Entry(
-            curves=tuple(scores for scores, _ in trained),
-            truth=fmean(float(scores[-1]) for scores, _ in trained),
-            seconds=fmean(seconds for _, seconds in trained),
+            curves=tuple(scores for scores, _, _ in trained),
+            told=tuple(told for _, told, _ in trained),
+            truth=fmean(float(scores[-1]) for scores, _, _ in trained),
+            seconds=fmean(seconds for _, _, seconds in trained),
         )
         for trained in found.values()
     ]

@@ -26,11 +26,13 @@ R = TypeVar("R")
 class Drawn:
     """A source for each seed: another landscape of `kind` for trials of `epochs` epochs.
 
+    `paced` as of `Generated`.
     Raises `UserError` for a kind that there is not.
     """
 
     kind: str
     epochs: int
+    paced: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -43,7 +45,12 @@ class Drawn:
 
     def source(self, seed: int) -> Curves:
         """The landscape of `seed`."""
-        return Generated(self.kind, seed, self.epochs)
+        return Generated(self.kind, seed, self.epochs, paced=self.paced)
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """The names of the objectives that they know."""
+        return Generated.offers
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,11 @@ class Kept:
     def epochs(self) -> int:
         """The epochs of a whole trial."""
         return self.recorded.base.epochs
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """The names of the objectives that they know."""
+        return self.recorded.offers
 
     def source(self, seed: int) -> Curves:
         """The tables."""

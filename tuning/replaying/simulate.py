@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from kd.config import TrainConfig
-from tuning.replaying.curves import Curves, FloatArray
+from tuning.replaying.curves import Curves
+from tuning.replaying.growth import Growth
 from tuning.replaying.strategy import Plan, Strategy, StudyStrategy
+from tuning.study.cube import FloatArray
+from tuning.study.objectives import VAL_ACC, Objectives, chosen, told_of
 from tuning.study.stopping import score
 from tuning.study.trials import TrialRecord, best_trial, outcome
+from tuning.study.warm import WarmStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,8 @@ class Moment:
     number of the trial whose configuration would be handed out: the completed one of highest
     score, None before there is one; a person has the paper's default then. `truth` is what that
     configuration is expected to score, in percent, and `regret` what it lacks of the best.
+    `volume` is the hypervolume of the completed trials in the search's objectives, in parts of that
+    of all that the source says can be reached; None for val accuracy alone.
     """
 
     trial: int
@@ -29,6 +35,7 @@ class Moment:
     handed: int | None
     truth: float
     regret: float
+    volume: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,24 +91,39 @@ class Simulated:
     course: Course
 
 
-def simulate(source: Curves, plan: Plan, seed: int) -> Simulated:
+def simulate(source: Curves, plan: Plan, seed: int, warm: WarmStart | None = None) -> Simulated:
     """A search by the project's own searcher and stopping rule.
 
-    `seed` is the sampler's and the trainings'; the same one gives the same.
+    `seed` is the sampler's and the trainings'; the same one gives the same. `warm` is what it
+    begins with beside the paper's default.
     """
-    strategy = StudyStrategy(source, plan, seed)
-    return play(source, strategy, slots=plan.slots, epochs_total=plan.epochs_total, seed=seed)
+    strategy = StudyStrategy(source, plan, seed, warm=warm)
+    return play(
+        source,
+        strategy,
+        slots=plan.slots,
+        epochs_total=plan.epochs_total,
+        seed=seed,
+        objectives=chosen(plan.objectives),
+    )
 
 
 def play(
-    source: Curves, strategy: Strategy, *, slots: int, epochs_total: int | None, seed: int
+    source: Curves,
+    strategy: Strategy,
+    *,
+    slots: int,
+    epochs_total: int | None,
+    seed: int,
+    objectives: Objectives = (VAL_ACC,),
 ) -> Simulated:
     """Let `strategy` search: `slots` at once, and `epochs_total` epochs at most if that is given.
 
     No epoch begins beyond the budget. Of epochs that end at the same time, the one of the trial
-    with the smaller number is told first.
+    with the smaller number is told first. Beside its val accuracy an epoch tells of `objectives`.
     """
-    table = _Table(source, strategy, seed, math.inf if epochs_total is None else epochs_total)
+    budget = math.inf if epochs_total is None else epochs_total
+    table = _Table(source, strategy, seed, budget, objectives)
     for _ in range(slots):
         table.free += 1
         table.fill()
@@ -113,7 +135,14 @@ def play(
 class _Table:
     """The state of one simulation: what runs in which second, and what was told."""
 
-    def __init__(self, source: Curves, strategy: Strategy, seed: int, budget: float) -> None:
+    def __init__(
+        self,
+        source: Curves,
+        strategy: Strategy,
+        seed: int,
+        budget: float,
+        objectives: Objectives,
+    ) -> None:
         self.source, self.strategy, self.seed, self.budget = source, strategy, seed, budget
         self.free, self.begun, self.told, self.now = 0, 0, 0, 0.0
         self.events: list[tuple[float, int]] = []
@@ -124,6 +153,7 @@ class _Table:
         self.best: TrialRecord | None = None
         self.optimum = source.best()
         self.standing = self._standing(source.base)
+        self.grown = Growth(source, objectives) if len(objectives) > 1 else None
         self.moments: list[Moment] = []
         self.start = self._moment(-1)
 
@@ -155,6 +185,9 @@ class _Table:
         report: dict[str, Any] = {"trial": number, "epoch": epoch, "val_acc": value}
         if not math.isfinite(value):
             report["diverged"] = True
+        elif self.grown:
+            report |= self.grown.told(self.configs[number], self.seed, epoch)
+            record.told[epoch] = told_of(report, self.grown.objectives)
         record.curve[epoch] = score(report)
         leaves = self.strategy.told(report)
         *earlier, (start, _) = record.spans
@@ -181,6 +214,8 @@ class _Table:
     def _leave(self, record: TrialRecord, report: Mapping[str, Any]) -> None:
         record.ended = self.now
         record.state, record.reason = outcome(record, report, crashed=False)
+        if self.grown and record.state == "completed":
+            self.grown.add(record)
         best = best_trial([trial for trial in (self.best, record) if trial is not None])
         if best is not self.best and best is not None:
             self.best = best
@@ -200,4 +235,5 @@ class _Table:
             handed=None if self.best is None else self.best.number,
             truth=truth,
             regret=regret,
+            volume=self.grown.volume if self.grown else None,
         )

@@ -28,8 +28,8 @@ from typing import Literal, Self
 
 import numpy as np
 
-from tuning.replaying.curves import Cube, FloatArray
 from tuning.replaying.landscapes import Bowl, Smooth
+from tuning.study.cube import Cube, FloatArray
 
 GUESS = 1.0
 """Accuracy in percent of guessing among the 100 classes of CIFAR-100."""

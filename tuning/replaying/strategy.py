@@ -1,17 +1,20 @@
 """What a simulated search is asked for, and who decides in it."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol, Self, get_args
 
 from kd.errors import UserError, brief, unknown
 from tuning.replaying.curves import Curves
+from tuning.study.budget import most_trials
 from tuning.study.journal import study_in_memory
+from tuning.study.objectives import check_objectives, chosen
+from tuning.study.rules import rungs
 from tuning.study.sampling import SAMPLERS, TPE
 from tuning.study.searcher import StudySearcher
-from tuning.study.stopping import SchedulerName, make_stopping, rungs
+from tuning.study.stopping import Check, SchedulerName, make_stopping
 from tuning.study.trials import TrialRecord
+from tuning.study.warm import COLD, WarmStart
 
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 
@@ -22,7 +25,8 @@ class Plan:
 
     It ends when `trials` have ended or `epochs_total` are spent, whatever comes first; None sets
     no such end. `slots` trials run at once. `grace_period` None is 1/9 of the epochs, as of a
-    sweep. Raises `UserError` for what makes no sense.
+    sweep; of the trials that would be stopped the share `check_rungs` runs on. Trials are compared
+    in `objectives`, by name. Raises `UserError` for what makes no sense.
     """
 
     sampler: str = TPE
@@ -32,19 +36,35 @@ class Plan:
     slots: int = 1
     grace_period: int | None = None
     reduction_factor: float = 3.0
+    check_rungs: float = 0.0
+    objectives: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise unknown("sampler", self.sampler, SAMPLERS)
         if self.scheduler not in SCHEDULERS:
             raise unknown("scheduler", self.scheduler, SCHEDULERS)
+        check_objectives(self.objectives, self.sampler, self.scheduler, SAMPLERS)
         if self.trials is None and self.epochs_total is None:
             raise UserError("Nothing ends this search; give --trials or --epochs-total.")
+        if self.trials is None and self.scheduler == "top-k":
+            raise UserError("--scheduler top-k keeps a tenth of the trials; give --trials too.")
+        if not 0 <= self.check_rungs <= 1:
+            raise UserError(f"--check-rungs is {self.check_rungs:g}; it must be from 0 to 1.")
         for name in ("trials", "epochs_total", "slots", "grace_period"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= 1_000_000:
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is {brief(value)}; it must be from 1 to 1000000.")
+
+    def check_offered(self, source: str, offers: Sequence[str]) -> None:
+        """Raise `UserError` where the curves of `source` do not tell of an objective."""
+        for one in chosen(self.objectives):
+            if one.name not in offers:
+                raise UserError(
+                    f"The curves of {source} tell nothing of {one.name}; they have "
+                    f"{' and '.join(offers)}."
+                )
 
     def grace(self, epochs: int) -> int:
         """The first epoch after which a trial of `epochs` epochs may be stopped.
@@ -56,12 +76,12 @@ class Plan:
         return grace
 
     def planned(self, epochs: int) -> int:
-        """How many trials of `epochs` epochs there are at most: what the sampler is told."""
+        """How many trials of `epochs` epochs there are room for: what the sampler is told."""
         if self.trials is not None:
             return self.trials
         assert self.epochs_total is not None
-        shortest = epochs if self.scheduler == "none" else 1
-        return math.ceil(self.epochs_total / shortest)
+        shortest = epochs if self.scheduler == "none" else self.grace(epochs)
+        return most_trials(self.epochs_total, shortest)
 
 
 class Strategy(Protocol):
@@ -82,17 +102,47 @@ class Strategy(Protocol):
 
 
 class StudyStrategy:
-    """The project's own searcher and stopping rule, called in the order of `engine/lanes`."""
+    """The project's own searcher and stopping rule, called in the order of `engine/lanes`.
 
-    def __init__(self, source: Curves, plan: Plan, seed: int) -> None:
+    After an `earlier` one it goes on with that one's study, as a search that was interrupted.
+    `warm` is what it begins with beside the paper's default.
+    """
+
+    def __init__(
+        self,
+        source: Curves,
+        plan: Plan,
+        seed: int,
+        earlier: Self | None = None,
+        warm: WarmStart | None = None,
+    ) -> None:
         self._epochs = source.base.epochs
         planned, grace = plan.planned(self._epochs), plan.grace(self._epochs)
-        self.searcher = StudySearcher(
-            study_in_memory(), source.space, source.base, planned, seed=seed, sampler=plan.sampler
+        self.searcher: StudySearcher = StudySearcher(
+            earlier.searcher.study if earlier else study_in_memory(),
+            source.space,
+            source.base,
+            plan.trials,
+            planned=planned,
+            seed=seed,
+            sampler=plan.sampler,
+            objectives=chosen(plan.objectives),
+            warm=warm or COLD,
         )
         # Plan has checked that it is one.
         scheduler: Any = plan.scheduler
-        self._stopping = make_stopping(scheduler, self._epochs, grace, plan.reduction_factor)
+        self._stopping = make_stopping(
+            scheduler,
+            self._epochs,
+            grace,
+            plan.reduction_factor,
+            objectives=chosen(plan.objectives),
+            trials=planned,
+            exempt=len(warm.first) if warm else 0,
+            check=Check(plan.check_rungs, seed),
+            spare=self.searcher.spare,
+        )
+        self._stopping.replay(self.searcher.records.values())
 
     def next(self) -> TrialRecord | None:
         """What the searcher suggests."""

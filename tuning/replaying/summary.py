@@ -35,7 +35,8 @@ def mean_of(values: Sequence[float]) -> Mean:
 class Row:
     """All repeats when a share of their epochs was spent; accuracies and regrets in points.
 
-    `epochs` and `seconds` are means; `regret` is what is lacking of the best of the space.
+    `epochs` and `seconds` are means; `regret` is what is lacking of the best of the space, and
+    `volume` the hypervolume of `Moment`.
     """
 
     share: float
@@ -45,6 +46,7 @@ class Row:
     regret: Mean
     middle: float
     worst: float
+    volume: Mean | None
 
 
 def rows(found: Sequence[Repeat], shares: Sequence[float] = (0, 0.25, 0.5, 1)) -> list[Row]:
@@ -56,6 +58,7 @@ def _row(found: Sequence[Repeat], share: float) -> Row:
     spent = [share * repeat.course.epochs for repeat in found]
     moments = [r.course.at(epochs) for r, epochs in zip(found, spent, strict=True)]
     regrets = [moment.regret for moment in moments]
+    volumes = [moment.volume for moment in moments if moment.volume is not None]
     return Row(
         share=share,
         epochs=fmean(spent),
@@ -64,6 +67,7 @@ def _row(found: Sequence[Repeat], share: float) -> Row:
         regret=mean_of(regrets),
         middle=median(regrets),
         worst=max(regrets),
+        volume=mean_of(volumes) if volumes else None,
     )
 
 
@@ -98,6 +102,17 @@ def table(found: Sequence[Repeat], regret: float) -> list[dict[str, Any]]:
             "course.epochs": [moment.epochs for moment in repeat.course.moments],
             "course.seconds": [moment.seconds for moment in repeat.course.moments],
             "course.regret": [moment.regret for moment in repeat.course.moments],
+            **_volumes(repeat),
         }
         for repeat in found
     ]
+
+
+def _volumes(repeat: Repeat) -> dict[str, Any]:
+    """The columns of a search of several objectives; none of one."""
+    if repeat.course.start.volume is None:
+        return {}
+    return {
+        "hypervolume": repeat.course.last.volume,
+        "course.hypervolume": [moment.volume for moment in repeat.course.moments],
+    }

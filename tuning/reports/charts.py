@@ -76,10 +76,18 @@ class Chart:
         self.line(corners, style, tip)
 
     def dot(
-        self, x: Any, y: Any, style: str, tip: str, *, size: float = 4, fill: float = 1
+        self,
+        x: Any,
+        y: Any,
+        style: str,
+        tip: str,
+        *,
+        size: float = 4,
+        fill: float = 1,
+        shape: str = "",
     ) -> None:
-        """A mark of the style's shape; `fill` is its opacity."""
-        self._marks.append(mark(*self.at(x, y), style, tip, size=size, fill=fill))
+        """A mark of the style's shape, or of another one; `fill` is its opacity."""
+        self._marks.append(mark(*self.at(x, y), style, tip, size=size, fill=fill, shape=shape))
 
     def tick(self, x: Any, style: str, tip: str) -> None:
         """A mark on the x axis, for something that has an x only: a stroke, a cross if failed."""

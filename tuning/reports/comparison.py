@@ -12,13 +12,11 @@ from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart, key
 from tuning.reports.escapes import latex, markdown
 from tuning.reports.figures import Figure
-from tuning.reports.marks import SERIES
+from tuning.reports.pareto import shown
+from tuning.reports.series import look
 from tuning.reports.templating import environment
 from tuning.reports.wording import accuracy, percent
 from tuning.study.trials import TrialRecord
-
-COLOURS, DASHES = 7, 5
-"""How many colours and dashes the style sheet has; with a shape each, 35 series differ."""
 
 
 def check_comparable(results: Sequence[SweepResult]) -> None:
@@ -52,8 +50,9 @@ def render(results: Sequence[SweepResult]) -> str:
         .render(
             results=results,
             course=course(results),
-            keys=[key(*_look(i)) for i in range(len(results))],
+            keys=[key(*look(i)) for i in range(len(results))],
             protocol=results[0].sweep.protocol,
+            pareto=shown(results),
             markdown=table(results, "markdown"),
             latex=table(results, "latex"),
         )
@@ -75,7 +74,7 @@ def course(results: Sequence[SweepResult]) -> Figure:
     for i, result, so_far, steps in lines:
         gain = "" if result.gain is None else f", {result.gain:+.2f} on the default"
         words = f"{result.sweep.name}: {percent(steps[-1][1])}{gain}"
-        chart.series(steps, so_far.end, *_look(i), words)
+        chart.series(steps, so_far.end, *look(i), words)
     return Figure(
         chart.svg(),
         "The best completed trial so far, by epochs trained on all trials. A line begins at the "
@@ -89,11 +88,6 @@ def _from_default(so_far: BestSoFar) -> list[tuple[float, float]]:
         return so_far.steps
     better = [(place, score) for place, score in so_far.steps if score > so_far.default]
     return [(0.0, so_far.default), *better]
-
-
-def _look(index: int) -> tuple[str, str]:
-    """The class of a series' line and marks, and the shape of its marks."""
-    return f"series{index % COLOURS} dash{index % DASHES}", SERIES[index % len(SERIES)]
 
 
 # -- the table of the papers ------------------------------------------------------------------

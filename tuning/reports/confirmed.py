@@ -10,7 +10,7 @@ from tuning.records.result import SweepResult
 from tuning.reports.console import console
 from tuning.reports.escapes import terminal
 from tuning.reports.wording import count, percent
-from tuning.study.race import ERROR, p_value
+from tuning.study.race import ERROR, Race, p_value
 from tuning.study.trials import REFERENCE, TrialRecord
 
 
@@ -55,6 +55,19 @@ def verdict(findings: Findings) -> str:
             f"{findings.most}; with more seeds one might."
         )
     return said
+
+
+def ended_early(race: Race, most: int, over: str) -> str:
+    """That a race of at most so many seeds ended as its bound was spent, and how it stands."""
+    said = f"Confirming ended as its {over} were spent, after {race.seeds} of {count(most, 'seed')}"
+    if race.winner != REFERENCE:
+        return f"{said}: trial {race.winner} is better by then."
+    best = max(race.standings, key=lambda n: race.standings[n].mean, default=None)
+    near = ""
+    if best is not None:
+        standing = race.standings[best]
+        near = f" (trial {best}: {standing.mean:+.2f} points, p = {standing.p:.2g})"
+    return f"{said}: nothing is better than the paper's default yet{near}."
 
 
 def _on_val(findings: Findings, number: int) -> str:

@@ -9,7 +9,8 @@ def seconds_left(
     """An estimate of the seconds to the sweep's end; None before this session's first epoch.
 
     A trial not yet begun is expected to last as long as the ended ones did on average, a
-    running one as long as those of them that got further than it has.
+    running one as long as those of them that got further than it has. What is left of the budget
+    bounds both: of epochs at this session's speed, of all else at that of the whole sweep.
 
     Args:
         result: the sweep so far.
@@ -17,7 +18,7 @@ def seconds_left(
         within: seconds that they took, to the last report of a trial.
         since_report: seconds since then.
     """
-    if trained <= 0:
+    if trained <= 0 or within <= 0:
         return None
     sweep = result.sweep
     lengths = [t.epoch for t in result.of("completed", "stopped")] or [sweep.epochs]
@@ -25,8 +26,14 @@ def seconds_left(
     for trial in result.of("running"):
         longer = [n for n in lengths if n > trial.epoch] or [sweep.epochs]
         running.append(sum(longer) / len(longer) - trial.epoch)
-    waiting = max(sweep.trials - len(result.trials), 0)
-    epochs = sum(running) + waiting * sum(lengths) / len(lengths)
     slot_seconds = within * sweep.slots / trained
-    in_parallel = max(epochs / sweep.slots, max(running, default=0.0))
-    return max(in_parallel * slot_seconds - since_report, 0.0)
+    ends = list[float]()
+    if sweep.trials is not None:
+        waiting = max(sweep.trials - len(result.trials), 0)
+        epochs = sum(running) + waiting * sum(lengths) / len(lengths)
+        ends.append(max(epochs / sweep.slots, max(running, default=0.0)) * slot_seconds)
+    for bound in sweep.settings.budget.bounds(result.trials):
+        speed = trained / within if bound.unit == "epochs" else bound.spent / result.seconds
+        if speed:
+            ends.append((bound.own - bound.spent) / speed)
+    return max(min(ends) - since_report, 0.0) if ends else None

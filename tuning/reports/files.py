@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.files import replace_file
 from kd.screen import warn
 from tuning.records.keeper import keep_config
+from tuning.records.pareto import front, values_of
 from tuning.records.result import SweepResult
 from tuning.reports.page import render
 from tuning.reports.picture import draw
 from tuning.reports.stamp import bears, stamp
 from tuning.storage.tables import to_parquet
+from tuning.study.objectives import searched
+from tuning.study.trials import TrialRecord
 
 REPORT = "report.html"
 PICTURE = "curves.png"
@@ -64,10 +69,15 @@ def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:
 
     Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
     columns such as `metrics.val_acc`; `started` and `ended` are seconds since the epoch, `seconds`
-    is how long it ran, accuracies are percent. Both bear the stamp `mark`.
+    is how long it ran, accuracies are percent, and `source` says which other search found a
+    configuration. Of a search of several objectives `pareto` says who is of the Pareto set,
+    `objective.NAME` holds a trial's values, and a column of the curves what each epoch told of
+    `ece` and `train_seconds`. Both bear the stamp `mark`.
     """
     import pyarrow as pa
 
+    asked = result.sweep.settings.objectives
+    best = {member.trial.number for member in front([result])} if len(asked) > 1 else set()
     trials = [
         {
             "trial": trial.number,
@@ -78,16 +88,31 @@ def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:
             "ended": trial.ended,
             "seconds": trial.seconds,
             "reason": trial.reason,
+            "source": trial.source,
             **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+            **_objectives(result, trial, best),
             **TrainConfig.from_dict(trial.config).flat(),
         }
         for trial in result.trials
     ]
     curves = [
-        {"trial": trial.number, "epoch": epoch, "val_acc": accuracy}
+        {"trial": trial.number, "epoch": epoch, "val_acc": accuracy, **trial.told.get(epoch, {})}
         for trial in result.trials
         for epoch, accuracy in sorted(trial.curve.items())
     ]
     columns = {"trial": pa.int64(), "epoch": pa.int64(), "val_acc": pa.float64()}
+    columns |= {one.name: pa.float64() for one in searched(asked)}
     schema = pa.schema(list(columns.items()))
     return to_parquet(trials, mark=mark), to_parquet(curves, schema, mark)
+
+
+def _objectives(result: SweepResult, trial: TrialRecord, best: set[int]) -> dict[str, Any]:
+    """The columns of a trial of several objectives; none of one."""
+    asked = result.sweep.settings.objectives
+    if len(asked) < 2:
+        return {}
+    values = {
+        f"objective.{one.name}": None if isnan(value) else value
+        for one, value in zip(asked, values_of(result, trial), strict=True)
+    }
+    return {"pareto": trial.number in best, **values}

@@ -12,8 +12,10 @@ from tuning.reports.escapes import terminal
 from tuning.reports.wording import (
     accuracy,
     count,
+    cut,
     duration,
     numbered,
+    origin,
     percent,
     short,
     value_of,
@@ -45,20 +47,20 @@ def progress(
 
     `passed` is what the clock shows; `seconds_left` an estimate, None where there is none yet.
     """
-    ended, planned = len(result.ended), result.sweep.trials
+    done, said = so_far(result)
     clock = Text(passed, no_wrap=True)
-    if seconds_left is not None and ended < planned:
+    if seconds_left is not None and done < 1:
         clock.append(f"  about {duration(seconds_left)} left", style="dim")
     elif result.of("running"):
         clock.append("  starting workers", style="dim")
     bar = ProgressBar(
-        total=planned,
-        completed=ended,
+        total=1.0,
+        completed=min(done, 1.0),
         width=width // 4,
         complete_style="cyan",
         finished_style="green",
     )
-    pieces: list[RenderableType] = [Text(f"{ended}/{planned} trials"), bar, clock]
+    pieces: list[RenderableType] = [Text(said), bar, clock]
     grid = Table.grid(padding=(0, 2))
     grid.add_row(*(pieces if width >= 60 else pieces[::2]))
     counts = Text()
@@ -66,6 +68,17 @@ def progress(
         n = len(result.of(state))
         counts.append(f"{n} {state}  ", style=style if n else "dim")
     return Group(grid, counts)
+
+
+def so_far(result: SweepResult) -> tuple[float, str]:
+    """Which part of the search is done, by the bound that is nearest, and that in words."""
+    ended, planned = len(result.ended), result.sweep.trials
+    share = ended / planned if planned else 0.0
+    trials = count(ended, "trial") if planned is None else f"{ended}/{planned} trials"
+    bound = result.nearest
+    if bound is None or (planned is not None and bound.share <= share):
+        return share, trials
+    return bound.share, f"{trials}, {bound.spent:.4g}/{bound.own:.4g} {bound.unit}"
 
 
 def best_line(result: SweepResult) -> RenderableType:
@@ -96,7 +109,7 @@ def trials(
         table.add_column(terminal(short(name)), justify="right", no_wrap=True)
     for mark, style, trial in _latest(result, height) if listed else _chosen(result, height):
         table.add_row(
-            mark,
+            terminal(mark),
             listed(trial) if listed else str(trial.number),
             f"{trial.epoch}/{result.sweep.epochs}",
             accuracy(trial.score),
@@ -124,7 +137,7 @@ def _chosen(result: SweepResult, height: int) -> list[tuple[str, str, TrialRecor
         elif trial.is_default:
             rows.append(("paper's", "cyan", trial))
         else:
-            rows.append(("", "", trial))
+            rows.append((cut(origin(trial), 16), "", trial))
     room = max(height - 10 - len(rows), 1)
     return rows + [("running", "", trial) for trial in result.of("running")[-room:]]
 

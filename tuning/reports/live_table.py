@@ -101,7 +101,9 @@ class LiveTable:
             return
         result = self._result()
         begin = f"[{self._clock()}] {self._label}"
-        self.note(f"{begin}{len(result.ended)}/{self.sweep.trials}  {self._outcome(trial)}")
+        ended, planned = len(result.ended), self.sweep.trials
+        number = ended if planned is None else f"{ended}/{planned}"
+        self.note(f"{begin}{number}  {self._outcome(trial)}")
         if trial.state == "completed" and (trial.score or 0.0) > self._top:
             self._top = trial.score or 0.0
             if not self._names:

@@ -25,7 +25,13 @@ _CORNERS: dict[str, list[Point]] = {
     "down": [(0, 1.25), (1.2, -0.95), (-1.2, -0.95)],
     "star": _star(),
 }
-SHAPES = {"best": "star", "paper": "square", "stopped": "down", "failed": "cross"}
+SHAPES = {
+    "best": "star",
+    "paper": "square",
+    "front": "diamond",
+    "stopped": "down",
+    "failed": "cross",
+}
 """The shape of a trial's mark by its style; that of all others is a disc."""
 SERIES = ("disc", "square", "triangle", "diamond", "down", "star", "cross")
 """The shapes of the series of a comparison, in their order."""

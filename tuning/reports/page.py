@@ -7,11 +7,11 @@ import yaml
 
 from tuning.records.result import SweepResult
 from tuning.records.winner import handed_out
-from tuning.reports import figures, sentences
+from tuning.reports import figures, pareto, sentences
 from tuning.reports.confirmed import rows, scored
 from tuning.reports.importance import kept_importance
 from tuning.reports.templating import environment
-from tuning.reports.wording import count, duration, short, value_of
+from tuning.reports.wording import count, dollars, duration, origin, short, value_of
 
 SLICES = 8
 """At most so many hyperparameters get a chart of their own, the most important ones."""
@@ -39,12 +39,16 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             headline=sentences.headline(result),
             caveats=sentences.caveats(result),
             cost=sentences.cost(result),
+            foretold=sentences.foretold(result),
+            beginning=sentences.beginning(result.sweep.warm),
+            origin=origin,
             commands=sentences.next_steps(result),
             rows=_comparison(result),
             curves=figures.curves(result),
             confirmed=rows(found) if found else [],
             scored=scored,
             progress=figures.best_so_far(result),
+            pareto=pareto.shown([result]),
             importance=figures.importances(result, weights) if weights else None,
             conditions=sentences.conditions(result.sweep),
             slices=[figures.slice_of(result, name) for name in ranked[:SLICES]] if best else [],
@@ -73,21 +77,24 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
     found = result.findings
     times = max(len(found.openings), 1) if found else 0
     sweep, config = result.sweep, result.trials[0].config if result.trials else {}
-    split = config.get("split") or {}
-    stops = f"at epochs {', '.join(map(str, sweep.rungs))}" if sweep.rungs else "never"
+    split, budget = config.get("split") or {}, sweep.settings.budget
+    objectives = sweep.settings.objectives
     rows: dict[str, Any] = {
         "method": sweep.method,
         "backbone": sweep.backbone,
         "data set": sweep.dataset,
         "epochs": sweep.epochs,
-        "stopping": stops,
-        "trials": f"{len(result.trials)} of {sweep.trials}",
+        "objectives": ", ".join(one.words for one in objectives) if len(objectives) > 1 else None,
+        "stopping": sentences.stopping(sweep),
+        "trials": f"{len(result.trials)} of {sweep.trials or f'as many as {budget} allow'}",
+        "budget": str(budget) or None,
         "at once": sweep.slots,
         "epochs trained": result.epochs_spent,
         "epochs saved by stopping": result.epochs_saved,
         "time, without pauses": duration(result.seconds),
         "time of all trials together": duration(result.trial_seconds),
         "GPU time": duration(result.gpu_seconds) if result.gpu_seconds else None,
+        "cost": None if result.usd is None else dollars(result.usd),
         "val images": sweep.val_size or "not recorded",
         "val share of the training set": split.get("val_fraction"),
         "training images": split.get("train_size") or "all that val leaves",

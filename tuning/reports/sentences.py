@@ -9,14 +9,19 @@ from kd.config import SAW_VAL
 from kd.files import relative
 from kd.run_folder import BEST_CONFIG
 from kd.section import flatten
+from kd.text import visible
 from search_spaces import in_words
 from tuning.records.findings import UNCONFIRMED
+from tuning.records.foretelling import foretelling
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SHOWN_STORAGE, SweepSettings
 from tuning.reports import wording
 from tuning.reports.confirmed import on_test, verdict
-from tuning.reports.wording import count, duration, percent, short, trial_name
-from tuning.study.trials import TrialRecord
+from tuning.reports.wording import count, dollars, duration, percent, short, trial_name
+from tuning.study.budget import gpu_hours, seconds
+from tuning.study.stopping import best_of
+from tuning.study.trials import TrialRecord, best_trial
+from tuning.study.warm import WarmStart
 
 DEFAULT_STORAGE = Path("runs")
 
@@ -102,10 +107,33 @@ def seen_val(settings: SweepSettings) -> list[str]:
     return [SAW_VAL] if settings.base.saw_val else []
 
 
+def stopping(sweep: Sweep) -> str:
+    """When a trial may be stopped."""
+    rule, at = sweep.settings.scheduler, ", ".join(map(str, sweep.rungs))
+    if rule == "none" or (rule in ("asha", "hyperband") and not sweep.rungs):
+        return "never"
+    if rule == "median":
+        return f"from epoch {sweep.settings.grace_period} on, by the median rule"
+    if rule == "top-k":
+        return f"from epoch {at} on, unless among the best {best_of(sweep.trials)} at it"
+    return f"at epochs {at}" + (", in brackets" if rule == "hyperband" else "")
+
+
+def beginning(warm: WarmStart) -> str:
+    """What a search begins with beside the paper's default, as a line; "" for nothing."""
+    parts = []
+    if warm.first:
+        parts.append(f"first trials from: {', '.join(first.about for first in warm.first)}")
+    if warm.told:
+        known = [f"{count(n, 'trial')} of {name}" for name, n in warm.sweeps().items()]
+        parts.append(f"learns from {', '.join(known)} too")
+    return visible("; ".join(parts))
+
+
 def cost(result: SweepResult) -> str:
-    """Epochs spent, and epochs that stopping saved."""
-    spent, saved = result.epochs_spent, result.epochs_saved
-    line = f"{count(spent, 'epoch')} trained in {duration(result.seconds)}"
+    """Epochs, hours and money spent, and epochs that stopping saved."""
+    saved = result.epochs_saved
+    spent, line = result.epochs_spent, spent_on(result.sweep.settings, result.trials)
     if saved:
         stopped = count(len(result.of("stopped")), "trial")
         share = 100 * saved / (spent + saved)
@@ -113,13 +141,68 @@ def cost(result: SweepResult) -> str:
     return f"{line}.{_bound(result)}"
 
 
+def spent_on(settings: SweepSettings, trials: Sequence[TrialRecord]) -> str:
+    """`90 epochs trained in 29 s`, and their GPU-hours and cost where there are some."""
+    epochs = sum(trial.epoch for trial in trials)
+    line = f"{count(epochs, 'epoch')} trained in {duration(seconds(trials))}"
+    if held := gpu_hours(trials):
+        line += f", {held:.3g} GPU-hours"
+    if settings.price_per_hour is not None:
+        line += f", {dollars(settings.budget.usd(trials))}"
+    return line
+
+
+def cost_of_all(result: SweepResult, again: Sequence[TrialRecord]) -> str:
+    """What the search and the trainings that confirmed it took, together."""
+    confirming = count(sum(trial.epoch for trial in again), "epoch")
+    both = spent_on(result.sweep.settings, [*result.trials, *again])
+    return f"Search and confirmation: {both}; {confirming} of it to confirm."
+
+
+def foretold(result: SweepResult) -> list[str]:
+    """How far early stopping can be trusted, where some of its trials ran on; else nothing."""
+    known = foretelling(result)
+    if known is None:
+        return []
+    best = best_trial(list(known.spared))
+    level = best_trial(list(known.others))
+    assert best is not None
+    n = len(known.spared)
+    ran = f"{count(n, 'trial')} that would have been stopped ran on to the end, to check that"
+    found = f"the best of them ({trial_name(best)}) came to {percent(best.score)}"
+    sentences = []
+    if level is None or level.score is None or best.score is None:
+        sentences.append(f"{ran}; {found}, and no other trial completed.")
+    else:
+        lost = best.score - level.score
+        cost = f"would have cost {lost:.2f} points" if lost > 0 else "would have cost nothing"
+        sentences.append(
+            f"{ran}; {found}, the best of the others ({trial_name(level)}) to "
+            f"{percent(level.score)}: stopping {'it' if n == 1 else 'them'} {cost}. "
+            f"That is a rough estimate, of n = {n} and one run each."
+        )
+    for one in known.agreements:
+        interval = (
+            f"95 % interval {one.low:.2f} to {one.high:.2f}"
+            if one.low is not None and one.high is not None
+            else "too few for an interval"
+        )
+        sentences.append(
+            f"The order at epoch {one.epoch} and that at the last: Kendall's τ = {one.tau:.2f} "
+            f"({interval}, n = {count(one.n, 'completed trial')})."
+        )
+    return sentences
+
+
 def _bound(result: SweepResult) -> str:
     """That the search ended as its budget was spent, where it did."""
     over, cut = result.sweep.settings.budget.spent(result.trials), len(result.of("running"))
-    if not over or (not cut and len(result.trials) >= result.sweep.trials):
+    planned, asked = result.sweep.trials, result.sweep.settings
+    if not over or (not cut and planned is not None and len(result.trials) >= planned):
         return ""
     short = f", which cut {count(cut, 'trial')} short" if cut else ""
-    return f" It ended as its {over} were spent{short}; give more to --resume it."
+    kept = ", the others being for confirming" if asked.confirm else ""
+    return f" It ended as its {over} were spent{kept}{short}; give more to --resume it."
 
 
 # -- what to type next ------------------------------------------------------------------------
@@ -134,6 +217,15 @@ def resume(sweeps: Sequence[SweepSettings]) -> str:
 def confirm_again(settings: SweepSettings) -> str:
     """The command that proves what a sweep hands out."""
     return f"python -m tuning.confirm {settings.name}{_storage_flag(settings)}"
+
+
+def of_trial(sweep: Sweep, number: int) -> tuple[str, str]:
+    """The commands that export the configuration of a trial, and that prove it."""
+    kept = _storage_flag(sweep.settings)
+    return (
+        f"python -m tuning.export --sweep {sweep.name} --trial {number}{kept}",
+        f"python -m tuning.confirm {sweep.name} --trial {number}{kept}",
+    )
 
 
 def report_again(sweep: Sweep) -> str:

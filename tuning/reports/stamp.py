@@ -20,7 +20,7 @@ def stamp(result: SweepResult) -> str:
     best = result.best and result.best.number
     facts = [sweep.cell, sweep.epochs, sweep.rungs, sweep.val_size, searched, best]
     trials = [
-        [t.number, t.state, t.config, sorted(t.curve.items()), t.metrics, t.reason]
+        [t.number, t.state, t.config, sorted(t.curve.items()), t.metrics, t.reason, t.source]
         for t in result.trials
     ]
     digest = hashlib.sha256(json.dumps([facts, trials], default=str).encode())

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from tuning.records.pareto import alike, objectives_of
 from tuning.records.result import SweepResult
+from tuning.reports import pareto
 from tuning.reports.confirmed import scored
 from tuning.reports.console import console as standard
 from tuning.reports.escapes import terminal
 from tuning.reports.files import REPORT
+from tuning.reports.forecast import compared
 from tuning.reports.sentences import (
     caveats,
     cost,
+    foretold,
     headline,
     next_steps,
     next_steps_of_several,
@@ -42,7 +46,9 @@ def print_summary(
     say()
     if interrupted:
         ended, planned = len(result.ended), result.sweep.trials
-        say(f"Interrupted after {ended} of {count(planned, 'trial')}.", "bold")
+        of = "" if planned is None else f"{ended} of "
+        many = count(ended if planned is None else planned, "trial")
+        say(f"Interrupted after {of}{many}.", "bold")
     if result.best is None:
         say(f"No trial of {result.sweep.name} completed, so there is no best configuration yet.")
         for trial in result.of("failed")[:3]:
@@ -54,6 +60,12 @@ def print_summary(
             say(sentence)
     if result.trials:
         say(cost(result))
+        for sentence in foretold(result):
+            say(sentence)
+    _print_pareto([result], console)
+    if not interrupted:
+        for sentence in compared(result):
+            say(sentence)
     say()
     where = shown(result.sweep.folder)
     say(f"Everything is in {where}{os.sep}")
@@ -105,8 +117,28 @@ def print_cells(
             "–" if result.gain is None else f"{result.gain:+.2f}",
         )
     console.print("", table, sep="\n")
+    for group in alike(results):
+        _print_pareto(group, console)
     for command in next_steps_of_several(results, interrupted=interrupted):
         console.print(terminal(f"  {command}"), soft_wrap=True)
+
+
+def _print_pareto(results: Sequence[SweepResult], console: Console) -> None:
+    """Print the Pareto set of sweeps of several objectives; nothing of others."""
+    if len(objectives_of(results)) < 2 or not (sentences := pareto.said(results)):
+        return
+    first, *others = sentences
+    console.print()
+    console.print(terminal(first), soft_wrap=True)
+    headings, rows = pareto.table(results, searched=len(results) == 1)
+    table = _table()
+    for heading in headings:
+        table.add_column(terminal(heading), justify="left" if heading == "sweep" else "right")
+    for row in rows:
+        table.add_row(*map(terminal, row))
+    console.print(table)
+    for sentence in others:
+        console.print(terminal(sentence), soft_wrap=True)
 
 
 def _table() -> Table:

@@ -44,6 +44,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def dollars(usd: float) -> str:
+    """`12.30 USD`; below 10 cents `0.0123 USD`."""
+    return f"{usd:.2f} USD" if usd >= 0.1 or not usd else f"{usd:.2g} USD"
+
+
 # -- times ------------------------------------------------------------------------------------
 
 
@@ -73,8 +78,14 @@ def trial_name(trial: TrialRecord) -> str:
 
 
 def numbered(trial: TrialRecord) -> str:
-    """`trial 3`, or `trial 0 (the paper's default)`: where every trial's number is told."""
-    return f"trial {trial.number}" + (f" ({trial_name(trial)})" if trial.is_default else "")
+    """`trial 3`, `trial 0 (the paper's default)` or `trial 1 (from resnet20)`."""
+    about = trial_name(trial) if trial.is_default else origin(trial)
+    return f"trial {trial.number}" + (f" ({about})" if about else "")
+
+
+def origin(trial: TrialRecord) -> str:
+    """`from resnet20`, of a trial whose configuration another search found; "" of others."""
+    return f"from {trial.source}" if trial.source else ""
 
 
 def tip(trial: TrialRecord) -> str:

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kd.errors import UserError
 from tuning.storage.patience import patiently
+from tuning.study.objectives import kept_told
 from tuning.study.trials import State, TrialRecord
 
 STATES: dict[TrialState, State] = {
@@ -26,6 +27,7 @@ STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
+OPTUNA_STATES = {state: optuna_state for optuna_state, state in STATES.items()}
 
 
 @contextmanager
@@ -112,12 +114,15 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         config=attributes["config"],
         state=STATES[trial.state],
         curve=dict(trial.intermediate_values),
+        told=kept_told(attributes, trial.intermediate_values),
         metrics=dict(attributes.get("metrics", {})),
         started=_seconds(trial.datetime_start) or 0.0,
         ended=_seconds(trial.datetime_complete),
         spans=tuple((start, stop) for start, stop in attributes.get("spans", ())),
         gpus=attributes.get("gpus", 0.0),
         reason=attributes.get("reason", ""),
+        spared=attributes.get("spared"),
+        source=attributes.get("source", ""),
     )
 
 

@@ -9,9 +9,10 @@ import optuna
 from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import Space
-from tuning.study.race import Race, race
-from tuning.study.searcher import Report, StudySearcher
-from tuning.study.trials import REFERENCE, Observer, TrialRecord
+from tuning.study.budget import Budget
+from tuning.study.race import Race, filled, race
+from tuning.study.searcher import StudySearcher
+from tuning.study.trials import REFERENCE, Observer, Report, TrialRecord
 
 OTHERS = (
     "An earlier command began to train other configurations here; ask for the same ones again, or "
@@ -53,6 +54,10 @@ class RaceSearcher(StudySearcher):
         study: its memory, as of any searcher.
         candidates: configurations by their numbers, the default's among them, no two alike.
         seeds: that each is trained with at most, in this order, the same for all.
+        fill: on how many of them the winner and the default are trained, however early it is
+            decided who wins.
+        budget: what it may spend together with the trials `before` it.
+        before: those of the search.
         observers: who is told.
         again: ends the sentence of what stops it.
 
@@ -66,18 +71,31 @@ class RaceSearcher(StudySearcher):
         candidates: Mapping[int, TrainConfig],
         seeds: Sequence[int],
         *,
+        fill: int = 0,
+        budget: Budget | None = None,
+        before: Sequence[TrialRecord] = (),
         observers: Sequence[Observer] = (),
         again: str = "resume the sweep.",
     ) -> None:
         self._candidates = dict(candidates)
         self._seeds = list(seeds)
+        self._fill = fill
         count = len(candidates) * len(seeds)
         base = self._candidates[REFERENCE]
-        super().__init__(study, Space({}), base, count, observers=observers, again=again)
+        super().__init__(
+            study,
+            Space({}),
+            base,
+            count,
+            budget=budget,
+            before=before,
+            observers=observers,
+            again=again,
+        )
         self._pairs = {number: self.pair(record) for number, record in self.records.items()}
         self._standing: Race | None = None
         begun = [trial for trial in self._unfinished if trial.number in self._pairs]
-        self._unfinished = deque(trial for trial in begun if self.wants(trial.number))
+        self._unfinished = deque(trial for trial in begun if self._needs(trial.number))
 
     def pair(self, record: TrialRecord) -> tuple[int, int]:
         """Which candidate a trial of this study trains, and the place of its seed."""
@@ -106,7 +124,9 @@ class RaceSearcher(StudySearcher):
         """How the race stands."""
         if self._standing is None:
             others = [number for number in self._candidates if number != REFERENCE]
-            self._standing = race(others, self._scores(), len(self._seeds))
+            scores = self._scores()
+            raced = race(others, scores, len(self._seeds))
+            self._standing = filled(raced, scores, self._fill)
         return self._standing
 
     @property
@@ -124,11 +144,9 @@ class RaceSearcher(StudySearcher):
             None,
         )
 
-    def wants(self, number: int) -> bool:
-        """Whether that training may still decide anything."""
-        candidate, place = self._pairs[number]
-        needed = candidate in self.standing.racing and place >= self.standing.seeds
-        return super().wants(number) and needed and self.failed is None
+    def wants(self, number: int, epoch: int | None = None) -> bool:
+        """Whether that training may still decide anything, and be paid."""
+        return super().wants(number, epoch) and self._needs(number)
 
     def end(self, number: int, report: Report | None = None, *, crashed: bool = False) -> None:
         """Record how a training ended, after which the race may stand otherwise."""
@@ -136,6 +154,12 @@ class RaceSearcher(StudySearcher):
         self._standing = None
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _needs(self, number: int) -> bool:
+        """Whether that training may still decide anything."""
+        candidate, place = self._pairs[number]
+        needed = candidate in self.standing.racing and place >= self.standing.seeds
+        return needed and self.failed is None
 
     def _scores(self) -> dict[int, list[float | None]]:
         """Val accuracies by candidate, as far as seed by seed all are known; None for diverged."""

@@ -148,6 +148,32 @@ def race(
     return Race(standings=standings, seeds=done)
 
 
+def filled(raced: Race, scores: Mapping[int, Sequence[float | None]], seeds: int) -> Race:
+    """A race that is over, gone on with until its winner and the default have so many `seeds`.
+
+    Nothing is decided on these seeds, but that a winner which diverges on one is dropped, and the
+    next best of those that are better takes its place. A race that is not over stays as it is.
+
+    Args:
+        raced: how it stands.
+        scores: as of `race`, beyond where it was decided.
+        seeds: how many the two are trained on at least.
+    """
+    while not raced.racing and raced.winner != REFERENCE:
+        number, standing = raced.winner, raced.standings[raced.winner]
+        if None not in scores[number][:seeds]:
+            break
+        left = replace(standing, mean=-math.inf, p=1.0, dropped=DIVERGED)
+        raced = replace(raced, standings={**raced.standings, number: left})
+    if raced.racing or seeds <= raced.seeds:
+        return raced
+    pair = dict.fromkeys((REFERENCE, raced.winner))
+    if missing := tuple(n for n in pair if len(scores.get(n, ())) < seeds):
+        return replace(raced, racing=missing)
+    standings = {n: replace(s, seeds=seeds) for n, s in raced.standings.items() if n in pair}
+    return replace(raced, standings={**raced.standings, **standings}, seeds=seeds)
+
+
 def _is_hopeless(differences: Sequence[float], candidates: int, seeds: int) -> bool:
     """Whether it could not be called better even if the seeds to come went very well for it.
 

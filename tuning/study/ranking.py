@@ -6,6 +6,7 @@ the paper's default, which is never stopped; they complete, rank first, and TPE 
 Here two trials are compared where both were measured, at the last epoch that both reached.
 """
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -17,6 +18,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tuning.study.objectives import Objectives, kept_told, losses, searched
+from tuning.study.pareto import best_first
 from tuning.study.stopping import DIVERGED
 
 RANDOM = 0.1
@@ -46,17 +49,46 @@ def ranking(curves: Sequence[Mapping[int, float]]) -> list[float]:
     return shares
 
 
+def ranking_of_several(trials: Sequence[FrozenTrial], objectives: Objectives) -> list[float]:
+    """For each trial the share of the others that it comes before, 0 … 1, in the order of `pareto`.
+
+    One that diverged comes after all that did not.
+    """
+    courses = []
+    for trial in trials:
+        curve = trial.intermediate_values
+        course = losses(objectives, curve, kept_told(trial.user_attrs, curve))
+        if curve[max(curve)] == DIVERGED:
+            course = dict.fromkeys(course, (math.inf,) * len(objectives))
+        courses.append(course)
+    shares = [0.0] * len(trials)
+    for place, row in enumerate(best_first(courses)):
+        shares[row] = 1 - place / max(len(trials) - 1, 1)
+    return shares
+
+
 class RankedTPE(BaseSampler):
     """TPE (Bergstra et al. 2011) over the ranking of all trials, stopped and running ones too.
 
+    By val accuracy, or by several `objectives`.
+
     The first `startup` trials are drawn evenly over the space, as by Optuna's own, and then one in
-    `1 / RANDOM`, wherever the others crowd.
+    `1 / RANDOM`, wherever the others crowd. Those that are `told` beside the study's own, of
+    earlier sweeps, stand in the same ranking and count as ended.
     """
 
-    def __init__(self, seed: int, startup: int) -> None:
+    def __init__(
+        self,
+        seed: int,
+        startup: int,
+        objectives: Objectives = (),
+        told: Sequence[FrozenTrial] = (),
+    ) -> None:
+        self._objectives = searched(objectives)
         self._tpe = TPESampler(n_startup_trials=1, seed=seed)
         self._random = RandomSampler(seed=seed)
         self._startup = startup
+        self._told = list(told)
         self._by_chance = np.random.default_rng(seed).random() < RANDOM
         self._drawing: tuple[BaseSampler, optuna.Study, FrozenTrial] | None = None
 
@@ -95,12 +127,16 @@ class RankedTPE(BaseSampler):
         """Who draws, from which study, for which trial of it."""
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         ended = [t for t in others if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-        if len(ended) < self._startup or self._by_chance:
+        if len(ended) + len(self._told) < self._startup or self._by_chance:
             return self._random, study, trial
-        told = [t for t in others if t.intermediate_values and t.state != TrialState.FAIL]
+        own = [t for t in others if t.intermediate_values and t.state != TrialState.FAIL]
+        told = [*self._told, *own]
         if not told:
             return self._random, study, trial
-        shares = ranking([t.intermediate_values for t in told])
+        if len(self._objectives) > 1:
+            shares = ranking_of_several(told, self._objectives)
+        else:
+            shares = ranking([t.intermediate_values for t in told])
         begun = [t for t in others if not t.intermediate_values and t.state == TrialState.RUNNING]
         seen = [_with(t, share) for t, share in zip(told, shares, strict=True)]
         # Where others have only begun TPE draws less, so that slots do not all try the same.

@@ -1,21 +1,33 @@
 """How the next configuration is drawn."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from kd.errors import unknown
-from search_spaces import Choice, Range
+from search_spaces import Space
+from tuning.study.drawing import suggest
+from tuning.study.grid import Point, ordered
+from tuning.study.objectives import Objectives
+from tuning.study.warm import COLD, WarmStart
 
 if TYPE_CHECKING:
     from optuna import Trial
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
-SamplerName = Literal["tpe", "optuna-tpe", "gp", "qmc", "random"]
+    from kd.config import TrainConfig
+
+SamplerName = Literal["tpe", "optuna-tpe", "gp", "cmaes", "qmc", "random", "grid"]
 TPE: SamplerName = "tpe"
 """The sampler of a sweep that asks for no other."""
+GRID: SamplerName = "grid"
+"""The one that ends with its space."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +35,18 @@ class Drawing:
     """What a sampler is made from, anew for each trial: a resumed sweep draws as the unbroken one.
 
     `seed` is the trial's own and `sweep` that of the sweep; `planned` is how many trials there
-    will be at most.
+    will be at most, None where that is open. `always` names what is searched under no condition;
+    `points` are those of a grid, in their order; `objectives` what trials are compared in, val
+    accuracy alone if none; `told` are trials of earlier sweeps that it learns from, too.
     """
 
     seed: int
     sweep: int
-    planned: int
+    planned: int | None
+    always: Collection[str] = ()
+    points: Sequence[Point] = ()
+    objectives: Objectives = ()
+    told: "Sequence[FrozenTrial]" = ()
 
     @property
     def startup(self) -> int:
@@ -36,27 +54,106 @@ class Drawing:
 
         Optuna's 10 are most of a small search. On noisy quadratics of five variables, 16 trials
         end 0.99 ± 0.06 below the optimum with 4 of them, 1.16 ± 0.08 with 10 (mean ± standard
-        error, n = 120); from 32 trials on it makes no difference.
+        error, n = 120); from 32 trials on it makes no difference. So 4 where nobody knows.
         """
-        return min(10, max(4, self.planned // 4))
+        return min(10, max(4, (self.planned or 0) // 4))
 
 
-def sampler(seed: int, drawn: int, planned: int, name: str = TPE) -> "BaseSampler":
-    """The sampler `name` for the trial after `drawn` others, of `planned` in all.
+def sampler(
+    seed: int,
+    drawn: int,
+    planned: int | None,
+    name: str = TPE,
+    *,
+    always: Collection[str] = (),
+    points: Sequence[Point] = (),
+    objectives: Objectives = (),
+    told: "Sequence[FrozenTrial]" = (),
+) -> "BaseSampler":
+    """The sampler `name` for the trial after `drawn` others, of `planned` in all, if that is known.
 
-    Raises `UserError` for a name that is not registered.
+    The rest is as of a `Drawing`. Where it is `told` of trials of earlier sweeps it draws as if
+    these had gone on, so that it does not draw what an earlier sweep of the same seed drew. Raises
+    `UserError` for a name that is not registered.
     """
     if name not in SAMPLERS:
         raise unknown("sampler", name, SAMPLERS)
-    seeds = np.random.SeedSequence((seed, drawn)).generate_state(1)
-    return SAMPLERS[name](Drawing(int(seeds[0]), seed, planned))
+    seeds = np.random.SeedSequence((seed, drawn + len(told))).generate_state(1)
+    drawing = Drawing(int(seeds[0]), seed, planned, always, points, objectives, told)
+    return SAMPLERS[name](drawing)
+
+
+class Sampling:
+    """How one search draws: from `space` around `base`, by the sampler `name`.
+
+    Args:
+        space: what varies.
+        base: the paper's default, which comes first.
+        trials: how many are drawn, None where that is open; a grid may have fewer.
+        seed: the search's.
+        name: one of `SAMPLERS`.
+        planned: how many trials there will be at most, where that is known otherwise.
+        objectives: what trials are compared in; of several, no earlier sweep tells.
+        warm: what comes after the default, and what the sampler is told of.
+
+    Raises:
+        UserError: a grid over a space that is none.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        base: "TrainConfig",
+        trials: int | None,
+        seed: int = 0,
+        name: str = TPE,
+        planned: int | None = None,
+        objectives: Objectives = (),
+        warm: WarmStart = COLD,
+    ) -> None:
+        self._space, self._base, self._warm = space, base, warm
+        self._seed, self._name, self._objectives = seed, name, objectives
+        self._points = ordered(space, base, seed) if name == GRID else []
+        self._always = [parameter for parameter, domain in space.parameters() if not domain.when]
+        self._told = [] if len(objectives) > 1 else [told.frozen(space) for told in warm.told]
+        size = len(self._points)
+        self.trials = min(size, trials or size) if size else trials
+        self._planned = self.trials if planned is None else planned
+
+    @property
+    def first(self) -> list[dict[str, Any]]:
+        """The values of the first trials, which are not drawn."""
+        default = self._space.default_values(self._base)
+        return [default, *(dict(one.values) for one in self._warm.first)]
+
+    def source(self, number: int) -> str:
+        """Which other search the trial's configuration comes from; "" where it was drawn."""
+        return self._warm.source(number)
+
+    def after(self, drawn: int) -> "BaseSampler":
+        """The sampler for the trial after `drawn` others."""
+        return sampler(
+            self._seed,
+            drawn,
+            self._planned,
+            self._name,
+            always=self._always,
+            points=self._points,
+            objectives=self._objectives,
+            told=self._told,
+        )
+
+    def draw(self, trial: "Trial") -> "TrainConfig":
+        """The trial's configuration, by the sampler of its study."""
+        values = self._space.draw(partial(suggest, trial))
+        return self._space.apply(self._base, values)
 
 
 def _tpe(drawing: Drawing) -> "BaseSampler":
     """The tree of Parzen estimators (Bergstra et al. 2011) over a ranking of all trials."""
     from tuning.study.ranking import RankedTPE
 
-    return RankedTPE(drawing.seed, drawing.startup)
+    return RankedTPE(drawing.seed, drawing.startup, drawing.objectives, drawing.told)
 
 
 def _optuna(drawing: Drawing) -> "BaseSampler":
@@ -70,14 +167,25 @@ def _gp(drawing: Drawing) -> "BaseSampler":
     """Optuna's Gaussian process, which learns from completed trials alone."""
     from optuna.samplers import GPSampler
 
-    return GPSampler(n_startup_trials=drawing.startup, seed=drawing.seed)
+    return GPSampler(
+        n_startup_trials=drawing.startup, seed=drawing.seed, warn_independent_sampling=False
+    )
+
+
+def _cmaes(drawing: Drawing) -> "BaseSampler":
+    """Optuna's CMA-ES, by the order of all trials that ended."""
+    from tuning.study.samplers import Evolution
+
+    with _unsaid("Argument ``consider_pruned_trials`` is an experimental feature"):
+        return Evolution(drawing.seed, drawing.always)
 
 
 def _qmc(drawing: Drawing) -> "BaseSampler":
     """Sobol's sequence, scrambled: spread more evenly than chance would."""
     from optuna.samplers import QMCSampler
 
-    return QMCSampler(scramble=True, seed=drawing.sweep, warn_independent_sampling=False)
+    with _unsaid("QMCSampler is experimental"):
+        return QMCSampler(scramble=True, seed=drawing.sweep, warn_independent_sampling=False)
 
 
 def _random(drawing: Drawing) -> "BaseSampler":
@@ -87,25 +195,30 @@ def _random(drawing: Drawing) -> "BaseSampler":
     return RandomSampler(seed=drawing.seed)
 
 
+def _grid(drawing: Drawing) -> "BaseSampler":
+    """Every configuration of the space once."""
+    from tuning.study.samplers import GridSampler
+
+    return GridSampler(drawing.points)
+
+
+@contextmanager
+def _unsaid(start: str) -> Iterator[None]:
+    """Keep to itself the warning of Optuna that begins so, and no other one."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=start, category=ExperimentalWarning)
+        yield
+
+
 SAMPLERS: dict[str, Callable[[Drawing], "BaseSampler"]] = {
     TPE: _tpe,
     "optuna-tpe": _optuna,
     "gp": _gp,
+    "cmaes": _cmaes,
     "qmc": _qmc,
     "random": _random,
+    GRID: _grid,
 }
 """From a name to what makes such a sampler."""
-
-
-def suggest(trial: "Trial", name: str, domain: Range | Choice) -> Any:
-    """A value of `domain` for the trial's hyperparameter `name`."""
-    if isinstance(domain, Choice):
-        return trial.suggest_categorical(name, domain.values)
-    if domain.integer:
-        low, high = map(int, domain.corners())
-        step = int(domain.step or 1)
-        return trial.suggest_int(name, low, high, log=domain.log, step=step)
-    low, high = domain.corners()
-    value = trial.suggest_float(name, low, high, log=domain.log, step=domain.step)
-    # Optuna adds steps up in floats: 0.1 and two of 0.1 are 0.30000000000000004 to it.
-    return value if domain.step is None else domain.nearest(value)

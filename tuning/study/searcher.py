@@ -9,9 +9,8 @@ the same study, whatever engine ran the trials.
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 import optuna
@@ -22,28 +21,26 @@ from kd.errors import UserError
 from search_spaces import Space
 from tuning.storage.patience import FULL
 from tuning.study.budget import Budget
-from tuning.study.journal import STATES, read_trials
-from tuning.study.sampling import TPE, sampler, suggest
+from tuning.study.journal import OPTUNA_STATES, read_trials
+from tuning.study.objectives import ATTRIBUTE, Objectives, told_of
+from tuning.study.observers import Observers
+from tuning.study.sampling import TPE, Sampling
 from tuning.study.stopping import score
-from tuning.study.trials import Observer, Span, TrialRecord, measured, outcome
+from tuning.study.trials import Observer, Report, Span, TrialRecord, measured, outcome
+from tuning.study.warm import COLD, WarmStart
 
 logger = logging.getLogger(__name__)
 
 NOTED_EVERY = 10.0
 """Seconds between two notes of a running trial that it runs; each costs as much as a report."""
-Report = Mapping[str, Any]
-"""What a trial tells after an epoch: "epoch" (1-based), "val_acc" (percent), any other numbers.
-
-The first one may say "began_again": True, where the trial's checkpoint could not be read, and
-"remarks": sentences about what was not to be had; each is passed on once a sweep. The last one may
-say "diverged": True, "failed": a sentence, or beside it "starved": True where the
-trial ended for want of GPU memory, "unstored": True where its files could not be written or read.
-"""
+HOPELESS = 8
+"""Trials in a row that fail, after which a search that no number of trials ends begins no more."""
 
 
 class StudySearcher:
     """Draws `num_trials` configurations from `space` and records what becomes of them.
 
+    None draws until the `budget` is spent; the sampler is told that so many are `planned`.
     The first is the paper's default, `base`. Of a resumed study, finished trials count, and
     those that were running are given out again first, under their number and with their
     configuration, so that they go on from their own checkpoints.
@@ -52,9 +49,11 @@ class StudySearcher:
     trials hold that are given out from now on. `error` is set once the study, or a trial's files,
     cannot be written: no other trial's end is recorded, and `suggest` raises it. What runs then
     stays unfinished, with its files, for a resumed sweep; `again` ends the sentence of it. So does
-    what runs when the `budget` is spent; then `over` says which bound was reached.
-    `observers` are told in their order. `sampler` names how configurations are drawn, one of
-    `tuning.study.sampling.SAMPLERS`.
+    what runs when the `budget` is spent, towards which trials of `before` count too; then `over`
+    says which bound was reached. No epoch begins beyond a bound in epochs. `sampler` names how
+    configurations are drawn, one of `tuning.study.sampling.SAMPLERS`; a grid may have fewer of
+    them. `objectives` are what trials are compared in. `warm` is what the first trials are after
+    the default, and what the sampler is told of; a resumed study is given the same again.
     """
 
     def __init__(
@@ -62,11 +61,15 @@ class StudySearcher:
         study: optuna.Study,
         space: Space,
         base: TrainConfig,
-        num_trials: int,
+        num_trials: int | None,
         *,
+        planned: int | None = None,
         seed: int = 0,
         sampler: str = TPE,
+        objectives: Objectives = (),
         budget: Budget | None = None,
+        before: Sequence[TrialRecord] = (),
+        warm: WarmStart = COLD,
         observers: Sequence[Observer] = (),
         again: str = "resume the sweep.",
     ) -> None:
@@ -75,24 +78,23 @@ class StudySearcher:
         self.records: dict[int, TrialRecord] = {r.number: r for r in read_trials(study)}
         self.error: UserError | None = None
         self.gpus = 0.0
-        self.observers = list(observers)
-        self._space = space
-        self._base = base
-        self._num_trials = num_trials
-        self._seed = seed
-        self._sampler = sampler
+        self.observers = Observers(observers)
+        plan = planned, objectives, warm
+        self._sampling = Sampling(space, base, num_trials, seed, sampler, *plan)
+        self._num_trials, self._objectives = self._sampling.trials, objectives
+        self._failed = 0
         self._budget = budget or Budget()
-        self.over = self._budget.spent(self.records.values())
-        self._muted: set[int] = set()
+        self._before = tuple(before)
         self._remarked: set[str] = set()
         self._running: dict[int, optuna.Trial] = {}
         self._told: dict[int, int] = {}
         trials = study.get_trials(deepcopy=False)
         self._unfinished = deque(t for t in trials if t.state == TrialState.RUNNING)
         self._starved: list[optuna.Trial] = []
-        if not trials:
+        # A kill may have come between two of them.
+        for values in self._sampling.first[len(trials) :]:
             with self._storing():
-                study.enqueue_trial(space.default_values(base))
+                study.enqueue_trial(values)
 
     # -- called by the engine -----------------------------------------------------------------
 
@@ -104,8 +106,7 @@ class StudySearcher:
         if self.error is None and (self.over or not (self._unfinished or self._more())):
             return None
         with self._storing():
-            drawn, planned = len(self.records), self._num_trials
-            self.study.sampler = sampler(self._seed, drawn, planned, self._sampler)
+            self.study.sampler = self._sampling.after(len(self.records))
             if self._unfinished:
                 trial = optuna.Trial(self.study, self._unfinished.popleft()._trial_id)
             else:
@@ -123,15 +124,35 @@ class StudySearcher:
         self._tell_observers("on_start", record)
         return record
 
-    def wants(self, number: int) -> bool:
-        """Whether that trial is to go on: not where its epochs could be kept, or paid, no more."""
-        return self.error is None and not self.over
+    @property
+    def over(self) -> str:
+        """The bound that lets nothing more begin, "" while there is none.
+
+        An epoch is spent as soon as it begins: a trial that runs is in one.
+        """
+        return self._budget.spent((*self._before, *self.records.values()), len(self._running))
+
+    def wants(self, number: int, epoch: int | None = None) -> bool:
+        """Whether that trial is to go on: not where its epochs could be kept, or paid, no more.
+
+        `epoch` is the one that it tells; one that was told before a restart costs nothing.
+        """
+        known = epoch is not None and epoch <= self.records[number].epoch
+        return self.error is None and (known or not self.over)
 
     def report(self, number: int, report: Report) -> None:
         """Record one epoch; one that is known already, after a restart, stays as it was told."""
         if number in self._running:
             self._record_epoch(self._running[number], report)
-            self.over = self.over or self._budget.spent(self.records.values())
+
+    def spare(self, number: int, epoch: int) -> None:
+        """Note that the trial runs on, though it would have been stopped after `epoch`."""
+        record, trial = self.records[number], self._running.get(number)
+        if trial is None or epoch >= record.config["epochs"]:
+            return
+        record.spared = epoch
+        with suppress(UserError), self._storing():
+            trial.set_user_attr("spared", epoch)
 
     def end(self, number: int, report: Report | None = None, *, crashed: bool = False) -> None:
         """Record how a trial ended: by itself, stopped early, or with its process (`crashed`).
@@ -139,9 +160,9 @@ class StudySearcher:
         `report` is its last one, if it is not recorded yet. A trial that starved goes on after
         `take_up_starved`.
         """
-        trial = self._running.pop(number, None)
-        if trial is None:
+        if number not in self._running:
             return
+        over, trial = self.over, self._running.pop(number)
         report = report or {}
         if report.get("starved"):
             self._pause(trial)
@@ -155,12 +176,13 @@ class StudySearcher:
             return
         record = self.records[number]
         ended = crashed or "failed" in report or report.get("diverged")
-        if self.over and not ended and record.epoch < record.config["epochs"]:
+        if over and not ended and record.epoch < record.config["epochs"]:
             # Cut short, it goes on where the sweep may spend more.
             self._pause(trial)
             return
         record.state, record.reason = outcome(record, report, crashed)
         record.ended = time.time()
+        self._failed = self._failed + 1 if record.state == "failed" else 0
         self._pause(trial)
         with suppress(UserError), self._storing():
             trial.set_user_attr("metrics", record.metrics)
@@ -171,7 +193,6 @@ class StudySearcher:
                 trial.set_constraint("diverged", 1.0)
             done = record.state == "completed"
             self.study.tell(trial, record.score if done else None, OPTUNA_STATES[record.state])
-        self.over = self.over or self._budget.spent(self.records.values())
         if self.error is None:
             # An observer may delete the files that a resumed sweep goes on from.
             self._tell_observers("on_end", record)
@@ -192,16 +213,20 @@ class StudySearcher:
 
     def _more(self) -> bool:
         """Whether there is a trial to begin."""
+        if self._num_trials is None:
+            # What fails at once spends nothing, and would never end.
+            return self._failed < HOPELESS
         return len(self.records) < self._num_trials
 
     def _begin(self, trial: optuna.Trial) -> TrialRecord:
-        plain = self._draw(trial).to_dict()
+        plain, source = self._draw(trial).to_dict(), self._sampling.source(trial.number)
+        if source:
+            trial.set_user_attr("source", source)
         trial.set_user_attr("config", plain)
-        return TrialRecord(number=trial.number, config=plain, started=time.time())
+        return TrialRecord(number=trial.number, config=plain, source=source, started=time.time())
 
     def _draw(self, trial: optuna.Trial) -> TrainConfig:
-        values = self._space.draw(partial(suggest, trial))
-        return self._space.apply(self._base, values)
+        return self._sampling.draw(trial)
 
     def _record_epoch(self, trial: optuna.Trial, report: Report) -> None:
         record = self.records[trial.number]
@@ -221,10 +246,15 @@ class StudySearcher:
         if epoch > record.epoch or (epoch == record.epoch and not record.metrics):
             record.metrics = metrics
         if epoch not in record.curve:
-            value = score(report)
+            value, told = score(report), told_of(report, self._objectives)
             with suppress(UserError), self._storing():
+                if told:
+                    # Before the epoch itself, which would else be known and never told whole.
+                    trial.set_user_attr(f"{ATTRIBUTE}{epoch}", told)
                 trial.report(value, epoch)
             record.curve[epoch] = value
+            if told:
+                record.told[epoch] = told
             if time.time() - record.spans[-1][1] >= NOTED_EVERY:
                 self._pause(trial)
         # What the study holds already an observer may have missed when the last process died.
@@ -262,20 +292,9 @@ class StudySearcher:
             raise self.error from None
 
     def _tell_observers(self, event: str, *details: Any) -> None:
-        """Tell every observer; one that fails is reported once, and the sweep goes on.
+        """Tell every observer, but for what the study could not be told.
 
-        Nothing is told that the study could not be: it happens again once the sweep is resumed.
+        That happens again once the sweep is resumed.
         """
-        if self.error:
-            return
-        for index, observer in enumerate(self.observers):
-            try:
-                getattr(observer, event)(*details)
-            except Exception as error:
-                if index not in self._muted:
-                    self._muted.add(index)
-                    name = type(observer).__name__
-                    logger.warning("%s failed and may miss trials: %r", name, error)
-
-
-OPTUNA_STATES = {state: optuna_state for optuna_state, state in STATES.items()}
+        if not self.error:
+            self.observers.tell(event, *details)

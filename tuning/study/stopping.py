@@ -1,24 +1,19 @@
-"""When a trial is stopped before its last epoch: ASHA, the median rule, or never.
-
-The rules read curves and nothing else, so that a sweep that was interrupted goes on with the
-same rungs, and any engine may ask them.
-"""
+"""When a trial is stopped before its last epoch, by a rule of `rules` or by none."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import fmean, median
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
-from kd.errors import UserError, unknown
+from kd.errors import unknown
+from tuning.study.objectives import Objectives, losses, searched, told_of
+from tuning.study.pareto import best_first
+from tuning.study.rules import Asha, Hyperband, Judged, MedianRule, StoppingRule, TopK, rungs
 from tuning.study.trials import REFERENCE, TrialRecord
 
-SchedulerName = Literal["asha", "median", "none"]
-Curves = Mapping[int, Mapping[int, float]]
-"""From a trial's number to its curve: val accuracy in percent by 1-based epoch."""
-
+SchedulerName = Literal["asha", "hyperband", "median", "top-k", "none"]
 
 DIVERGED = 0.0
 """What a training that diverged scores: the worst."""
@@ -33,103 +28,24 @@ def score(result: Mapping[str, Any]) -> float:
     return value if math.isfinite(value) and not result.get("diverged") else DIVERGED
 
 
-def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
-    """The 1-based epochs after which ASHA may stop a trial: grace·rf^k, below `epochs`.
-
-    Raises `UserError` for a grace period outside 1 … epochs or a reduction factor of 1 or less.
-    """
-    if not 1 <= grace_period <= epochs:
-        raise UserError(
-            f"The grace period is {grace_period}; it must lie between 1 and the {epochs} epochs."
-        )
-    if not 1 < reduction_factor < math.inf:
-        raise UserError(
-            f"The reduction factor is {reduction_factor:g}; it must be above 1, for example 3."
-        )
-    found: set[int] = set()
-    rung = float(grace_period)
-    while rung <= epochs - 1:
-        found.add(math.ceil(rung))
-        # By factors near 1 the same epoch would be met for ever.
-        rung = max(rung * reduction_factor, math.nextafter(math.ceil(rung), math.inf))
-    return sorted(found)
-
-
 @dataclass(frozen=True)
-class Judged:
-    """The 1-based epochs after which a trial may be stopped: the `rungs`, and all from `since`."""
+class Check:
+    """Which trials run on to their end though the rule would stop them: a `share`, by chance.
 
-    rungs: tuple[int, ...] = ()
-    since: float = math.inf
-
-    def __contains__(self, epoch: int) -> bool:
-        return epoch in self.rungs or epoch >= self.since
-
-
-class StoppingRule(Protocol):
-    """Decides from the curves of a sweep whether a trial is stopped."""
-
-    @property
-    def judged(self) -> Judged:
-        """When it may stop a trial."""
-
-    def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
-        """Whether trial `number` stops after `epoch`, which its curve already holds."""
-
-
-@dataclass(frozen=True)
-class Asha:
-    """Asynchronous successive halving (Li et al., arXiv:1810.05934), in one bracket.
-
-    A trial passes a rung if it is among the best 1/rf of those that reached the rung before it;
-    the first one always passes. Ray's own scheduler decides alike but keys its rungs by ids
-    that a restart changes.
+    Which ones is a function of the sweep's `seed` and the trial's number.
     """
 
-    rungs: tuple[int, ...]
-    reduction_factor: float
+    share: float = 0.0
+    seed: int = 0
 
-    @property
-    def judged(self) -> Judged:
-        """At the rungs alone."""
-        return Judged(self.rungs)
-
-    def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
-        """Whether `number` is outside the best 1/rf at this rung."""
-        if epoch not in self.judged:
-            return False
-        others = [curve[epoch] for n, curve in curves.items() if n != number and epoch in curve]
-        if not others:
-            return False
-        cutoff = np.percentile(others, 100 * (1 - 1 / self.reduction_factor))
-        return bool(curves[number][epoch] < cutoff)
+    def spares(self, number: int) -> bool:
+        """Whether trial `number` would run on."""
+        chance = np.random.default_rng((self.seed, number, CHECKED)).random()
+        return bool(chance < self.share)
 
 
-@dataclass(frozen=True)
-class MedianRule:
-    """The median stopping rule of Vizier (Golovin et al., KDD 2017).
-
-    A trial stops if its best value so far is below the median of the running averages of the
-    others, where at least three others came as far.
-    """
-
-    grace_period: int
-
-    @property
-    def judged(self) -> Judged:
-        """Whenever the grace period has passed."""
-        return Judged(since=self.grace_period)
-
-    def should_stop(self, number: int, epoch: int, curves: Curves) -> bool:
-        """Whether the best of `number` is below the median average of the others."""
-        if epoch not in self.judged:
-            return False
-        averages = [
-            fmean(value for e, value in curve.items() if e <= epoch)
-            for n, curve in curves.items()
-            if n != number and epoch in curve
-        ]
-        return len(averages) >= 3 and max(curves[number].values()) < median(averages)
+CHECKED = 0xC4EC
+"""Makes these draws others than those of a sampler."""
 
 
 class EarlyStopping:
@@ -137,11 +53,25 @@ class EarlyStopping:
 
     Reports carry "trial" (its number), "epoch" (1-based) and "val_acc" (percent). An epoch that
     is reported again, after a restart, changes nothing: its decision has been made. The paper's
-    default always runs to its end: it is what the winner is compared with.
+    default always runs to its end: it is what the winner is compared with. So does a trial that
+    `check` spares: `spare` is told its number and the epoch, and the rule knows nothing of its
+    later epochs, so that the others are stopped as without it. So do the `exempt` trials after the
+    default, whose configurations other searches found best: a noisy early epoch says less of them
+    than that.
     """
 
-    def __init__(self, rule: StoppingRule | None) -> None:
+    def __init__(
+        self,
+        rule: StoppingRule | None,
+        check: Check | None = None,
+        spare: Callable[[int, int], None] = lambda number, epoch: None,
+        exempt: int = 0,
+    ) -> None:
         self._rule = rule
+        self._exempt = REFERENCE + exempt
+        self._check = check or Check()
+        self._spare = spare
+        self._spared: dict[int, int] = {}
         self._curves: dict[int, dict[int, float]] = {}
 
     @property
@@ -151,7 +81,11 @@ class EarlyStopping:
 
     def replay(self, records: Iterable[TrialRecord]) -> None:
         """Know the trials of a sweep that is resumed, finished or not."""
-        self._curves.update({record.number: dict(record.curve) for record in records})
+        for record in records:
+            last = record.spared or record.epoch
+            self._curves[record.number] = {e: v for e, v in record.curve.items() if e <= last}
+            if record.spared:
+                self._spared[record.number] = record.spared
 
     def stops(self, report: Mapping[str, Any]) -> bool:
         """Whether the trial ends with this report."""
@@ -160,28 +94,108 @@ class EarlyStopping:
         if "epoch" not in report or "failed" in report:
             return False
         number, epoch = report["trial"], report["epoch"]
+        if epoch > self._spared.get(number, epoch):
+            return False
         curve = self._curves.setdefault(number, {})
         if epoch in curve:
             return False
         curve[epoch] = score(report)
-        if self._rule is None or number == REFERENCE:
+        self._hear(number, epoch, report)
+        if number <= self._exempt or not self._gives_up(number, epoch):
             return False
-        return self._rule.should_stop(number, epoch, self._curves)
+        if self._check.spares(number):
+            self._spared[number] = epoch
+            self._spare(number, epoch)
+            return False
+        return True
+
+    def _hear(self, number: int, epoch: int, report: Mapping[str, Any]) -> None:
+        """Keep what a new epoch told beside its val accuracy."""
+
+    def _gives_up(self, number: int, epoch: int) -> bool:
+        """Whether the rule stops that trial after this epoch, which its curve holds."""
+        return self._rule is not None and self._rule.should_stop(number, epoch, self._curves)
+
+
+class ParetoStopping(EarlyStopping):
+    """MO-ASHA (Schmucker et al. 2021, arXiv:2106.12639), in one bracket, else as `EarlyStopping`.
+
+    A trial passes a rung if it is among the best 1/rf of all that came there, in the order of
+    `tuning.study.pareto.best_first`; the best always does, and of equal ones the newest is first.
+
+    Args:
+        rule: says at which rungs, and one in how many goes on.
+        objectives: what trials are compared in, val accuracy first.
+        check, spare, exempt: as of `EarlyStopping`.
+    """
+
+    def __init__(
+        self,
+        rule: Asha,
+        objectives: Objectives,
+        check: Check | None = None,
+        spare: Callable[[int, int], None] = lambda number, epoch: None,
+        exempt: int = 0,
+    ) -> None:
+        super().__init__(rule, check, spare, exempt)
+        self._asha, self._objectives = rule, objectives
+        self._told: dict[int, dict[int, dict[str, float]]] = {}
+
+    def replay(self, records: Iterable[TrialRecord]) -> None:
+        """Know the trials of a sweep that is resumed, finished or not."""
+        records = list(records)
+        super().replay(records)
+        self._told.update({record.number: dict(record.told) for record in records})
+
+    def _hear(self, number: int, epoch: int, report: Mapping[str, Any]) -> None:
+        self._told.setdefault(number, {})[epoch] = told_of(report, self._objectives)
+
+    def _gives_up(self, number: int, epoch: int) -> bool:
+        if epoch not in self._asha.judged:
+            return False
+        others = [n for n, curve in self._curves.items() if n != number and epoch in curve]
+        there = [number, *others]
+        place = best_first([{1: self._losses(n, epoch)} for n in there]).index(0)
+        return place > 0 and place >= len(there) / self._asha.reduction_factor
+
+    def _losses(self, number: int, epoch: int) -> tuple[float, ...]:
+        curve, told = self._curves[number], self._told.get(number, {})
+        until = {e: told[e] for e in told if e <= epoch}
+        return losses(self._objectives, {epoch: curve[epoch]}, until)[epoch]
+
+
+def best_of(trials: int | None) -> int:
+    """How many of so many trials `top-k` lets go on: a tenth, at least 3."""
+    return max(3, (trials or 0) // 10)
 
 
 def make_stopping(
-    name: SchedulerName, epochs: int, grace_period: int = 1, reduction_factor: float = 3
+    name: SchedulerName,
+    epochs: int,
+    grace_period: int = 1,
+    reduction_factor: float = 3,
+    *,
+    trials: int | None = None,
+    objectives: Objectives = (),
+    check: Check | None = None,
+    spare: Callable[[int, int], None] = lambda number, epoch: None,
+    exempt: int = 0,
 ) -> EarlyStopping:
-    """The rule of that name for trials of `epochs` epochs.
+    """The rule of that name for at most `trials` trials of `epochs` epochs, by `objectives`.
 
     Raises `UserError` for another name or for values that `rungs` refuses.
     """
     allowed = tuple(rungs(epochs, grace_period, reduction_factor))
+    asha = Asha(allowed, reduction_factor)
     rules: dict[str, StoppingRule | None] = {
-        "asha": Asha(allowed, reduction_factor),
+        "asha": asha,
+        "hyperband": Hyperband(allowed, reduction_factor),
         "median": MedianRule(grace_period),
+        "top-k": TopK(grace_period, best_of(trials)),
         "none": None,
     }
     if name not in rules:
         raise unknown("scheduler", name, rules)
-    return EarlyStopping(rules[name])
+    if name == "asha" and len(several := searched(objectives)) > 1:
+        return ParetoStopping(asha, several, check, spare, exempt)
+    return EarlyStopping(rules[name], check, spare, exempt)

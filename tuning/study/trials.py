@@ -11,9 +11,20 @@ REFERENCE = 0
 NOT_FINITE = "the loss was not finite"
 """How the reason of a trial begins that diverged."""
 
+RAN_ON = "let run on though behind others after epoch"
+"""How the reason of a trial begins that was spared, and completed."""
+
 State = Literal["running", "completed", "stopped", "failed"]
 Span = tuple[float, float]
 """A beginning and an end, in seconds since the epoch."""
+Report = Mapping[str, Any]
+"""What a trial tells after an epoch: "epoch" (1-based), "val_acc" (percent), any other numbers.
+
+The first one may say "began_again": True, where the trial's checkpoint could not be read, and
+"remarks": sentences about what was not to be had; each is passed on once a sweep. The last one may
+say "diverged": True, "failed": a sentence, or beside it "starved": True where the
+trial ended for want of GPU memory, "unstored": True where its files could not be written or read.
+"""
 
 
 @dataclass(kw_only=True)
@@ -22,22 +33,28 @@ class TrialRecord:
 
     `number` is the trial's place in the sweep, from 0, and its identity across restarts.
     `config` is `TrainConfig.to_dict()`. `curve` maps a 1-based epoch to val accuracy in
-    percent. `metrics` is everything that the last reported epoch measured. `started` and
+    percent, `told` what the epoch measured for the sweep's other objectives, by their names.
+    `metrics` is everything that the last reported epoch measured. `started` and
     `ended` are seconds since the epoch, as are `spans`: from when to when it ran, once for each
     session of its sweep. `gpus` is how many GPUs it held, or which part of one; `reason` says why
-    a trial was stopped or failed.
+    a trial was stopped or failed; `spared` is the epoch after which early stopping would have
+    stopped it, had it not been let run on to check that. `source` says which other search its
+    configuration comes from; "" where it was drawn.
     """
 
     number: int
     config: dict[str, Any]
     state: State = "running"
     curve: dict[int, float] = field(default_factory=dict)
+    told: dict[int, dict[str, float]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     started: float = 0.0
     ended: float | None = None
     spans: tuple[Span, ...] = ()
     gpus: float = 0.0
     reason: str = ""
+    spared: int | None = None
+    source: str = ""
 
     @property
     def is_default(self) -> bool:
@@ -118,5 +135,5 @@ def outcome(record: TrialRecord, report: Mapping[str, Any], crashed: bool) -> tu
         return "failed", "it ended before its first report"
     epochs = record.config["epochs"]
     if record.epoch >= epochs:
-        return "completed", ""
+        return "completed", f"{RAN_ON} {record.spared}, to check that" if record.spared else ""
     return "stopped", f"behind others after epoch {record.epoch} of {epochs}"

@@ -28,11 +28,15 @@ class Asked(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is done: the numbers of the trials that compete, and on how many seeds at most."""
+    """What is done: the numbers of the trials that compete, and on how many seeds at most.
+
+    `fill` is on how many seeds the default and what is handed out are trained in any case.
+    """
 
     top: int
     seeds: int
     trials: tuple[int, ...]
+    fill: int = 0
 
 
 def candidates(result: SweepResult, top: int, trials: Sequence[int] = ()) -> dict[int, TrainConfig]:
@@ -43,6 +47,22 @@ def candidates(result: SweepResult, top: int, trials: Sequence[int] = ()) -> dic
     Raises:
         UserError: no trial of that number, or none but the default to compete.
     """
+    chosen = _competing(result, top, trials)
+    if len(chosen) > 1:
+        return chosen
+    default = result.default
+    lonely = default is None or all(t is default for t in result.of("completed"))
+    what = "completed trial beside the paper's default"
+    if not lonely:
+        what = "trial whose configuration is not the default's"
+    raise UserError(
+        f"{result.sweep.name} has no {what}; search on, with --resume {result.sweep.name} "
+        f"--trials {len(result.trials) + 4}."
+    )
+
+
+def _competing(result: SweepResult, top: int, trials: Sequence[int]) -> dict[int, TrainConfig]:
+    """The same, where nobody may compete with the default; empty where that was not trained."""
     default = result.default
     done = [t for t in result.of("completed") if t is not default]
     best = sorted(done, key=lambda t: (-(t.score or 0.0), t.number))
@@ -55,21 +75,13 @@ def candidates(result: SweepResult, top: int, trials: Sequence[int] = ()) -> dic
                     f"one of 1 to {max(by_number, default=1)}."
                 )
         best, top = [by_number[number] for number in dict.fromkeys(trials)], len(trials)
-    if default is None or not best:
-        raise UserError(
-            f"{result.sweep.name} has no completed trial beside the paper's default; search on, "
-            f"with --resume {result.sweep.name} --trials {len(result.trials) + 4}."
-        )
+    if default is None:
+        return {}
     chosen = {REFERENCE: TrainConfig.from_dict(default.config)}
     for trial in best:
         config = TrainConfig.from_dict(trial.config)
         if config not in chosen.values() and len(chosen) <= top:
             chosen[trial.number] = config
-    if len(chosen) == 1:
-        raise UserError(
-            f"{result.sweep.name} has no trial whose configuration is not the default's; search "
-            f"on, with --resume {result.sweep.name} --trials {len(result.trials) + 4}."
-        )
     return chosen
 
 
@@ -86,6 +98,12 @@ def check_asked(result: SweepResult, asked: Asked) -> None:
                 f"--again is '{brief(asked.again)}'; give a note of at most {LONGEST_NOTE} letters."
             )
         return
+    compared = result.sweep.settings.compared_on
+    if compared and (asked.trials or asked.top is not None or asked.seeds is not None):
+        raise UserError(
+            f"{name} belongs to a comparison, whose methods are all trained on "
+            f"{count(compared, 'seed')}; leave --top, --trial and --seeds away."
+        )
     if known is None:
         return
     rivals = [number for number in known.val_acc if number != REFERENCE]
@@ -115,6 +133,9 @@ def planned(result: SweepResult, asked: Asked, study: str) -> Plan:
             anything; or no trial but the default completed.
     """
     begun = study_facts(result.sweep.folder / f"{study}.log", study)
+    fill = result.sweep.settings.compared_on
+    if PLAN not in begun and fill:
+        return _compared(result, fill)
     if PLAN not in begun:
         top, seeds = asked.top or TOP, asked.seeds or SEEDS
         trials = tuple(candidates(result, top, asked.trials))
@@ -128,9 +149,24 @@ def planned(result: SweepResult, asked: Asked, study: str) -> Plan:
             f"Confirming {result.sweep.name} began with trials {_named(plan)} on at most "
             f"{plan.seeds} seeds; type the same again, or more seeds."
         )
-    if not asked.trials and plan.trials != tuple(candidates(result, plan.top)):
+    if not asked.trials and plan.trials != tuple(_competing(result, plan.top, ())):
         print(f"Confirming goes on with trials {_named(plan)}, which it began with.")
-    return _enough(plan._replace(seeds=seeds))
+    plan = plan._replace(seeds=seeds)
+    return plan if fill else _enough(plan)
+
+
+def _compared(result: SweepResult, fill: int) -> Plan:
+    """The plan of a sweep that belongs to a comparison on so many seeds.
+
+    Its race may need more of them to decide anything, and there may be nobody to race.
+    """
+    trials = tuple(_competing(result, TOP, ()))
+    if not trials:
+        raise UserError(
+            f"{result.sweep.name} has no trial yet; go on with --resume {result.sweep.name}."
+        )
+    rivals = len(trials) - 1
+    return Plan(TOP, max(fill, fewest_seeds(rivals) if rivals else 1), trials, fill)
 
 
 def _named(plan: Plan) -> str:

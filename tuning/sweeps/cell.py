@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from kd.config import SAW_VAL, TrainConfig
@@ -21,20 +21,25 @@ from tuning.records.keeper import Keeper
 from tuning.records.plan import compiles, expected_epochs
 from tuning.records.protocol import cell_name, protocol
 from tuning.records.result import Sweep, SweepResult
-from tuning.records.settings import SEARCH, STUDY, SweepSettings
+from tuning.records.settings import COSTS, SEARCH, STUDY, SweepSettings
 from tuning.reports.files import attempted, write_report
 from tuning.reports.live_page import LiveReport
 from tuning.reports.live_table import LiveTables
-from tuning.reports.sentences import report_again, resume
+from tuning.reports.sentences import beginning, report_again, resume
 from tuning.storage.trial_files import TrialFiles
-from tuning.study.journal import open_study, study_facts
+from tuning.study.journal import open_study, read_trials, study_facts
 from tuning.study.searcher import StudySearcher
-from tuning.study.stopping import make_stopping
+from tuning.study.stopping import Check, make_stopping
 from tuning.study.trials import TrialRecord
+from tuning.sweeps.forecasting import Foresight
 from tuning.sweeps.handing_out import promote_result
+from tuning.sweeps.warming import warm_start
 from tuning.tracking.runs import Outcome
 from tuning.tracking.store import Store
 from tuning.tracking.tracker import Tracker
+
+MANY = 64
+"""Trials that are expected where hours or cost alone end a search, as of the paper's preset."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Cell:
     teachers were trained for it, with their files. `teachers` holds those files. `images` is the
     digest of all that `train` and `val` were cut from. `protocol` and `environment` say what its
     scores may be compared under, and where they are measured. `compiled` says whether its trials'
-    steps are.
+    steps are, and `costs` what its backbone costs, as far as that is an objective.
     """
 
     settings: SweepSettings
@@ -58,6 +63,7 @@ class Cell:
     environment: dict[str, str]
     teachers: tuple[bytes, ...] = ()
     compiled: bool = False
+    costs: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: SweepSettings, space: Space, images: Images) -> Self:
@@ -116,7 +122,7 @@ class Cell:
         It says where they are compiled and nobody asked for it.
         """
         steps = math.ceil(len(self.train) / self.base.batch_size)
-        epochs, _ = expected_epochs(self.settings)
+        epochs, _ = expected_epochs(self.settings) or (MANY * self.base.epochs, 0)
         compiled = compiles(
             self.settings,
             steps=steps,
@@ -129,6 +135,19 @@ class Cell:
             print(f"{self.settings.name}: its steps are compiled.", flush=True)
         return replace(self, compiled=compiled)
 
+    def weighed(self) -> Self:
+        """The cell that knows what its backbone costs; of a sweep that began, what it cost then."""
+        names = [one.name for one in self.settings.objectives if one.of == "backbone"]
+        known = study_facts(self.settings.folder / STUDY, SEARCH).get(COSTS, {})
+        if not set(names) <= set(known):
+            from kd.cost import costs
+
+            (_, *shape), classes = self.train.images.shape, len(self.train.class_names)
+            channels, height, width = shape
+            image = (channels, height, width)
+            known = costs(self.base.backbone, classes, image, names)
+        return replace(self, costs={name: known[name] for name in names})
+
     def about(self, slots: int = 1) -> Sweep:
         """The sweep for those who show it, with `slots` trials at once."""
         return Sweep(
@@ -138,6 +157,7 @@ class Cell:
             val_size=len(self.val),
             protocol=self.protocol,
             environment=self.environment,
+            costs=self.costs,
         )
 
     def store(self) -> Store:
@@ -165,6 +185,7 @@ class Search:
     cell: Cell
     sweep: Sweep
     lane: Lane
+    foresight: Foresight
 
     @classmethod
     def open(
@@ -173,27 +194,38 @@ class Search:
         """Open the sweep's own study, as long as `opened`, with all who watch it."""
         settings, path = cell.settings, cell.settings.folder / STUDY
         study = opened.enter_context(open_study(path, SEARCH, create=not path.exists()))
+        begun = bool(read_trials(study))
+        warm = warm_start(settings, cell.space, cell.base, cell.protocol, begun=begun)
+        if line := beginning(warm):
+            print(f"{settings.name}: {line}", flush=True)
         study.set_user_attr("slots", slots)
         study.set_user_attr("val_size", len(cell.val))
         study.set_user_attr("environment", cell.environment)
         study.set_user_attr("protocol", cell.protocol)
+        if cell.costs:
+            study.set_user_attr(COSTS, cell.costs)
         searcher = StudySearcher(
             study,
             cell.space,
             cell.base,
             settings.trials,
+            planned=settings.planned,
             seed=settings.seed,
             sampler=settings.sampler,
+            objectives=settings.objectives,
             budget=settings.budget,
+            warm=warm,
             again=f"go on with: {resume([settings])}",
         )
         known = list(searcher.records.values())
         for record in known:
             if record.state != "running":
                 tracker.catch_up(record)
-        sweep, work = cell.about(slots), cell.work
+        sweep, work = replace(cell.about(slots), warm=warm), cell.work
         keeper = Keeper(settings.folder, work.files, known)
-        searcher.observers += [keeper, live.add(sweep, known), tracker]
+        table = live.add(sweep, known)
+        foresight = Foresight(sweep, table.note)
+        searcher.observers += [keeper, table, tracker]
         if settings.live_html:
             searcher.observers.append(LiveReport(sweep, known))
         stopping = make_stopping(
@@ -201,8 +233,18 @@ class Search:
             settings.base.epochs,
             settings.grace_period,
             settings.reduction_factor,
+            trials=settings.trials,
+            objectives=settings.objectives,
+            check=Check(settings.check_rungs, settings.seed),
+            spare=searcher.spare,
+            exempt=len(warm.first),
         )
-        return cls(cell, sweep, Lane(searcher, stopping, work))
+        return cls(cell, sweep, Lane(searcher, stopping, work), foresight)
+
+    def foresee(self) -> None:
+        """Forecast it from its first epochs, if it has trained none."""
+        if not self.lane.searcher.records:
+            self.lane.searcher.observers.append(self.foresight)
 
     def trials(self) -> list[TrialRecord]:
         """Its trials so far, in the order of their numbers."""

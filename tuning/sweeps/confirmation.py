@@ -9,11 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from kd.config import TrainConfig
-from kd.data import Dataset, Images, open_dataset
+from kd.data import Images, open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
 from kd.origin import Origin
@@ -24,30 +23,42 @@ from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.engine.share import Share
 from tuning.engine.trial import Work
-from tuning.records.findings import Findings, Opening, one_line
+from tuning.records.findings import Findings, Opening
 from tuning.records.plan import compiles
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import PUT_BACK, SweepSettings
+from tuning.reports.confirmed import ended_early
 from tuning.reports.live_table import LiveTables
 from tuning.reports.wording import count
 from tuning.storage.trial_files import TrialFiles
+from tuning.study.budget import Budget
 from tuning.study.listing import RaceSearcher
 from tuning.study.race import Race
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
 from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, study_of
 from tuning.sweeps.listed import open_list, open_race
+from tuning.sweeps.opening import begin_opening, end_opening, open_test
 from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import read_teachers
 
 
-def confirm_sweep(settings: SweepSettings, asked: Asked) -> Findings | None:
+class SpentError(Exception):
+    """What a search may spend was spent before the race was decided; says how it stands."""
+
+
+def confirm_sweep(
+    settings: SweepSettings, asked: Asked, *, bounded: bool = False
+) -> Findings | None:
     """Let the candidates race, open the test set, keep and hand out what was found.
 
     What was found before is handed out again. None if it was interrupted before the test set was
-    opened.
+    opened. Where it is `bounded`, the race ends when it has spent the sweep's budget, together with
+    the search.
 
     Raises:
+        SpentError: it ended so, and nothing was better than the default by then. The test set is
+            still sealed, and the race may go on.
         UserError: what is asked for cannot be, the images or the teacher are not the sweep's, or
             a training failed.
     """
@@ -62,7 +73,8 @@ def confirm_sweep(settings: SweepSettings, asked: Asked) -> Findings | None:
     study = study_of(len(openings) + 1)
     plan = planned(result, asked, study)
     with held():
-        found = _confirm(result, settings, asked, plan, study, openings)
+        budget = replace(settings.budget, confirming=0) if bounded else None
+        found = _confirm(result, settings, asked, plan, study, openings, budget)
     if found is not None:
         register(settings, found)
     return found
@@ -75,6 +87,7 @@ def _confirm(
     plan: Plan,
     study: str,
     openings: tuple[Opening, ...],
+    budget: Budget | None,
 ) -> Findings | None:
     configs = {t.number: TrainConfig.from_dict(t.config) for t in result.trials}
     chosen = {number: configs[number] for number in plan.trials}
@@ -93,27 +106,21 @@ def _confirm(
     if asked.refit:
         whole, _ = train_val(dataset.train, replace(settings.base.split, train_on_val=True))
     work = Work(train, val, TrialFiles(shelf=settings.shelf, study=study), teachers)
-    print(
-        f"{settings.name}: {count(len(chosen) - 1, 'candidate')} and the paper's default on at "
-        f"most {count(len(seeds), 'seed')} each, {count(configs[REFERENCE].epochs, 'epoch')}"
-    )
-    times = "once" if not openings else "once more"
-    print(f"Then the test set is opened, {times}, for what is handed out and for the default.")
-    print("Starting Ray and its workers …", flush=True)
+    _announce(settings, plan, again=bool(openings))
     try:
-        raced = _train(settings, plan, chosen, seeds, work, whole)
+        raced = _train(settings, plan, chosen, seeds, work, whole, (budget, result.trials))
     except KeyboardInterrupt:
         return None
-    numbers = dict.fromkeys((REFERENCE, raced.race.winner))
-    students = {number: raced.students(number, work.files) for number in numbers}
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    opening = Opening(when=when, note=one_line(asked.again or ""))
-    test, again = _open_test(dataset, work.files, students, raced.refit)
+    _check_decided(raced, plan.seeds)
+    winner = raced.race.winner
+    students = {n: raced.students(n, work.files) for n in dict.fromkeys((REFERENCE, winner))}
+    opening = begin_opening(settings.folder, study, asked.again or "")
+    test, again = open_test(dataset, work.files, students, raced.refit)
     findings = Findings(
         sweep=settings.name,
-        winner=raced.race.winner,
+        winner=winner,
         seeds=seeds[: raced.race.seeds],
-        config=chosen[raced.race.winner].to_dict(),
+        config=chosen[winner].to_dict(),
         val_acc=raced.scores(),
         test=test,
         refit=again,
@@ -123,18 +130,35 @@ def _confirm(
     if known:
         known.save(settings.folder, len(openings))
     findings.save(settings.folder)
+    end_opening(settings.folder, study)
     hand_out_confirmed(settings, findings)
     return findings
+
+
+def _announce(settings: SweepSettings, plan: Plan, *, again: bool) -> None:
+    """Say what is trained, and that the test set is opened then."""
+    rivals = len(plan.trials) - 1
+    who = f"{count(rivals, 'candidate')} and " if rivals else ""
+    print(
+        f"{settings.name}: {who}the paper's default on at most {count(plan.seeds, 'seed')} each, "
+        f"{count(settings.base.epochs, 'epoch')}"
+    )
+    if plan.fill:
+        print(f"What is handed out and the default are trained on {plan.fill} seeds in any case.")
+    times = "once more" if again else "once"
+    print(f"Then the test set is opened, {times}, for what is handed out and for the default.")
 
 
 class Raced(NamedTuple):
     """A race that is over, and its trainings by candidate and the place of their seed.
 
+    `over` is the bound that ended it, "" where it was decided.
     `refit` holds the student of its winner that learned from val too, as trial 0.
     """
 
     race: Race
     trained: Mapping[tuple[int, int], TrialRecord]
+    over: str
     refit: TrialFiles | None = None
 
     def scores(self) -> dict[int, list[float]]:
@@ -158,15 +182,31 @@ def _train(
     seeds: Sequence[int],
     work: Work,
     whole: Images | None,
+    bounded: tuple[Budget | None, Sequence[TrialRecord]],
 ) -> Raced:
-    """The race to its end, and its winner on the `whole`; goes on where it was interrupted."""
+    """The race to its end, and its winner on the `whole`; goes on where it was interrupted.
+
+    `bounded` is what it may spend, and the trials that have spent of it before.
+    """
     live = LiveTables()
     with ExitStack() as opened:
-        again = "type the same again."
-        lane, searcher = open_race(settings, chosen, seeds, work, opened, live, again=again)
+        again, (budget, before) = "type the same again.", bounded
+        lane, searcher = open_race(
+            settings,
+            chosen,
+            seeds,
+            work,
+            opened,
+            live,
+            fill=plan.fill,
+            again=again,
+            budget=budget,
+            before=before,
+        )
         searcher.study.set_user_attr(PLAN, plan._asdict())
-        racing = searcher.standing.racing and searcher.failed is None
+        racing = searcher.standing.racing and searcher.failed is None and not searcher.over
         if racing or whole is not None:
+            print("Starting Ray and its workers …", flush=True)
             nodes = opened.enter_context(connected(mps=settings.mps_wanted))
             opened.enter_context(heard())
             opened.enter_context(guarded("the same command goes on"))
@@ -192,6 +232,15 @@ def _train(
                 raced = raced._replace(refit=_refit(settings, config, last, found.share))
             return raced
         return _over(searcher, work.files.study)
+
+
+def _check_decided(raced: Raced, most: int) -> None:
+    """Say that a bound ended the race; SpentError where that left all of it open."""
+    if raced.over:
+        said = ended_early(raced.race, most, raced.over)
+        if raced.race.winner == REFERENCE:
+            raise SpentError(said)
+        print(said)
 
 
 def _refit(settings: SweepSettings, config: TrainConfig, work: Work, share: Share) -> TrialFiles:
@@ -223,26 +272,5 @@ def _over(searcher: RaceSearcher, study: str) -> Raced:
             f"{name} did not complete again on seed {failed.config['seed']} ({failed.reason}), so "
             f"nothing is confirmed; delete {study}.log to try again."
         )
-    return Raced(searcher.standing, searcher.trained)
-
-
-def _open_test(
-    dataset: Dataset,
-    files: TrialFiles,
-    students: Mapping[int, Sequence[str]],
-    refit: TrialFiles | None,
-) -> tuple[dict[int, list[dict[str, float]]], dict[str, float] | None]:
-    """The test scores of the students of each trial, by its number, and of the last one."""
-    from kd.training.checkpoint import load_weights
-    from kd.training.evaluate import test_scores
-    from kd.training.trainer import Place
-
-    test, device = dataset.load_test(), Place.local().device
-
-    def scores(own: TrialFiles, name: str) -> dict[str, float]:
-        with own.shelf.fetched(name) as path:
-            student, about = load_weights(path)
-        return test_scores(student, test, (tuple(about["mean"]), tuple(about["std"])), device)
-
-    found = {number: [scores(files, name) for name in names] for number, names in students.items()}
-    return found, scores(refit, refit.student(0)) if refit else None
+    over = searcher.over if searcher.standing.racing else ""
+    return Raced(searcher.standing, searcher.trained, over)

@@ -1,10 +1,16 @@
 """A confirmation that is asked for, from its flags to what it says at its end."""
 
+from dataclasses import replace
+
 from kd.screen import warn
 from tuning.engine.runtime import check_here
 from tuning.records.confirm_request import Flags, check
 from tuning.records.findings import Findings
 from tuning.records.result import load_result
+from tuning.records.settings import SweepSettings
+
+CONFIRM = "confirm"
+"""How the journals begin of all that was trained to confirm a sweep."""
 
 
 def confirm_asked(flags: Flags) -> Findings | None:
@@ -42,6 +48,23 @@ def confirm_asked(flags: Flags) -> Findings | None:
         warn("Stopped; the same command goes on from there. The test set is still sealed.")
         return None
     print_findings(findings)
+    print_cost(settings)
     for sentence in seen_val(settings):
         print(sentence)
     return findings
+
+
+def print_cost(settings: SweepSettings) -> None:
+    """Print what the search and all that was trained to confirm it took, together."""
+    from tuning.reports.sentences import cost_of_all
+    from tuning.study.journal import has_trials, load_study, read_trials
+
+    result = load_result(settings.storage, settings.name)
+    again = [
+        record
+        for path in sorted(settings.folder.glob(f"{CONFIRM}*.log"))
+        if has_trials(path)
+        for record in read_trials(load_study(path, path.stem))
+    ]
+    priced = replace(result.sweep, settings=settings)
+    print(cost_of_all(replace(result, sweep=priced), again))

@@ -10,6 +10,7 @@ from tuning.engine.trial import Work
 from tuning.records.result import Sweep
 from tuning.records.settings import SweepSettings
 from tuning.reports.live_table import LiveTables, Names
+from tuning.study.budget import Budget
 from tuning.study.journal import open_study
 from tuning.study.listing import ListSearcher, RaceSearcher
 from tuning.study.searcher import StudySearcher
@@ -49,16 +50,22 @@ def open_race(
     opened: ExitStack,
     live: LiveTables,
     *,
+    fill: int,
     again: str,
+    budget: Budget | None = None,
+    before: Sequence[TrialRecord] = (),
 ) -> tuple[Lane, RaceSearcher]:
     """The lane of a race between `candidates`, by the numbers of their trials, and its searcher.
 
-    The same as of `open_list`; `live` calls a training by the sweep's trial and its seed.
+    The same as of `open_list`; `live` calls a training by the sweep's trial and its seed. `fill`,
+    and the `budget` that it may spend together with the trials `before`, are as of the searcher.
     """
     name = work.files.study
     path = settings.folder / f"{name}.log"
     study = opened.enter_context(open_study(path, name, create=not path.exists()))
-    searcher = RaceSearcher(study, candidates, seeds, again=again)
+    searcher = RaceSearcher(
+        study, candidates, seeds, fill=fill, budget=budget, before=before, again=again
+    )
 
     def called(training: TrialRecord) -> str:
         number, place = searcher.pair(training)
@@ -79,5 +86,6 @@ def _show(
     names: Names,
 ) -> None:
     about = replace(settings, base=base, trials=trials, scheduler="none", grace_period=1)
+    about = replace(about, epochs_total=None, hours=None, gpu_hours=None, cost=None)
     sweep = Sweep(settings=about, searched={})
     searcher.observers.append(live.add(sweep, searcher.records.values(), names))

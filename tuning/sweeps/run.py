@@ -12,13 +12,13 @@ from tuning.engine.memory import check_memories
 from tuning.engine.packing import packing, share_of
 from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
-from tuning.records.plan import expected_epochs
+from tuning.records.asked import check_ends
+from tuning.records.plan import expected_epochs, set_aside, size
 from tuning.records.settings import SweepSettings
 from tuning.reports.files import attempted
 from tuning.reports.live_table import LiveTables
 from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
-from tuning.reports.wording import count
 from tuning.sweeps.cell import Cell, Search, finish
 from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import ready, teach
@@ -47,6 +47,8 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
     folder = settings.folder
     for cell in cells:
         cell.begin()
+    # Before Ray and its workers: what takes time is measured while nothing else runs.
+    cells = [cell.weighed() for cell in cells]
     searches: list[Search | None] = [None] * len(cells)
     outcome: Outcome = "finished"
     _announce(cells)
@@ -59,6 +61,8 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
             opened.enter_context(guarded(f"go on with: {again}"))
             try:
                 whole = share_of(settings, nodes)
+                for cell in cells:
+                    check_ends(cell.settings, whole.gpus)
                 check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
                 if any(cell.untaught for cell in cells):
                     # Before what takes longer than MLflow does to say that it cannot be had.
@@ -73,8 +77,13 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                     Search.open(cell, opened, live, tracker, part.slots)
                     for cell, tracker in zip(cells, trackers, strict=True)
                 ]
+                if len(cells) == 1 and searches[0]:
+                    # Of several, each has slots that the others leave it.
+                    searches[0].foresee()
                 with live:
                     run_trials([search.lane for search in searches if search], part, folder)
+                for search in filter(None, searches):
+                    search.foresight.wait()
             except KeyboardInterrupt:
                 outcome = "interrupted"
         results = [
@@ -99,10 +108,11 @@ def _opened(trackers: Sequence[Tracker]) -> None:
 def _announce(cells: Sequence[Cell]) -> None:
     """Say what begins now: Ray and its workers take some seconds, in which nothing is seen."""
     for cell in cells:
-        trials = count(cell.settings.trials, "trial")
-        epochs = count(cell.settings.base.epochs, "epoch")
-        expected, _ = expected_epochs(cell.settings)
-        print(f"{cell.settings.name}: {trials} of at most {epochs}, about {expected} in all")
+        expected = expected_epochs(cell.settings)
+        about = f", about {expected[0]} in all" if expected else ""
+        print(f"{cell.settings.name}: {size(cell.settings)}{about}")
+        for line in set_aside(cell.settings):
+            print(f"{cell.settings.name}: {line}")
     print("Starting Ray and its workers …", flush=True)
 
 

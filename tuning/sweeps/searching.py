@@ -6,13 +6,15 @@ from typing import Any
 
 from kd.screen import warn
 from search_spaces import Space
-from tuning.engine.runtime import check_here, gpus_at_hand
+from tuning.engine.runtime import check_here, elsewhere, gpus_at_hand, local_gpus
 from tuning.records import request
+from tuning.records.asked import check_ends
 from tuning.records.presets import choose
 from tuning.records.request import Flags
 from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import resume
 from tuning.sweeps.signals import held
+from tuning.sweeps.warming import check_warm_start
 
 Planned = Sequence[tuple[SweepSettings, Space]]
 """Sweeps that nothing is known to be wrong with, and what may vary in each."""
@@ -30,7 +32,11 @@ def plan_asked(flags: Flags, ranges: Mapping[str, Any] | None = None) -> Planned
     for settings, _ in sweeps:
         settings.check_images(begun=bool(flags.resume))
         settings.check_study()
+        if not flags.resume:
+            check_warm_start(settings)
         check_here(settings.compile)
+        if not elsewhere() and not local_gpus():
+            check_ends(settings, 0)
     return sweeps
 
 
@@ -70,16 +76,23 @@ def _confirm(sweeps: Sequence[SweepSettings]) -> int:
     from tuning.reports.confirmed import print_findings
     from tuning.reports.sentences import confirm_again
     from tuning.sweeps.candidates import Asked
-    from tuning.sweeps.confirmation import confirm_sweep
+    from tuning.sweeps.confirmation import SpentError, confirm_sweep
+    from tuning.sweeps.confirming import print_cost
 
     for settings in sweeps:
         print()
-        findings = confirm_sweep(settings, Asked())
+        again = confirm_again(settings)
+        try:
+            findings = confirm_sweep(settings, Asked(), bounded=True)
+        except SpentError as spent:
+            print(f"{spent} The test set is still sealed; go on with: {again}")
+            print_cost(settings)
+            continue
         if findings is None:
-            again = confirm_again(settings)
             warn(f"Stopped; go on with: {again}. The test set is still sealed.")
             return 130
         print_findings(findings)
+        print_cost(settings)
     return 0
 
 

@@ -154,6 +154,8 @@ class SweepRuns:
                 "mlflow.runName": f"trial {trial.number}",
                 **self._tags,
             }
+            if trial.source:
+                tags["kd.source"] = trial.source
             started = round(1000 * (trial.started or time.time()))
             run = self._client.create_run(self._experiment.id, start_time=started, tags=tags)
             found = run.info.run_id

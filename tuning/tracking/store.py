@@ -105,9 +105,9 @@ class Store:
 
         try:
             if self.file is None:
-                return _within(ANSWER_WITHIN, ask)
+                return within(ANSWER_WITHIN, ask)
             with _alone(self.file):
-                return _within(MADE_WITHIN, ask)
+                return within(MADE_WITHIN, ask)
         except Exception as error:  # MLflow's, or a database driver's own
             raise self._refusal(error) from None
 
@@ -208,7 +208,7 @@ def _reach(uri: str) -> None:
         engine.dispose()
 
 
-def _within(seconds: float, call: Callable[[], T]) -> T:
+def within(seconds: float, call: Callable[[], T]) -> T:
     """What `call` returns or raises; TimeoutError if that takes longer than `seconds`."""
     results: list[T] = []
     errors: list[Exception] = []

@@ -30,8 +30,8 @@ _QUERY = """
 """
 
 
-def read_all(store: Store) -> list[Best]:
-    """Every promoted version in `store`; none if there is no store yet.
+def read_all(store: Store, method: str | None = None) -> list[Best]:
+    """Every promoted version in `store`, or those of one method; none if there is no store yet.
 
     Raises:
         UserError: the store does not answer, or cannot be used.
@@ -40,10 +40,10 @@ def read_all(store: Store) -> list[Best]:
         if not store.file.exists():
             return []
         if (rows := _tables(store.file)) is not None:
-            return _bests(rows)
+            return _bests(_of(method, rows))
     client = store.connect()
     with store.answering():
-        return _bests(_rows(client))
+        return _bests(_of(method, _rows(client)))
 
 
 def read_cell(client: "MlflowClient", cell: str) -> list[Best]:
@@ -67,6 +67,10 @@ def read_only(database: Path) -> sqlite3.Connection:
 
 
 # -- the registry -----------------------------------------------------------------------------
+
+
+def _of(method: str | None, rows: list[_Row]) -> list[_Row]:
+    return [row for row in rows if method is None or row[0].startswith(f"{method}.")]
 
 
 def _bests(rows: Iterable[_Row]) -> list[Best]:

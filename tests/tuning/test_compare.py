@@ -1,0 +1,338 @@
+"""Methods that are tuned alike and compared: a real one, killed in the middle, and what is said."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from inspect import signature
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+from real_sweeps import finish, wait_for
+from synthetic import sweep_result
+
+from kd.errors import UserError
+from tuning import run_compare
+from tuning.compare import main
+from tuning.records.compare_request import Flags, baselines, check
+from tuning.records.compared import Comparison, clear
+from tuning.records.findings import Findings, Opening
+from tuning.records.keywords import from_keywords
+from tuning.records.measured import Cost, Measured, Row, Scores, measure
+from tuning.records.result import SweepResult, load_result
+from tuning.reports.method_table import as_markdown, numbers, print_table
+from tuning.reports.method_words import cells, sentences
+from tuning.study.journal import load_study, read_trials
+from tuning.study.pairs import Paired
+from tuning.study.trials import TrialRecord
+from tuning.sweeps.searching import plan_asked
+
+WORDS = ["pskd", "ce", "--backbone", "resnet8", "--dataset", "digits", "--preset", "laptop",
+         "--local", "--trials", "2", "--epochs", "1", "--seeds", "2"]  # fmt: skip
+NAME = "compare-resnet8-digits"
+PSKD, CE = f"{NAME}-pskd-resnet8-digits", f"{NAME}-ce-resnet8-digits"
+
+
+class Compared(NamedTuple):
+    """A comparison that was killed while its first method was confirmed, and then went on."""
+
+    storage: Path
+    before: list[TrialRecord]
+    """The trainings of that confirmation when it was killed."""
+    said: str
+    again: str
+    """What the same command says once more."""
+    written: dict[str, int]
+    """When the findings of its sweeps were written, before it was asked once more."""
+
+
+def start(storage: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuning.compare", *words, "--storage", str(storage)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def trainings(storage: Path, sweep: str) -> list[TrialRecord]:
+    path = storage / sweep / "confirm.log"
+    if not path.exists() or not path.stat().st_size:
+        return []
+    return read_trials(load_study(path, "confirm"))
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    storage = tmp_path_factory.mktemp("compared")
+    process = start(storage, *WORDS)
+
+    def in_the_middle() -> bool:
+        return any(r.state == "completed" for r in trainings(storage, PSKD))
+
+    wait_for(in_the_middle, 300)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = trainings(storage, PSKD)
+    said = finish(start(storage, *WORDS))
+    written = {name: (storage / name / "confirm.json").stat().st_mtime_ns for name in (PSKD, CE)}
+    return Compared(storage, before, said, finish(start(storage, *WORDS)), written)
+
+
+def test_one_that_was_killed_goes_on_and_trains_nothing_twice(compared: Compared) -> None:
+    assert "was begun before; it goes on" in compared.said
+    assert "Method 1 of 2, pskd: searching" not in compared.said
+    assert "Method 1 of 2, pskd: confirming" in compared.said
+    assert "Method 2 of 2, ce: searching" in compared.said
+    for sweep in (PSKD, CE):
+        done = [r for r in trainings(compared.storage, sweep) if r.state == "completed"]
+        pairs = [(r.config["seed"], json.dumps(r.config["kd"])) for r in done]
+        assert len(pairs) == len(set(pairs))
+        assert len(load_result(compared.storage, sweep).trials) == 2
+    kept = {r.number: r.ended for r in trainings(compared.storage, PSKD)}
+    assert all(kept[r.number] == r.ended for r in compared.before if r.state == "completed")
+
+
+def test_test_is_opened_once_for_each_and_asking_again_only_reads(compared: Compared) -> None:
+    for sweep in (PSKD, CE):
+        findings = Findings.load(compared.storage / sweep)
+        assert findings is not None
+        assert len(findings.openings) == 1
+        assert findings.seeds[:2] == (1, 2)
+        path = compared.storage / sweep / "confirm.json"
+        assert path.stat().st_mtime_ns == compared.written[sweep]
+    assert "Starting Ray" not in compared.again
+    assert compared.again.splitlines()[-8:] == compared.said.splitlines()[-8:]
+
+
+def test_its_files_say_the_same(compared: Compared) -> None:
+    folder = compared.storage / NAME
+    assert {path.name for path in folder.iterdir()} == {
+        "comparison.yaml", "comparison.md", "comparison.json", "comparison.parquet",
+    }  # fmt: skip
+    rows = pq.read_table(folder / "comparison.parquet").to_pylist()
+    found = json.loads((folder / "comparison.json").read_text())
+    tuned = {
+        method: [row["test_acc"] for row in rows if row["method"] == method and row["tuned"]]
+        for method in ("pskd", "ce")
+    }
+    assert {len(scores) for scores in tuned.values()} == {2}
+    mean = sum(a - b for a, b in zip(tuned["pskd"], tuned["ce"], strict=True)) / 2
+    assert found["rows"][0]["on_baseline"]["mean"] == pytest.approx(mean)
+    assert {row["seed"] for row in rows} == {1, 2} == set(found["seeds"])
+    page = (folder / "comparison.md").read_text()
+    assert "| on ce: " in page
+    assert "a screening" in page
+    for sentence in found["sentences"]:
+        assert sentence in compared.said
+
+
+def test_the_sweeps_are_ordinary_ones_of_one_comparison(compared: Compared) -> None:
+    for sweep, method in ((PSKD, "pskd"), (CE, "ce")):
+        settings = load_result(compared.storage, sweep).sweep.settings
+        assert (settings.base.method, settings.trials, settings.seed) == (method, 2, 0)
+        assert settings.compared_on == 2
+        assert (compared.storage / sweep / "report.html").exists()
+
+
+def test_from_python_it_is_a_table(compared: Compared) -> None:
+    result = run_compare(resume=NAME, storage=compared.storage, local=True, verbose=False)
+    assert list(result.table["method"]) == ["pskd", "ce"]
+    assert result.table["baseline"].iloc[0] == "ce"
+    assert list(result.trainings["seed"])[:2] == [1, 2]
+    assert result.report == compared.storage.absolute() / NAME / "comparison.md"
+    assert result.sweep("ce").name == CE
+    assert "a screening" in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([*WORDS, "--seeds", "9"], "was begun with: pskd ce --backbone resnet8"),
+        (["--resume", NAME, "--trials", "9"], "keeps its own trials; leave it away"),
+        (["--resume", "compare-resnet8-digit"], "did you mean 'compare-resnet8-digits'"),
+        ([*WORDS, "--name", PSKD], "is a sweep and no comparison; give another name"),
+    ],
+)
+def test_what_was_begun_is_kept(
+    words: list[str], sentence: str, compared: Compared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--storage", str(compared.storage)])
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+# -- what is asked for ----------------------------------------------------------------------------
+
+
+def asked(*methods: str, **keywords: object) -> Flags:
+    return from_keywords(Flags, {"method": list(methods), **keywords}, "method")
+
+
+def test_the_keywords_are_the_commands_flags() -> None:
+    shown = signature(run_compare).parameters
+    assert {"method", "trials", "seeds", "baseline", "name", "resume", "storage"} <= set(shown)
+
+
+def test_patterns_stand_for_methods_and_each_is_there_once() -> None:
+    assert asked("ce", "*skd", "lsskd").methods == ("ce", "dtskd", "lsskd", "pskd")
+
+
+def test_a_method_is_compared_with_what_it_is_to_beat() -> None:
+    methods = ("lsskd", "drkd", "kd", "ce")
+    assert baselines(methods) == {"lsskd": "ce", "drkd": "kd", "kd": "ce"}
+    assert baselines(("drkd", "ce")) == {"drkd": "ce"}
+    assert baselines(("lsskd", "kd")) == {"lsskd": "kd"}
+    assert baselines(methods, "lsskd") == {"drkd": "lsskd", "kd": "lsskd", "ce": "lsskd"}
+
+
+def test_the_machines_own_flags_are_no_part_of_what_was_asked() -> None:
+    one = asked("ce", "kd", trials=4, data_root="a", cpus_per_trial=1, storage="b", local=True)
+    assert one.asked == "ce kd --trials 4" == asked("ce", "kd", "c?", trials=4, name="x").asked
+    assert asked("ce", "kd", trials=5).asked != one.asked
+    check(asked(resume="x", cpus_per_trial=1, storage="b"))
+    with pytest.raises(UserError, match="keeps its own method"):
+        check(asked("ce", resume="x"))
+
+
+def test_papers_that_train_for_different_times_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["pskd", "ce", "--preset", "paper", "--dataset", "digits", "--local",
+              "--storage", str(tmp_path)])  # fmt: skip
+    assert "The papers train pskd for 300 epochs and ce for 240; give --epochs N" in (
+        capsys.readouterr().err
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_kill_left_before_it_was_begun_is_taken_away(tmp_path: Path) -> None:
+    flags = asked("ce", "pskd", preset="laptop", local=True, storage=tmp_path, name="cut")
+    (settings, _), _ = plan_asked(flags.searches("cut"))
+    replace(settings, compared_on=3).save()
+    (tmp_path / "cut").mkdir()
+    replace(settings, name="cut-mine").save()
+    clear(tmp_path, "cut")
+    assert {path.name for path in tmp_path.iterdir()} == {"cut", "cut-mine"}
+
+
+def test_one_whose_first_trial_never_began_is_forgotten(tmp_path: Path) -> None:
+    flags = asked("ce", "pskd", preset="laptop", local=True, storage=tmp_path, name="cut")
+    sweeps = [replace(s, compared_on=3) for s, _ in plan_asked(flags.searches("cut"))]
+    comparison = Comparison(
+        name="cut", methods=flags.methods, sweeps=tuple(s.name for s in sweeps),
+        baselines=baselines(flags.methods), seeds=3, asked=flags.asked,
+    )  # fmt: skip
+    comparison.begin(tmp_path, sweeps)
+    assert Comparison.load(tmp_path, "cut") == comparison
+    assert comparison.forget(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# -- what is said ---------------------------------------------------------------------------------
+
+
+def one_row(method: str, p: float = 0.01, mean: float = 1.0, n: int = 10, trial: int = 4) -> Row:
+    level = tuple(70.0 + 0.1 * i for i in range(n))
+    found = Paired(n=n, mean=mean, low=mean - 0.5, high=mean + 0.5, raw=p, p=p)
+    default, tuned = (
+        Scores(trial=number, val_acc=level, test=tuple({"test_acc": a} for a in level))
+        for number in (0, trial)
+    )
+    return Row(
+        method=method, sweep=f"s-{method}", default=default, tuned=tuned,
+        chosen={"kd.alpha": 0.7123, "kd.absent": None},
+        cost=Cost(search=27, confirming=90, teacher=6, epoch_seconds=2, seconds=246),
+        baseline=None if method == "ce" else "ce",
+        on_baseline=None if method == "ce" else found, on_default=found, ce_epochs=123.0,
+    )  # fmt: skip
+
+
+def measured(*rows: Row) -> Measured:
+    comparison = Comparison(
+        name="c|1", methods=tuple(r.method for r in rows), sweeps=tuple(r.sweep for r in rows),
+        baselines={r.method: r.baseline for r in rows if r.baseline}, seeds=10, asked="a | b",
+    )  # fmt: skip
+    n = len(rows[0].tuned.val_acc)
+    return Measured(
+        comparison=comparison, seeds=tuple(range(1, n + 1)), rows=rows, backbone="resnet8",
+        dataset="digits", trials=8, epochs=6, fixed={"batch_size": "32"},
+    )  # fmt: skip
+
+
+def test_a_sentence_claims_what_the_test_says_and_no_more() -> None:
+    ce = one_row("ce", trial=0)
+    said = sentences(
+        measured(one_row("kd"), one_row("pskd", p=0.2), one_row("lsskd", mean=-2.0), ce)
+    )
+    on_ce = "of test accuracy on ce, both tuned, 95 % interval"
+    assert said[0] == f"kd helps: +1.00 points {on_ce} +0.50 to +1.50, p = 0.01, n = 10."
+    assert said[1] == (
+        f"pskd is not distinguishable from ce: +1.00 points {on_ce} +0.50 to +1.50, p = 0.2, "
+        "n = 10."
+    )
+    assert said[2].startswith(f"lsskd does not help, it is worse: -2.00 points {on_ce}")
+    assert "Tuning pskd makes no distinguishable difference: +1.00 points" in said[4]
+    assert said[-1].startswith("Nothing was proved better than the paper's default of ce, so")
+
+
+def test_few_seeds_are_a_screening_however_small_p_is() -> None:
+    few = measured(one_row("kd", p=1e-9, n=4), one_row("ce", n=4))
+    said = sentences(few)
+    assert said[0] == "A screening on 4 seeds, which claims nothing; from 5 on it can."
+    assert not any(word in " ".join(said) for word in ("helps", "worse", "p ="))
+    assert "a screening" in cells(few.rows[0])[6]
+    assert "p =" not in cells(few.rows[0])[6]
+
+
+def test_the_table_is_markdown_and_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    found = measured(one_row("kd", p=1e-9), one_row("pskd", p=0.2), one_row("ce", trial=0))
+    page = as_markdown(found)
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert r"# c\|1: methods tuned alike" in page
+    assert "on ce: +1.00 (+0.50 to +1.50), p \\< 0.0001 |" in page
+    assert "p = 0.2, not distinguishable |" in page
+    assert "trial 4: alpha = 0.712 |" in page
+    assert "is the default" in lines[-1]
+    table = numbers(found)
+    assert [row["on_baseline_p"] for row in table] == [1e-9, 0.2, None]
+    assert table[2]["on_default_p"] is None
+    print_table(found)
+    shown = capsys.readouterr().out
+    assert "27 + 90 + 6" in shown
+    assert max(map(len, shown.split("\n\n")[0].splitlines())) <= 80
+
+
+def test_sweeps_that_were_confirmed_otherwise_are_not_compared(tmp_path: Path) -> None:
+    def confirmed(name: str, seeds: tuple[int, ...], openings: int = 1) -> SweepResult:
+        result = sweep_result(tmp_path / name)
+        (tmp_path / name).mkdir()
+        scores = [80.0 + i for i, _ in enumerate(seeds)]
+        findings = Findings(
+            sweep=name, winner=0, seeds=seeds, config=result.trials[0].config,
+            val_acc={0: scores}, test={0: [{"test_acc": s} for s in scores]},
+            openings=(Opening(when="2030-01-01T00:00:00+00:00"),) * openings,
+        )  # fmt: skip
+        return replace(result, findings=findings)
+
+    comparison = Comparison(
+        name="c", methods=("ce", "kd"), sweeps=("a", "b"), baselines={"kd": "ce"}, seeds=2, asked=""
+    )
+    one = confirmed("a", (1, 2, 3))
+    found = measure(comparison, [one, confirmed("b", (1, 2))])
+    assert found.seeds == (1, 2)
+    assert [row.is_default for row in found.rows] == [True, True]
+    assert found.rows[1].on_baseline == Paired(n=2, mean=0, low=0, high=0, raw=1, p=1)
+    assert found.rows[0].cost.search == one.epochs_spent
+    assert found.rows[0].ce_epochs == pytest.approx(one.epochs_spent)
+    for name, seeds, times in (("c", (4, 5), 2), ("d", (1,), 1), ("e", (2, 3), 1)):
+        with pytest.raises(UserError, match=f"^{name} was confirmed otherwise since"):
+            measure(comparison, [one, confirmed(name, seeds, times)])

@@ -1,0 +1,182 @@
+"""What a search will take is told before it begins, kept, and compared with what it took."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from synthetic import sweep_result
+
+from kd.errors import UserError
+from tuning.engine import runtime
+from tuning.engine.trying import UntriedError, try_out
+from tuning.records.asked import check_ends
+from tuning.records.forecast import FILE, Band, Forecast, confirming
+from tuning.reports.forecast import banded, compared, short
+from tuning.reports.wording import duration
+from tuning.search import main
+from tuning.study.budget import Budget
+from tuning.study.expected import SAMPLE, Outline, Pace, courses
+from tuning.study.trials import TrialRecord
+from tuning.sweeps.forecasting import Foresight
+
+OUTLINE = Outline(
+    trials=16, epochs=9, scheduler="asha", grace_period=3, reduction_factor=3, slots=2
+)
+SURE = Pace(epoch=2.0, trial=1.0, start=10.0, doubt=0.0)
+
+
+def test_without_stopping_the_course_is_plain_arithmetic() -> None:
+    for course in courses(replace(OUTLINE, scheduler="none"), SURE):
+        assert (course.trials, course.epochs) == (16, 144)
+        assert course.seconds == 10 + 8 * (1 + 9 * 2)
+        assert course.busy == 2 * course.seconds
+
+
+def test_the_same_seed_gives_the_same_and_stopping_saves() -> None:
+    first, again, other = (courses(OUTLINE, SURE, seed) for seed in (0, 0, 1))
+    assert first == again != other
+    epochs = Band.of(course.epochs for course in first)
+    assert 9 + 15 * 3 <= epochs.low < epochs.middle < epochs.high < 144
+    assert 85 < epochs.middle < 105, "as over generated landscapes"
+
+
+@pytest.mark.parametrize(
+    ("budget", "name", "most"),
+    [
+        (Budget(epochs=50), "epochs", 50),
+        (Budget(hours=0.02), "seconds", 72),
+        (Budget(cost=1, price=50), "seconds", 72),
+        (Budget(epochs=100, confirming=360), "epochs", 50),
+    ],
+)
+@pytest.mark.parametrize("trials", [None, 16])
+def test_a_bound_ends_it(budget: Budget, name: str, most: float, trials: int | None) -> None:
+    for course in courses(replace(OUTLINE, trials=trials, budget=budget), SURE):
+        assert getattr(course, name) == pytest.approx(most, rel=1e-3)
+        assert course.trials <= 16
+
+
+def test_gpu_hours_are_those_of_all_slots() -> None:
+    half = replace(OUTLINE, gpus=0.5, trials=None, budget=Budget(gpu_hours=0.02))
+    for course in courses(half, SURE):
+        assert course.busy * 0.5 == pytest.approx(72, rel=1e-3)
+
+
+def test_a_large_search_goes_on_as_it_began() -> None:
+    large = replace(OUTLINE, trials=10 * SAMPLE, scheduler="none")
+    (course, *_) = courses(large, SURE)
+    assert (course.trials, course.epochs) == (10 * SAMPLE, 90 * SAMPLE)
+    bounded = replace(large, budget=Budget(epochs=45 * SAMPLE))
+    assert courses(bounded, SURE)[0].epochs == pytest.approx(45 * SAMPLE)
+
+
+def test_doubt_widens_the_band() -> None:
+    def width(doubt: float) -> float:
+        low, _, high = Band.of(c.seconds for c in courses(OUTLINE, replace(SURE, doubt=doubt)))
+        return high - low
+
+    assert width(0.0) < width(0.2) < width(0.5)
+
+
+# -- kept, and compared ---------------------------------------------------------------------------
+
+
+def test_it_is_kept_and_compared_with_what_it_took(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s", trials=16)
+    settings = replace(result.sweep.settings, price_per_hour=2.0, grace_period=3)
+    result = replace(result, sweep=replace(result.sweep, settings=settings))
+    assert compared(result) == []
+    forecast = Forecast.of(settings, Pace(epoch=3.0, doubt=0.0), 2, 0.5)
+    assert forecast.trials == (16, 16, 16)
+    assert forecast.gpu_hours
+    assert forecast.usd == pytest.approx(tuple(2 * hours for hours in forecast.gpu_hours))
+    settings.folder.mkdir()
+    forecast.keep(settings.folder)
+    assert Forecast.load(settings.folder) == forecast
+    (said,) = compared(result)
+    low, _, high = forecast.seconds
+    assert f"{duration(low)} to {duration(high)}; it took {result.epochs_spent} epochs in" in said
+    more = replace(settings, trials=17)
+    assert compared(replace(result, sweep=replace(result.sweep, settings=more))) == []
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"trials": 3}', '{"trials": [1, 2]}', "[" * 9]
+)
+def test_a_damaged_one_is_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(content)
+    assert Forecast.load(tmp_path) is None
+
+
+def test_a_band_of_one_number_is_one_number() -> None:
+    assert banded(Band(16, 16, 16), str) == "16"
+    assert banded(Band(24, 31, 36), duration) == "31 s (from 24 s to 36 s)"
+
+
+def test_confirming_takes_from_the_first_look_to_all_seeds(tmp_path: Path) -> None:
+    assert confirming(sweep_result(tmp_path / "s").sweep.settings) == (4 * 3 * 9, 4 * 10 * 9)
+
+
+def test_a_search_is_forecast_from_its_first_epochs(tmp_path: Path) -> None:
+    sweep = sweep_result(tmp_path / "s", trials=16).sweep
+    sweep.folder.mkdir()
+    said: list[str] = []
+    foresight = Foresight(sweep, said.append)
+    began = time.time()
+    for epoch, seconds in ((1, 9.0), (2, 2.0), (3, 2.0)):
+        for number in range(2):
+            trial = TrialRecord(number=number, config={}, spans=((began - 30, began),))
+            foresight.on_epoch(trial, epoch, {"epoch_seconds": seconds})
+    foresight.wait()
+    kept = Forecast.load(sweep.folder)
+    assert kept
+    assert kept.fits(sweep.settings)
+    assert said == [short(kept)]
+    # 30 s to the first report, 9 of which it trained.
+    epochs = kept.epochs.middle
+    assert kept.seconds.middle == pytest.approx(21 + epochs + 8 * 0.35, rel=0.15)
+
+
+# -- measured -------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_trained_here_says_why(tmp_path: Path) -> None:
+    base = sweep_result(tmp_path / "s", trials=1).sweep.settings.base
+    with pytest.raises(UntriedError, match="nowhere"):
+        try_out(replace(base, dataset="parquet:nowhere"), None, slots=1, cpus=1)
+
+
+def dry(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--preset", "laptop", "--local", "--dry-run"])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_a_dry_run_trains_for_a_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    said = dry(capsys, "kd", "--confirm", "--price-per-hour", "3.50", "--trials", "4")
+    assert "measured here: " in said
+    for line in ("  trials: 4\n", "  epochs: ", "  training time: ", "  cost: "):
+        assert line in said
+    assert "  before it, the teacher: 9 epochs, " in said
+    assert "  after it, confirming: 108 to 360 epochs, " in said
+    if not runtime.local_gpus():
+        assert "GPU" not in said
+        assert "compiled" not in said
+
+
+def test_a_dry_run_without_images_says_what_it_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ce", "--dataset", "cifar100", "--data-root", str(tmp_path))
+    said = dry(capsys, *words)
+    assert "its pace is not measured: cifar100 is not downloaded yet\n  epochs: " in said
+
+
+def test_gpu_hours_alone_end_nothing_without_a_gpu(tmp_path: Path) -> None:
+    settings = replace(sweep_result(tmp_path / "s").sweep.settings, trials=None, gpu_hours=2.0)
+    check_ends(settings, 1.0)
+    check_ends(replace(settings, hours=3.0), 0.0)
+    with pytest.raises(UserError, match="--gpu-hours ends no search whose trials hold no GPU"):
+        check_ends(settings, 0.0)

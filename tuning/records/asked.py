@@ -1,0 +1,75 @@
+"""What a person may not ask of a sweep, though one that began before may have it."""
+
+import re
+
+from kd.errors import UserError, brief
+from tuning.records.settings import SweepSettings
+
+LIMITS = {
+    "trials": (1, 1_000_000),
+    "epochs_total": (1, 1_000_000_000),
+    "hours": (0.001, 100_000),
+    "gpu_hours": (0.001, 100_000_000),
+    "cost": (0.001, 1_000_000_000),
+    "price_per_hour": (0.0001, 1_000_000),
+    "cpus_per_trial": (1, 10_000),
+    "gpus_per_trial": (0, 10_000),
+    "workers_per_trial": (1, 10_000),
+    "reduction_factor": (1.1, 1000),
+    "check_rungs": (0, 1),
+}
+"""From where to where the numbers go that a person may give."""
+
+
+def check_asked(settings: SweepSettings) -> None:
+    """Raise UserError for what makes no sense to ask for, though an old sweep may have it."""
+    for name, (low, high) in LIMITS.items():
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not low <= value <= high:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} is {brief(value)}; it must be from {low} to {high}.")
+    if settings.cost is not None and settings.price_per_hour is None:
+        raise UserError(
+            f"--cost is {settings.cost:g}, and what an hour costs is not said; give "
+            "--price-per-hour too."
+        )
+    _check_epochs_total(settings)
+    if settings.check_rungs and settings.scheduler == "none":
+        raise UserError(
+            "--check-rungs checks what early stopping costs, and --scheduler none stops no "
+            "trial; leave one of them away."
+        )
+    if settings.scheduler == "top-k" and settings.trials is None:
+        raise UserError("--scheduler top-k keeps a tenth of the trials; give --trials too.")
+    if settings.base.split.train_on_val:
+        raise UserError(
+            "A search is judged on val, so split.train_on_val is not for it; leave it away, "
+            "and train the last student on val by tuning.confirm NAME --refit."
+        )
+    where = str(settings.storage.absolute())
+    if settings.tracking_uri is None and re.search(r"\?|%[0-9A-Fa-f]{2}", where):
+        raise UserError(
+            f"--storage is {where}, and MLflow's database cannot lie in a folder with a "
+            "question mark, or a percent sign before two digits; give another one."
+        )
+
+
+def check_ends(settings: SweepSettings, gpus: float) -> None:
+    """Raise UserError where nothing ends it, as its trials hold so many `gpus`."""
+    others = (settings.trials, settings.epochs_total, settings.hours, settings.cost)
+    if not gpus and all(bound is None for bound in others):
+        raise UserError(
+            "--gpu-hours ends no search whose trials hold no GPU; give --hours, or --trials."
+        )
+
+
+def _check_epochs_total(settings: SweepSettings) -> None:
+    """Raise UserError where not even the paper's default could be trained to its end."""
+    whole, asked = settings.base.epochs, settings.epochs_total
+    least = 2 * whole if settings.confirm else whole
+    if asked is not None and asked < least:
+        why = "with --confirm, half of it would be less" if settings.confirm else "that is less"
+        raise UserError(
+            f"--epochs-total is {asked}; {why} than one training of {whole} epochs: give "
+            f"at least {least}, or fewer --epochs."
+        )

@@ -1,0 +1,188 @@
+"""What a person asked `tuning.compare` for."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from shlex import quote
+from typing import Annotated, Any
+
+import tyro
+
+from kd.cli import repeated, shown
+from kd.errors import UserError, brief, unknown
+from kd.methods import config_class, method_names
+from tuning.records import request
+from tuning.records.options import Options, Several
+from tuning.records.presets import Preset
+from tuning.records.request import LONGEST_NAME, given_of, typed
+from tuning.records.settings import NAME
+from tuning.study.warm import AUTO, NONE
+
+SEEDS = 10
+"""On how many seeds methods are compared where nothing else is said."""
+MOST = 1000
+UNFAIR = ("epochs_total", "hours", "gpu_hours", "cost")
+"""Bounds of a search, within which one method would have fewer trials than another."""
+OF_THE_MACHINE = ("cpus_per_trial", "gpus_per_trial", "compile", "mps", "tracking_uri", "data_root",
+                  "live_html")  # fmt: skip
+"""Options that change no result: a comparison that goes on may be given others."""
+_NOT_KEPT = (*OF_THE_MACHINE, "name", "resume", "local", "storage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Compare methods that were all tuned with the same budget, on the same seeds and on test.
+
+    Each method's hyperparameters are searched, its best is confirmed, and what that hands out and
+    the paper's default are trained on the same seeds. Then the test set is opened, once for each.
+    """
+
+    method: Annotated[tuple[str, ...], tyro.conf.Positional, shown("METHOD")] = ()
+    """lsskd, dtskd, drkd, pskd, kd, ce, or a pattern such as '*kd'."""
+    backbone: Annotated[str | None, shown("NAME")] = None
+    """resnet8, resnet20, resnet18, wrn_16_2, …"""
+    dataset: Annotated[str | None, shown("NAME")] = None
+    """digits, cifar10, cifar100, fashion-mnist, or parquet:FOLDER."""
+    preset: Preset = "auto"
+    """What to search when nothing else is said."""
+    trials: Annotated[int | None, shown("N")] = None
+    """How many configurations of each method to try, the paper's default among them."""
+    epochs: Annotated[int | None, shown("N")] = None
+    """How many epochs a trial may train, of every method."""
+    seeds: Annotated[int, shown("N")] = SEEDS
+    """On how many seeds methods are compared; the default is 10, fewer than 5 claim nothing."""
+    baseline: Annotated[str | None, shown("METHOD")] = None
+    """Compare with this method; the default is kd for methods with a teacher, ce for others."""
+    set: Annotated[Several, repeated("NAME=VALUE")] = ()
+    """Fix what all methods have: batch_size=32, or how val is cut: split.val_fraction=0.2."""
+    teacher: Annotated[str | None, shown("NAME|FILE")] = None
+    """For kd and drkd: the teacher's backbone, or its .safetensors file."""
+    teacher_saw_val: bool = False
+    """Let the teacher's file have been trained on val images; noted in every result."""
+    name: Annotated[str | None, shown("NAME")] = None
+    """The comparison's name; the default is made of backbone and data set."""
+    resume: Annotated[str | None, shown("NAME")] = None
+    """Go on with the interrupted comparison of this name."""
+    local: bool = False
+    """Run on this machine, whatever cluster is up."""
+    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods in the order in which they were given, patterns written out."""
+        found: dict[str, None] = {}
+        for word in self.method:
+            if any(sign in word for sign in "*?["):
+                if not (matching := method_names(word)):
+                    raise unknown("method", word, method_names())
+                found |= dict.fromkeys(matching)
+            else:
+                config_class(word)
+                found[word] = None
+        return tuple(found)
+
+    @property
+    def asked(self) -> str:
+        """What decides the result, as it would be typed; the machine's own is left out."""
+        words = [word for name, value in self._given() for word in typed(name, value)]
+        return " ".join(map(quote, [*self.methods, *words]))
+
+    def _given(self) -> Iterator[tuple[str, Any]]:
+        left = ("method", *_NOT_KEPT)
+        return ((name, value) for name, value in given_of(self) if name not in left)
+
+    def searches(self, name: str) -> request.Flags:
+        """What a search of all methods would be asked, whose sweeps are named by `name`."""
+        return request.Flags(
+            method=self.methods,
+            backbone=(self.backbone,) if self.backbone else (),
+            dataset=(self.dataset,) if self.dataset else (),
+            preset=self.preset,
+            trials=self.trials,
+            epochs=self.epochs,
+            set=self.set,
+            teacher=self.teacher,
+            teacher_saw_val=self.teacher_saw_val,
+            name=name,
+            local=self.local,
+            options=self.options,
+        )
+
+    def resumed(self, sweep: str) -> request.Flags:
+        """What a search is asked that goes on with one sweep of the comparison."""
+        given = {name: value for name, value in given_of(self) if name in OF_THE_MACHINE}
+        options = Options(storage=self.options.storage, **given)
+        return request.Flags(resume=(sweep,), local=self.local, options=options)
+
+
+def check(flags: Flags) -> None:
+    """Raise UserError for what makes no sense, whatever the machine and whatever was begun."""
+    if flags.resume is not None:
+        for name, _ in given_of(flags):
+            if name not in _NOT_KEPT or name == "name":
+                raise UserError(
+                    f"A resumed comparison keeps its own {name.replace('_', '-')}; leave it away."
+                )
+        return
+    if flags.name is not None and not re.fullmatch(NAME, flags.name):
+        raise UserError(
+            f"--name is '{brief(flags.name)}'; use letters, digits, and '-', '_' or '.' between "
+            "them."
+        )
+    if len((flags.name or "").encode()) > LONGEST_NAME:
+        raise UserError(
+            f"--name is '{brief(flags.name)}'; give one of at most {LONGEST_NAME} bytes."
+        )
+    if len(methods := flags.methods) < 2:
+        raise UserError(
+            f"A comparison needs at least two methods; give some of: {', '.join(method_names())}."
+        )
+    if not 2 <= flags.seeds <= MOST:
+        raise UserError(f"--seeds is {brief(flags.seeds)}; it must be from 2 to {MOST}.")
+    if flags.trials == 1:
+        raise UserError(
+            "--trials 1 tries the paper's default alone, and tunes nothing; give at least 2."
+        )
+    for name in UNFAIR:
+        if getattr(flags.options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"Within {flag} one method would have fewer trials than another; leave it away, "
+                "and give --trials, as many for all."
+            )
+    if flags.options.warm_start not in (AUTO, NONE):
+        raise UserError("A comparison begins every search cold; leave --warm-start away.")
+    if flags.options.objective:
+        raise UserError("A comparison is of val and test accuracy; leave --objective away.")
+    if flags.options.confirm:
+        raise UserError("A comparison confirms every method's best anyway; leave --confirm away.")
+    baselines(methods, flags.baseline)
+
+
+def baselines(methods: Sequence[str], asked: str | None = None) -> dict[str, str]:
+    """With which method each is compared; the baselines of all others are left out.
+
+    UserError where none of them can be one, or the one that is asked for is not among them.
+    """
+    if asked is not None:
+        if asked not in methods:
+            raise UserError(
+                f"--baseline {brief(asked)} is not among the methods compared; add it, or give one "
+                f"of: {', '.join(methods)}."
+            )
+        return {method: asked for method in methods if method != asked}
+    found = {method: one for method in methods if (one := _usual(method, methods))}
+    if not found:
+        raise UserError(
+            f"With what are {' and '.join(methods)} compared? Add ce or kd, or say which one by "
+            "--baseline METHOD."
+        )
+    return found
+
+
+def _usual(method: str, methods: Sequence[str]) -> str | None:
+    taught = config_class(method).teacher != "none"
+    order = ("kd", "ce") if taught else ("ce", "kd")
+    if method == "ce":
+        return None
+    return next((one for one in order if one in methods and one != method), None)

@@ -1,0 +1,25 @@
+"""Every configuration of a space that is no continuum, in the order in which it is tried."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from kd.config import TrainConfig
+from search_spaces import Space
+
+MOST = 100_000
+"""Configurations of a grid at most; nobody trains more, and they are held in memory."""
+Point = Mapping[str, Any]
+"""What one configuration has, by names as of `Space.parameters`."""
+
+
+def ordered(space: Space, base: TrainConfig, seed: int) -> list[Point]:
+    """All combinations of values, the paper's default `base` first, the others shuffled by `seed`.
+
+    Where the default lies outside of the space the nearest point is first, as in any search.
+    Raises `UserError` for a range without a step, and for more than `MOST` combinations.
+    """
+    first = space.default_values(base)
+    others = [point for point in space.grid(MOST) if point != first]
+    random.Random(seed).shuffle(others)
+    return [first, *others]

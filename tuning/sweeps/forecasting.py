@@ -1,0 +1,161 @@
+"""What sweeps will take: measured before they begin, and forecast again from their first epochs."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+from kd.data.names import DOWNLOADED, DatasetName
+from kd.errors import UserError
+from kd.text import visible
+from search_spaces import Space
+from tuning.engine.packing import share_of
+from tuning.engine.runtime import elsewhere, local_gpus
+from tuning.engine.share import Share
+from tuning.engine.trying import SET_UP, TELL, Tried, UntriedError, try_out
+from tuning.records.forecast import Band, Forecast, confirming
+from tuning.records.plan import print_plan
+from tuning.records.result import Sweep
+from tuning.records.settings import SweepSettings
+from tuning.reports import forecast as words
+from tuning.reports.files import attempted
+from tuning.reports.wording import duration
+from tuning.study.expected import CALM, Pace, doubt
+from tuning.study.trials import TrialRecord
+
+BESIDE = "Ray, MLflow and the report take some 10 to 25 s beside it"
+
+
+def dry_run(settings: SweepSettings, space: Space) -> None:
+    """Say what a sweep will do, and what it will take, for which it trains here for a moment."""
+    gpus = local_gpus()
+    print_plan(settings, space, gpus=bool(gpus or elsewhere()))
+    try:
+        if (why := _unmeasurable(settings)) is not None:
+            raise UntriedError(why)
+        nodes = [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}]
+        share = share_of(settings, nodes)
+        slots = min(share.slots, settings.trials or share.slots)
+        tried = _tried(settings, share, slots)
+    except (UntriedError, UserError) as error:
+        print(f"its pace is not measured: {visible(str(error)).rstrip('.')[:200]}")
+        if settings.trials is not None:
+            print(words.epochs(Forecast.of(settings, Pace(epoch=1.0), 1, 0.0)))
+        if settings.confirm:
+            print(_confirming(settings))
+        return
+    at_once = f"{slots} trials at once" if slots > 1 else "one trial at a time"
+    print(f"measured here: {tried.trials.epoch:.2g} s an epoch, {at_once}; so it will take")
+    print(*words.lines(Forecast.of(settings, tried.trials, slots, share.gpus)), sep="\n")
+    _print_teachers(settings, tried)
+    if settings.confirm:
+        print(_confirming(settings, tried.trials, slots))
+    if settings.packed and share.gpus:
+        print("  less where several trials share a GPU, which is measured when it starts")
+    print(f"  {BESIDE}")
+    if tried.trials.doubt > 2 * CALM:
+        print("  with so wide a band as other work is on this machine, or a look at val takes long")
+
+
+def _print_teachers(settings: SweepSettings, tried: Tried) -> None:
+    """What is trained before the search, a line each."""
+    base = settings.base
+    untaught = [n for n, teacher in enumerate(base.teachers) if teacher.weights is None]
+    for number, pace in zip(untaught, tried.teachers, strict=True):
+        epochs = base.teacher_recipe(number).epochs
+        seconds, spread = pace.start + epochs * pace.epoch, 2 * pace.doubt
+        band = Band(seconds * (1 - spread), seconds, seconds * (1 + spread))
+        print(f"  before it, the teacher: {epochs} epochs, {words.banded(band, duration)}")
+
+
+def _confirming(settings: SweepSettings, pace: Pace | None = None, slots: int = 1) -> str:
+    """What confirming takes, from where all candidates are dropped at once to all seeds."""
+    least, most = confirming(settings)
+    said = f"  after it, confirming: {least} to {most} epochs"
+    if pace is not None:
+        each = (pace.epoch + pace.trial / settings.base.epochs) / slots
+        times = (duration(pace.start + epochs * each) for epochs in (least, most))
+        said += f", {' to '.join(times)}"
+    return said + (", within the same bounds" if settings.bounded else "")
+
+
+def _tried(settings: SweepSettings, share: Share, slots: int) -> Tried:
+    """The pace of its trials; of one GPU alone where there are some."""
+    at_once = slots if not share.gpus else max(1, int(1 / share.gpus + 1e-9))
+    device = "cuda" if share.gpus else "cpu"
+    return try_out(settings.base, settings.data_root, slots=at_once, cpus=share.cpus, device=device)
+
+
+def _unmeasurable(settings: SweepSettings) -> str | None:
+    """Why a sweep cannot be tried out here; None where it can."""
+    if elsewhere():
+        return "the search would run on other machines"
+    if settings.workers_per_trial > 1:
+        return "a trial of several workers is not tried out"
+    kind = DatasetName.parse(settings.base.dataset).kind
+    root = Path(os.path.expanduser(settings.data_root or os.environ.get("KD_DATA", "~/.cache/kd")))
+    if kind in DOWNLOADED and not any(root.glob("*")):
+        return f"{kind} is not downloaded yet"
+    return None
+
+
+# -- of a search that runs -------------------------------------------------------------------------
+
+
+class Foresight:
+    """An observer that makes the forecast of a search from its first epochs, and keeps it.
+
+    It is made once: of two epochs a slot after the trials' first, which takes longer than the
+    others, or when one of them ends. `say` is told of it.
+    """
+
+    def __init__(self, sweep: Sweep, say: Callable[[str], None]) -> None:
+        self._sweep, self._say = sweep, say
+        self._slots = min(sweep.slots, sweep.trials or sweep.slots)
+        self._starts: dict[int, float] = {}
+        self._epochs: list[float] = []
+        self._gpus = 0.0
+        self._thread: threading.Thread | None = None
+
+    def on_start(self, trial: TrialRecord) -> None:
+        """Nothing is known yet."""
+
+    def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
+        """Learn how long an epoch takes."""
+        if self._thread or "epoch_seconds" not in metrics:
+            return
+        self._gpus = trial.gpus
+        if epoch == 1:
+            waited = time.time() - trial.spans[-1][0]
+            self._starts.setdefault(trial.number, waited - metrics["epoch_seconds"])
+        if epoch > 1 or self._sweep.epochs == 1:
+            self._epochs.append(metrics["epoch_seconds"] + TELL)
+        if len(self._epochs) >= 2 * self._slots:
+            self._make()
+
+    def on_end(self, trial: TrialRecord) -> None:
+        """Nothing more will be learnt of it."""
+        if self._epochs and not self._thread:
+            self._make()
+
+    def wait(self) -> None:
+        """Until it is kept, if it is being made."""
+        if self._thread:
+            self._thread.join()
+
+    def _make(self) -> None:
+        first = list(self._starts.values())[: self._slots]
+        start = max(fmean(first) - SET_UP, 0.0) if first else 0.0
+        pace = Pace(epoch=fmean(self._epochs), trial=SET_UP, start=start, doubt=doubt(self._slots))
+        # A large search is simulated for some seconds, in which trials would wait.
+        self._thread = threading.Thread(target=self._keep, args=(pace,), daemon=True)
+        self._thread.start()
+
+    def _keep(self, pace: Pace) -> None:
+        with attempted("The forecast is not kept", say=self._say):
+            sweep = self._sweep
+            forecast = Forecast.of(sweep.settings, pace, self._slots, self._gpus)
+            forecast.keep(sweep.folder)
+            self._say(words.short(forecast))

@@ -1,0 +1,72 @@
+"""The test set, opened once: noted before it is read, whatever ends the process meanwhile."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kd.config import parse
+from kd.data import Dataset
+from kd.errors import UserError
+from kd.files import replace_file
+from tuning.records.findings import Opening, one_line
+from tuning.storage.trial_files import TrialFiles
+
+
+def begin_opening(folder: Path, study: str, note: str) -> Opening:
+    """Note in the sweep's folder that the test set is read from now on for `study`.
+
+    One that was interrupted goes on: it is no other opening, as the students are the same.
+    """
+    path = _path(folder, study)
+    if begun := _begun(path):
+        print(
+            f"The test set was opened for them before ({begun.when}), and what was read was not "
+            "kept; the same students are measured again.",
+            flush=True,
+        )
+        return begun
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    opening = Opening(when=when, note=one_line(note))
+    replace_file(path, json.dumps(asdict(opening)).encode(), "free some space, type the same again")
+    return opening
+
+
+def end_opening(folder: Path, study: str) -> None:
+    """Forget the note: the findings hold it."""
+    _path(folder, study).unlink(missing_ok=True)
+
+
+def _begun(path: Path) -> Opening | None:
+    with suppress(OSError, ValueError, UserError):
+        plain = json.loads(path.read_bytes())
+        return parse(Opening, plain, str(path)) if isinstance(plain, dict) else None
+    return None
+
+
+def _path(folder: Path, study: str) -> Path:
+    return folder / f"{study}.opening.json"
+
+
+def open_test(
+    dataset: Dataset,
+    files: TrialFiles,
+    students: Mapping[int, Sequence[str]],
+    refit: TrialFiles | None,
+) -> tuple[dict[int, list[dict[str, float]]], dict[str, float] | None]:
+    """The test scores of the students of each trial, by its number, and of the last one."""
+    from kd.training.checkpoint import load_weights
+    from kd.training.evaluate import test_scores
+    from kd.training.trainer import Place
+
+    test, device = dataset.load_test(), Place.local().device
+
+    def scores(own: TrialFiles, name: str) -> dict[str, float]:
+        with own.shelf.fetched(name) as path:
+            student, about = load_weights(path)
+        return test_scores(student, test, (tuple(about["mean"]), tuple(about["std"])), device)
+
+    found = {number: [scores(files, name) for name in names] for number, names in students.items()}
+    return found, scores(refit, refit.student(0)) if refit else None
