@@ -405,6 +405,14 @@ def test_what_failed_or_was_stopped_is_not_handed_on(tmp_path):
     assert len(Recorded([folder])) == 9
 
 
+@pytest.mark.parametrize("method", ["dtskd", "lsskd"])
+def test_the_tables_that_are_kept_here_are_replayed(method):
+    recorded = Recorded([Path(__file__).parents[2] / "benchmarks" / "curves" / f"{method}-digits"])
+    found = simulate(recorded, Plan(trials=16, slots=2), seed=0)
+    assert (recorded.base.method, recorded.base.epochs) == (method, 9)
+    assert 0 <= found.course.last.regret <= found.course.start.regret
+
+
 def test_tables_of_several_seeds_are_one(tmp_path):
     folders = [tables(tmp_path / name, 12, seed) for seed, name in enumerate(("one", "two"))]
     pooled, first = Recorded(folders), Recorded(folders[:1])
