@@ -114,7 +114,7 @@ def test_a_folder_of_images_is_found_from_everywhere(home, tmp_path):
     assert best_config("kd", "resnet8", "parquet:mine", storage=runs).dataset == name
     storage = ("--storage", str(runs))
     said = command(tmp_path, "tuning.search", "--resume", "s", "--dry-run", "--local", *storage)
-    assert "2 trials of at most 1 epochs" in said
+    assert "2 trials of at most 1 epoch each" in said
     command(tmp_path, "kd.train", str(runs / "s" / "best_config.yaml"), "--output", "again")
     assert (tmp_path / "again" / STUDENT).exists()
 
