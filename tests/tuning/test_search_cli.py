@@ -200,7 +200,9 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(capsys, tmp_path):
 
 
 def test_a_dry_run_says_what_the_memories_of_a_trial_take(capsys):
+    # Trials of several workers are not tried out, which takes seconds.
     words = ["--preset", "paper", "--dataset", "digits", "--dry-run", "--local"]
+    words += ["--workers-per-trial", "2"]
     for method, also, said in (
         ("ce", [], None),
         ("lsskd", [], "soft-label memories of each trial: dense, 2.9 MiB"),
