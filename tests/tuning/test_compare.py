@@ -147,7 +147,7 @@ def test_from_python_it_is_a_table(compared: Compared) -> None:
     assert list(result.trainings["seed"])[:2] == [1, 2]
     assert result.report == compared.storage.absolute() / NAME / "comparison.md"
     assert result.sweep("ce").name == CE
-    assert "a screening" in repr(result)
+    assert "A screening on 2 seeds" in repr(result)
 
 
 @pytest.mark.parametrize(
