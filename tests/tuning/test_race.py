@@ -78,6 +78,13 @@ def test_a_gain_of_one_and_a_half_deviations_is_found_within_ten_seeds() -> None
     assert 0.15 < np.mean(small) < 0.5, "as docs/confirming.md has it"
 
 
+def test_on_five_seeds_a_large_gain_is_mostly_not_proved() -> None:
+    rng = np.random.default_rng(13)
+    for seeds, low, high in ((5, 0.0, 0.5), (10, 0.9, 1.0)):
+        found = [raced(rng, (3.0, 0.0, 0.0), "normal", seeds).winner == 1 for _ in range(300)]
+        assert low <= np.mean(found) <= high, seeds
+
+
 def raced(rng: np.random.Generator, gains: tuple[float, ...], noise: str, seeds: int) -> Race:
     """A race to its end of candidates with these gains, in deviations of the paired differences."""
     draw = {

@@ -104,30 +104,27 @@ def sentences(measured: Measured) -> list[str]:
 
 def _verdict(row: Row, found: Paired) -> str:
     """Whether a method helps, against its baseline."""
-    how = (
-        f"{found.mean:+.2f} points of test accuracy on {row.baseline}, both tuned, 95 % interval "
-        f"{found.low:+.2f} to {found.high:+.2f}"
-    )
-    if found.n < FEWEST:
-        return f"{row.method}: {how}, n = {found.n}."
-    if not found.distinguishable:
-        return f"{row.method} is not distinguishable from {row.baseline}: {how}, {_of(found)}."
-    verb = "helps" if found.mean > 0 else "does not help, it is worse"
-    return f"{row.method} {verb}: {how}, {_of(found)}."
+    on, alike = f"{row.baseline}, both tuned", f"is not distinguishable from {row.baseline}"
+    return _told(row.method, found, on, alike)
 
 
 def _tuning(row: Row, found: Paired) -> str:
     """Whether tuning a method helped on test."""
+    return _told(
+        f"Tuning {row.method}", found, "its own default", "makes no distinguishable difference"
+    )
+
+
+def _told(subject: str, found: Paired, on: str, alike: str) -> str:
+    """What the differences of `subject` from `on` show; `alike` says that it is nothing."""
     how = (
-        f"{found.mean:+.2f} points of test accuracy on its own default, 95 % interval "
-        f"{found.low:+.2f} to {found.high:+.2f}"
+        f"{found.mean:+.2f} points of test accuracy on {on}, 95 % interval {found.low:+.2f} to "
+        f"{found.high:+.2f}"
     )
     if found.n < FEWEST:
-        return f"Tuning {row.method}: {how}, n = {found.n}."
-    if not found.distinguishable:
-        return f"Tuning {row.method} makes no distinguishable difference: {how}, {_of(found)}."
+        return f"{subject}: {how}, n = {found.n}."
     verb = "helps" if found.mean > 0 else "does not help, it is worse"
-    return f"Tuning {row.method} {verb}: {how}, {_of(found)}."
+    return f"{subject} {verb if found.distinguishable else alike}: {how}, {_of(found)}."
 
 
 def _of(found: Paired) -> str:

@@ -158,15 +158,16 @@ def planned(result: SweepResult, asked: Asked, study: str) -> Plan:
 def _compared(result: SweepResult, fill: int) -> Plan:
     """The plan of a sweep that belongs to a comparison on so many seeds.
 
-    Its race may need more of them to decide anything, and there may be nobody to race.
+    Its race is given as many as any, since on few of them a clear gain is not proved; and there
+    may be nobody to race.
     """
     trials = tuple(_competing(result, TOP, ()))
     if not trials:
         raise UserError(
             f"{result.sweep.name} has no trial yet; go on with --resume {result.sweep.name}."
         )
-    rivals = len(trials) - 1
-    return Plan(TOP, max(fill, fewest_seeds(rivals) if rivals else 1), trials, fill)
+    raced = SEEDS if len(trials) > 1 else 1
+    return Plan(TOP, max(fill, raced), trials, fill)
 
 
 def _named(plan: Plan) -> str:

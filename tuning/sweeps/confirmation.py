@@ -33,7 +33,7 @@ from tuning.reports.wording import count
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.budget import Budget
 from tuning.study.listing import RaceSearcher
-from tuning.study.race import Race
+from tuning.study.race import SEEDS, Race
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
 from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, study_of
@@ -143,6 +143,8 @@ def _announce(settings: SweepSettings, plan: Plan, *, again: bool) -> None:
         f"{settings.name}: {who}the paper's default on at most {count(plan.seeds, 'seed')} each, "
         f"{count(settings.base.epochs, 'epoch')}"
     )
+    if rivals and plan.seeds < SEEDS:
+        print(f"On fewer than {SEEDS} seeds even a large gain is often not proved.")
     if plan.fill:
         print(f"What is handed out and the default are trained on {plan.fill} seeds in any case.")
     times = "once more" if again else "once"
