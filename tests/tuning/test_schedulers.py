@@ -234,11 +234,12 @@ def settings(**changes: Any) -> SweepSettings:
     return SweepSettings(name="s", base=base, trials=64, grace_period=3, **changes)
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "top-k"])
-def test_the_epochs_that_are_expected_are_about_those_that_are_spent(scheduler):
-    """Where configurations come by chance: a sampler that learns brings more that go on."""
-    expected, most = expected_epochs(settings(scheduler=scheduler))
-    plan = Plan(scheduler=scheduler, sampler="random", trials=64, slots=1)
+def test_the_epochs_that_are_expected_are_about_those_that_are_spent(scheduler, sampler):
+    """Where configurations come by chance, and where a sampler that learns brings more."""
+    expected, most = expected_epochs(settings(scheduler=scheduler, sampler=sampler))
+    plan = Plan(scheduler=scheduler, sampler=sampler, trials=64, slots=1)
     spent = [simulate(STEPS, plan, seed).course.epochs for seed in range(4)]
     assert most == 64 * 27
     assert expected == pytest.approx(sum(spent) / len(spent), rel=0.2)
@@ -247,5 +248,7 @@ def test_the_epochs_that_are_expected_are_about_those_that_are_spent(scheduler):
 def test_checking_is_part_of_what_is_expected():
     without, most = expected_epochs(settings())
     checked, _ = expected_epochs(settings(check_rungs=0.5))
-    assert checked == pytest.approx((without + most) / 2, abs=1)
+    # Which trials run on follows from the seed: of these nearly a third, not half.
+    share = sum(Check(0.5, 0).spares(number) for number in range(1, 64)) / 63
+    assert checked == pytest.approx(without + share * (most - without), rel=0.05)
     assert expected_epochs(settings(scheduler="none", check_rungs=0.5)) == (most, most)

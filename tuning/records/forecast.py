@@ -11,6 +11,8 @@ from tuning.records.settings import SweepSettings
 from tuning.study.budget import HOUR
 from tuning.study.expected import Course, Outline, Pace, courses
 from tuning.study.race import FIRST_LOOK, SEEDS, TOP
+from tuning.study.sampling import BY_CHANCE
+from tuning.study.stopping import Check
 
 FILE = "forecast.json"
 LOW, HIGH = 0.025, 0.975
@@ -58,7 +60,7 @@ class Forecast:
     @classmethod
     def of(cls, settings: SweepSettings, pace: Pace, slots: int, gpus: float) -> Self:
         """What a sweep will take at that pace: `slots` trials at once, with `gpus` each."""
-        found = courses(_outline(settings, slots, gpus), pace, settings.seed)
+        found = courses(outline(settings, slots, gpus), pace, settings.seed)
         price = settings.price_per_hour
         return cls(
             trials=Band.of(course.trials for course in found),
@@ -95,7 +97,8 @@ def confirming(settings: SweepSettings) -> tuple[int, int]:
     return FIRST_LOOK * each, SEEDS * each
 
 
-def _outline(settings: SweepSettings, slots: int, gpus: float) -> Outline:
+def outline(settings: SweepSettings, slots: int = 1, gpus: float = 0.0) -> Outline:
+    """What the course of a sweep depends on, with `slots` trials at once, of `gpus` each."""
     return Outline(
         trials=settings.trials,
         epochs=settings.base.epochs,
@@ -105,6 +108,8 @@ def _outline(settings: SweepSettings, slots: int, gpus: float) -> Outline:
         slots=slots,
         budget=settings.budget,
         gpus=gpus,
+        learns=settings.sampler not in BY_CHANCE,
+        check=Check(settings.check_rungs, settings.seed),
     )
 
 

@@ -1,20 +1,20 @@
 """What a sweep will do and cost, said before it starts."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import pairwise
+from statistics import fmean
 
 from kd.data import check_dataset
 from kd.data.split import check_split
 from kd.memories import Memories
 from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
+from tuning.records.forecast import outline
 from tuning.records.settings import SweepSettings
+from tuning.study.budget import Budget
+from tuning.study.expected import Pace, courses
 from tuning.study.grid import ordered
 from tuning.study.proposals import room
-from tuning.study.rules import Hyperband, rungs
 from tuning.study.sampling import GRID
-from tuning.study.stopping import best_of
 from tuning.study.warm import AUTO, NONE
 
 
@@ -36,12 +36,9 @@ def on_grid(settings: SweepSettings, asked: int | None) -> SweepSettings:
 
 
 def expected_epochs(settings: SweepSettings) -> tuple[int, int] | None:
-    """Epochs if stopping works as it should (one in `reduction_factor` goes on), and at most.
+    """Epochs as `tuning.study.expected` simulates them, on average, and at most.
 
-    Successive halving lets every trial reach the first rung and the best share of each rung
-    the next one (Li et al. 2020, ASHA); Hyperband does so in each bracket. By `top-k` the n-th
-    trial goes on with a chance of k/n, where one runs after the other. None where trials are open
-    and hours or cost alone end the search.
+    None where trials are open and hours or cost alone end the search.
     """
     bounds = settings.budget.bounds(())
     bound = next((int(b.own) for b in bounds if b.unit == "epochs"), None)
@@ -51,22 +48,10 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int] | None:
     most = most if bound is None else min(most, bound)
     if settings.scheduler == "none":
         return most, most
-    trials, epochs, factor = settings.trials, settings.base.epochs, settings.reduction_factor
-    allowed = tuple(rungs(epochs, settings.grace_period, factor))
-    if settings.scheduler == "hyperband":
-        shares = Hyperband(allowed, factor).shares
-        total = sum(
-            _halving(trials * share, allowed[bracket:], epochs, factor)
-            for bracket, share in enumerate(shares)
-        )
-    elif settings.scheduler == "top-k":
-        k, grace = best_of(trials), settings.grace_period
-        passing = sum(min(1.0, k / n) for n in range(1, trials + 1))
-        total = trials * grace + passing * (epochs - grace)
-    else:
-        total = _halving(trials, allowed, epochs, factor)
-    total += settings.check_rungs * (trials * epochs - total)
-    return min(round(total), most), most
+    # How long an epoch takes is not known, so hours bound nothing here.
+    unbounded = replace(outline(settings), budget=Budget())
+    found = fmean(course.epochs for course in courses(unbounded, Pace(epoch=1.0), settings.seed))
+    return min(round(found), most), most
 
 
 def size(settings: SweepSettings) -> str:
@@ -95,15 +80,6 @@ def set_aside(settings: SweepSettings) -> list[str]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)
-
-
-def _halving(trials: float, stops: Sequence[int], epochs: int, factor: float) -> float:
-    """Epochs of so many trials, of which one in `factor` goes on at each of `stops`."""
-    alive, total = trials, 0.0
-    for begin, end in pairwise((0, *stops, epochs)):
-        total += max(alive, min(trials, 1.0)) * (end - begin)
-        alive /= factor
-    return total
 
 
 def compiles(

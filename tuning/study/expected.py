@@ -8,7 +8,8 @@ much can be learnt nobody knows either, so each simulation draws L evenly from 0
 
 So 16 trials of 9 epochs take 93 epochs on average, 64 of 27 take 801 and 8 of 6 take 31; searches
 simulated over the generated landscapes of `tuning/replaying` take 95 (n = 48), 811 (n = 24) and 31
-(n = 48). Successive halving alone, by its formula, would take 80, 448 and 27.
+(n = 48). Successive halving alone, by its formula, would take 80, 448 and 27. A sampler that draws
+by chance has L = 0.
 """
 
 import heapq
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tuning.study.budget import HOUR, Budget
-from tuning.study.stopping import EarlyStopping, SchedulerName, make_stopping
+from tuning.study.stopping import Check, EarlyStopping, SchedulerName, make_stopping
 
 NOISE = 0.5
 LEARNT, AT_RANDOM = 2.0, 8
@@ -62,7 +63,8 @@ def doubt(own: int = 0) -> float:
 class Outline:
     """A search as far as its course depends on it; `trials` None where the budget alone ends it.
 
-    `gpus` is what each trial holds.
+    `gpus` is what each trial holds; `learns` says whether later trials are drawn better, and
+    `check` which ones run on though they would be stopped.
     """
 
     trials: int | None
@@ -73,6 +75,8 @@ class Outline:
     slots: int
     budget: Budget = field(default_factory=Budget)
     gpus: float = 0.0
+    learns: bool = True
+    check: Check = field(default_factory=Check)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,12 @@ def courses(outline: Outline, pace: Pace, seed: int = 0) -> list[Course]:
 
 def _rule(outline: Outline) -> EarlyStopping:
     return make_stopping(
-        outline.scheduler, outline.epochs, outline.grace_period, outline.reduction_factor
+        outline.scheduler,
+        outline.epochs,
+        outline.grace_period,
+        outline.reduction_factor,
+        trials=outline.trials,
+        check=outline.check,
     )
 
 
@@ -132,7 +141,7 @@ class _Simulation:
     def __init__(self, outline: Outline, pace: Pace, most: int, rng: np.random.Generator) -> None:
         self.outline, self.pace, self.most, self.rng = outline, pace, most, rng
         self.rule, self.stops = _rule(outline), _stops(outline)
-        self.learns = LEARNT * rng.random()
+        self.learns = LEARNT * rng.random() * outline.learns
         self.levels: list[float] = []
         self.running: dict[int, _Segment] = {}
         self.events: list[tuple[float, int, int]] = []

@@ -28,6 +28,8 @@ TPE: SamplerName = "tpe"
 """The sampler of a sweep that asks for no other."""
 GRID: SamplerName = "grid"
 """The one that ends with its space."""
+BY_CHANCE: tuple[SamplerName, ...] = ("random", "qmc", GRID)
+"""Those that learn nothing from earlier trials."""
 
 
 @dataclass(frozen=True)
