@@ -1,6 +1,5 @@
 """What a person asked `tuning.compare` for."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
@@ -12,10 +11,10 @@ from kd.cli import repeated, shown
 from kd.errors import UserError, brief, unknown
 from kd.methods import config_class, method_names
 from tuning.records import request
+from tuning.records.naming import check_given
 from tuning.records.options import Options, Several
 from tuning.records.presets import Preset
-from tuning.records.request import LONGEST_NAME, given_of, typed
-from tuning.records.settings import NAME
+from tuning.records.request import given_of, typed
 from tuning.study.warm import AUTO, NONE
 
 SEEDS = 10
@@ -124,15 +123,8 @@ def check(flags: Flags) -> None:
                     f"A resumed comparison keeps its own {name.replace('_', '-')}; leave it away."
                 )
         return
-    if flags.name is not None and not re.fullmatch(NAME, flags.name):
-        raise UserError(
-            f"--name is '{brief(flags.name)}'; use letters, digits, and '-', '_' or '.' between "
-            "them."
-        )
-    if len((flags.name or "").encode()) > LONGEST_NAME:
-        raise UserError(
-            f"--name is '{brief(flags.name)}'; give one of at most {LONGEST_NAME} bytes."
-        )
+    if flags.name is not None:
+        check_given(flags.name)
     if len(methods := flags.methods) < 2:
         raise UserError(
             f"A comparison needs at least two methods; give some of: {', '.join(method_names())}."

@@ -1,7 +1,6 @@
 """What a person asked `tuning.search` for, and the settings of the sweeps that it means."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
@@ -18,13 +17,12 @@ from kd.errors import UserError, brief
 from kd.files import relative
 from kd.methods import config_class, method_names
 from tuning.records.asked import check_asked
+from tuning.records.naming import check_given, made_of
 from tuning.records.options import CHANGEABLE, Options, Several
 from tuning.records.plan import on_grid
 from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
 
-LONGEST_NAME = 100
-"""Bytes of a name, and of the cell's part of one: a file system has room for 255 in all."""
 MAPPING = "space"
 """What stands for the file of ranges that were given as a mapping."""
 HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
@@ -229,14 +227,11 @@ def _settings(
         teacher=_teacher(flags) if cell.base.needs_teacher else TeacherConfig(),
         split=_split(cell.base.split, fixed),
     )
-    about = f"{base.method}-{base.backbone}-{DatasetName.parse(base.dataset).published}"
-    about = re.sub(r"[^\w.-]", "-", about).encode()[:LONGEST_NAME].decode(errors="ignore")
+    dataset = DatasetName.parse(base.dataset).published
+    about = made_of(f"{base.method}-{base.backbone}-{dataset}")
     name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
     if flags.name is not None:
-        if len(flags.name.encode()) > LONGEST_NAME:
-            raise UserError(
-                f"--name is '{brief(flags.name)}'; give one of at most {LONGEST_NAME} bytes."
-            )
+        check_given(flags.name)
         name = flags.name if alone else f"{flags.name}-{about}"
     grace = flags.grace_period if flags.grace_period is not None else cell.grace_period
     if ranges is None:

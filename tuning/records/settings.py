@@ -14,6 +14,7 @@ from kd.data import check_dataset
 from kd.errors import UserError, brief, unknown
 from kd.files import replace_file
 from search_spaces import Space, load_space, written_out
+from tuning.records.naming import NAME, check_name
 from tuning.records.options import Options
 from tuning.storage.addresses import check_store
 from tuning.storage.shelf import Shelf, check_uri
@@ -31,8 +32,6 @@ COSTS = "costs"
 """The attribute of that study with what the backbone costs, where that is an objective."""
 AT_LEAST = {"trials": 1, "cpus_per_trial": 1, "gpus_per_trial": 0, "workers_per_trial": 1}
 """What the numbers of any sweep are at least."""
-NAME = r"\w[\w.-]*"
-"""What a sweep may be called, as a regular expression."""
 PUT_BACK = "put the images back there, or start a new sweep"
 """What to do where a sweep that began does not find its images."""
 SHOWN_STORAGE = "KD_SHOWN_STORAGE"
@@ -62,11 +61,7 @@ class SweepSettings(Options, Section):
     compared_on: int = 0
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(NAME, self.name):
-            raise UserError(
-                f"--name is '{brief(self.name)}'; use letters, digits, and '-', '_' or '.' between "
-                "them."
-            )
+        check_name(self.name)
         if "://" in str(self.storage) or ":/" in str(self.storage):
             raise UserError(
                 f"--storage is {self.storage}; it must be a folder. Checkpoints alone may lie "

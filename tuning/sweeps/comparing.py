@@ -1,6 +1,5 @@
 """A comparison of methods, from its flags to its table: a search and a confirmation of each."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from tuning.records.compare_request import Flags, baselines, check
 from tuning.records.compared import Comparison, clear
 from tuning.records.findings import Findings
 from tuning.records.measured import Measured, measure
+from tuning.records.naming import made_of
 from tuning.records.options import Options
-from tuning.records.request import LONGEST_NAME
 from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
 from tuning.reports.method_table import MARKDOWN, print_table, write
@@ -124,7 +123,7 @@ def _name(flags: Flags) -> str:
         return flags.name
     dataset = DatasetName.parse(flags.dataset).published if flags.dataset else ""
     made = "-".join(filter(None, ("compare", flags.backbone, dataset)))
-    return re.sub(r"[^\w.-]", "-", made).encode()[:LONGEST_NAME].decode(errors="ignore")
+    return made_of(made)
 
 
 def _check_alike(sweeps: Sequence[SweepSettings]) -> None:

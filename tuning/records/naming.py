@@ -1,0 +1,30 @@
+"""What sweeps and comparisons may be called."""
+
+import re
+
+from kd.errors import UserError, brief
+
+NAME = r"\w[\w.-]*"
+"""As a regular expression."""
+LONGEST = 100
+"""Bytes of a name, and of the cell's part of one: a file system has room for 255 in all."""
+
+
+def made_of(text: str) -> str:
+    """A name, or the beginning of one, made of any text."""
+    return re.sub(r"[^\w.-]", "-", text).encode()[:LONGEST].decode(errors="ignore")
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for what no folder of a sweep may be called."""
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            f"--name is '{brief(name)}'; use letters, digits, and '-', '_' or '.' between them."
+        )
+
+
+def check_given(name: str) -> None:
+    """The same for a name that a person gives, to which a cell's may be added."""
+    check_name(name)
+    if len(name.encode()) > LONGEST:
+        raise UserError(f"--name is '{brief(name)}'; give one of at most {LONGEST} bytes.")
