@@ -19,16 +19,18 @@ from kd.errors import UserError
 from tuning import run_compare
 from tuning.compare import main
 from tuning.records.compare_request import Flags, baselines, check
-from tuning.records.compared import Comparison, clear
+from tuning.records.compared import Comparison
 from tuning.records.findings import Findings, Opening
 from tuning.records.keywords import from_keywords
 from tuning.records.measured import Cost, Measured, Row, Scores, measure
 from tuning.records.result import SweepResult, load_result
+from tuning.records.settings import SweepSettings
 from tuning.reports.method_table import as_markdown, numbers, print_table
 from tuning.reports.method_words import cells, sentences
 from tuning.study.journal import load_study, read_trials
 from tuning.study.pairs import Paired
 from tuning.study.trials import TrialRecord
+from tuning.sweeps import comparing
 from tuning.sweeps.searching import plan_asked
 
 WORDS = ["pskd", "ce", "--backbone", "resnet8", "--dataset", "digits", "--preset", "laptop",
@@ -213,23 +215,59 @@ def test_papers_that_train_for_different_times_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_kill_left_before_it_was_begun_is_taken_away(tmp_path: Path) -> None:
-    flags = asked("ce", "pskd", preset="laptop", local=True, storage=tmp_path, name="cut")
-    (settings, _), _ = plan_asked(flags.searches("cut"))
-    replace(settings, compared_on=3).save()
+def begun(folder: Path, name: str = "cut") -> tuple[Flags, Comparison, list[SweepSettings]]:
+    """A comparison that is asked for, with the settings of its sweeps; nothing is written."""
+    flags = asked("ce", "pskd", preset="laptop", local=True, storage=folder, name=name)
+    sweeps = [replace(s, compared_on=3) for s, _ in plan_asked(flags.searches(name))]
+    return flags, Comparison(
+        name=name, methods=flags.methods, sweeps=tuple(s.name for s in sweeps),
+        baselines=baselines(flags.methods), seeds=3, asked=flags.asked,
+    ), sweeps  # fmt: skip
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "one sweep"])
+def test_one_that_was_cut_short_as_it_began_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    flags, comparison, sweeps = begun(tmp_path)
+    comparison.begin(tmp_path, sweeps[: left == "one sweep"])
+    if left == "an empty folder":
+        (tmp_path / sweeps[0].name).mkdir()
+    _, other, others = begun(tmp_path, "cut-too")
+    other.begin(tmp_path, others)
+    reached: list[str] = []
+    monkeypatch.setattr(comparing, "_settle", lambda f, c, number: reached.append(c.sweeps[number]))
+    monkeypatch.setattr(comparing, "load_result", lambda *_: None)
+    monkeypatch.setattr(comparing, "measure", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        comparing.compare_asked(flags)
+    assert reached == list(comparison.sweeps)
+    assert not comparison.missing(tmp_path)
+    assert not other.missing(tmp_path), "of another whose name begins alike nothing is touched"
+    (tmp_path / comparison.sweeps[0]).rename(tmp_path / "away")
+    with pytest.raises(UserError, match=r"lacks its sweep cut-ce-resnet8-digits; put that folder"):
+        comparing.compare_asked(asked(resume="cut", local=True, storage=tmp_path))
+
+
+def test_a_folder_that_is_none_of_its_own_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "cut").mkdir()
-    replace(settings, name="cut-mine").save()
-    clear(tmp_path, "cut")
-    assert {path.name for path in tmp_path.iterdir()} == {"cut", "cut-mine"}
+    (tmp_path / "cut" / "paper.tex").write_text("mine")
+    flags, comparison, sweeps = begun(tmp_path)
+    with pytest.raises(UserError, match="exists and is no comparison; give another --name"):
+        comparing.compare_asked(flags)
+    assert [path.name for path in tmp_path.rglob("*")] == ["cut", "paper.tex"]
+    # What lies there later is left too.
+    (tmp_path / "cut" / "paper.tex").unlink()
+    comparison.begin(tmp_path, sweeps)
+    (tmp_path / "cut" / "paper.tex").write_text("mine")
+    assert comparison.forget(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["cut", "paper.tex"]
 
 
 def test_one_whose_first_trial_never_began_is_forgotten(tmp_path: Path) -> None:
-    flags = asked("ce", "pskd", preset="laptop", local=True, storage=tmp_path, name="cut")
-    sweeps = [replace(s, compared_on=3) for s, _ in plan_asked(flags.searches("cut"))]
-    comparison = Comparison(
-        name="cut", methods=flags.methods, sweeps=tuple(s.name for s in sweeps),
-        baselines=baselines(flags.methods), seeds=3, asked=flags.asked,
-    )  # fmt: skip
+    _, comparison, sweeps = begun(tmp_path)
     comparison.begin(tmp_path, sweeps)
     assert Comparison.load(tmp_path, "cut") == comparison
     assert comparison.forget(tmp_path)

@@ -1,7 +1,7 @@
 """A comparison as kept in its folder, beside the sweeps of its methods, so that it can go on."""
 
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -12,7 +12,7 @@ from kd.config import Section, parse, read_mapping
 from kd.errors import UserError, unknown
 from kd.files import replace_file
 from tuning.records.settings import FILE as SWEEP
-from tuning.records.settings import SweepSettings, sweep_names
+from tuning.records.settings import SweepSettings
 
 FILE = "comparison.yaml"
 
@@ -66,36 +66,39 @@ class Comparison(Section):
         raise UserError(f"There is no comparison under {storage}; start one, or give --storage.")
 
     def begin(self, storage: Path, sweeps: Sequence[SweepSettings]) -> None:
-        """Write the settings of its sweeps, and its own when those are all there.
+        """Write its own settings, by which it is found again, and those of its sweeps.
 
-        Where that is cut short nothing was begun, and `clear` takes away what is left.
+        UserError where a folder of that name holds anything else.
         """
         folder = self.folder(storage)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise UserError(f"{folder} exists and is no comparison; give another --name.")
         except OSError as error:
             raise UserError(
-                f"{folder} cannot be written: {error.strerror}; give another --storage."
+                f"{folder} cannot be written: {error.strerror}; give another --name or --storage."
             ) from None
-        for settings in sweeps:
-            settings.save()
         plain = asdict(self) | {name: list(getattr(self, name)) for name in ("methods", "sweeps")}
         text = yaml.safe_dump(plain, sort_keys=False)
         replace_file(folder / FILE, text.encode(), "give another --storage")
+        for settings in sweeps:
+            settings.save()
+
+    def missing(self, storage: Path) -> list[str]:
+        """Its sweeps that have no settings: it was cut short as it began, or they were deleted."""
+        return [name for name in self.sweeps if not (storage / name / SWEEP).exists()]
 
     def forget(self, storage: Path) -> bool:
-        """Delete a comparison whose first trial never began; whether it was one."""
-        sweeps = [SweepSettings.load(storage, name) for name in self.sweeps]
-        if not all(settings.forget() for settings in sweeps):
+        """Delete a comparison whose first trial never began; whether it was one.
+
+        Nothing goes that it did not make.
+        """
+        begun = [name for name in self.sweeps if name not in self.missing(storage)]
+        if not all(SweepSettings.load(storage, name).forget() for name in begun):
             return False
-        shutil.rmtree(self.folder(storage), ignore_errors=True)
+        (self.folder(storage) / FILE).unlink(missing_ok=True)
+        for name in (*self.sweeps, self.name):
+            with suppress(OSError):
+                (storage / name).rmdir()
         return True
-
-
-def clear(storage: Path, name: str) -> None:
-    """Take away sweeps of a comparison that was cut short before it was begun."""
-    if not (storage / name).is_dir() or (storage / name / FILE).exists():
-        return
-    for sweep in sweep_names(storage):
-        if sweep.startswith(f"{name}-") and SweepSettings.load(storage, sweep).compared_on:
-            SweepSettings.load(storage, sweep).forget()

@@ -12,7 +12,7 @@ from kd.screen import warn
 from tuning.cluster.target import find
 from tuning.records import request
 from tuning.records.compare_request import Flags, baselines, check
-from tuning.records.compared import Comparison, clear
+from tuning.records.compared import Comparison
 from tuning.records.findings import Findings
 from tuning.records.measured import Measured, measure
 from tuning.records.naming import made_of
@@ -68,7 +68,10 @@ def _known(flags: Flags) -> Comparison | None:
     """The comparison that is to go on; None where a new one is asked for."""
     storage = flags.options.storage
     if flags.resume is not None:
-        return Comparison.load(storage, flags.resume)
+        resumed = Comparison.load(storage, flags.resume)
+        if missing := resumed.missing(storage):
+            raise _incomplete(resumed, missing[0])
+        return resumed
     wanted = _name(flags)
     known = Comparison.find(storage, wanted)
     if known is None:
@@ -78,14 +81,25 @@ def _known(flags: Flags) -> Comparison | None:
             f"The comparison {wanted} was begun with: {known.asked}; go on with "
             f"--resume {wanted}, or give another --name."
         )
+    if missing := known.missing(storage):
+        # Cut short as it began, it begins again.
+        if not known.forget(storage):
+            raise _incomplete(known, missing[0])
+        return None
     print(f"The comparison {wanted} was begun before; it goes on.")
     return known
+
+
+def _incomplete(comparison: Comparison, sweep: str) -> UserError:
+    return UserError(
+        f"{comparison.name} lacks its sweep {sweep}; put that folder back, or type the whole "
+        f"command again (tuning.compare {comparison.asked}), with another --name if it refuses."
+    )
 
 
 def _begun(flags: Flags) -> Comparison:
     """A new comparison, whose sweeps are then all in their folders."""
     storage, wanted = flags.options.storage, _name(flags)
-    clear(storage, wanted)
     _check_set(flags)
     planned = plan_asked(flags.searches(wanted))
     sweeps = [
