@@ -125,7 +125,11 @@ def test_without_such_trials_nothing_is_said(tmp_path: Path):
     records = [record(0, rising(80)), record(1, rising(85)), record(2, [1.0], spared=1)]
     found = result(tmp_path, *records)
     assert foretelling(found) is None
-    assert foretold(found) == []
+    assert foretold(found) == [
+        "No trial that would have been stopped ran on, so the rungs are not checked."
+    ]
+    settings = replace(found.sweep.settings, check_rungs=0.0)
+    assert foretold(replace(found, sweep=replace(found.sweep, settings=settings))) == []
 
 
 def test_summary_and_page_say_it_of_a_search(tmp_path: Path):

@@ -12,6 +12,7 @@ from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
 from tuning.engine.trial import Work
 from tuning.storage.shelf import Shelf
 from tuning.storage.trial_files import TrialFiles
+from tuning.study.budget import Budget
 from tuning.study.journal import open_study
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
@@ -81,3 +82,27 @@ def test_trials_do_not_train_on_for_a_study_that_cannot_be_written(lanes):
     assert stopping.on_trial_result(None, trial, report | {"epoch": 2}) == "STOP"
     end(searcher, "t0")
     assert lanes[0].searcher.records[0].state == "running", "for --resume"
+
+
+@pytest.mark.parametrize(("value", "state"), [(10.0, "stopped"), (90.0, "running")])
+def test_where_a_bound_and_the_rule_end_a_trial_the_rule_decides(tmp_path, value, state):
+    """Else it would pass the rung when the sweep goes on, as its epoch is told once."""
+    with open_study(tmp_path / "s.log", "search", create=True) as study:
+        budget = Budget(epochs=2 * BASE.epochs + 1)
+        searcher = StudySearcher(study, load_space("pskd", "resnet8"), BASE, 9, budget=budget)
+        files = TrialFiles(shelf=Shelf(str(tmp_path)), study="s")
+        rule = make_stopping("asha", BASE.epochs, 1, 2)
+        lanes = [Lane(searcher, rule, Work(None, None, files))]
+        asked, stopping = LaneSearcher(lanes), LaneStopping(lanes)
+        for number in range(3):
+            config = asked.suggest(f"t{number}")
+            trial = SimpleNamespace(config=config)
+            for epoch in range(1, BASE.epochs + 1):
+                score = value if number == 2 else 50.0 + number
+                report = {"trial": number, "epoch": epoch, "val_acc": score}
+                if stopping.on_trial_result(None, trial, report) == "STOP":
+                    break
+                asked.on_trial_result(f"t{number}", report)
+            asked.on_trial_complete(f"t{number}", report)
+        last = searcher.records[2]
+        assert (searcher.over, last.epoch, last.state) == ("7 epochs", 1, state)

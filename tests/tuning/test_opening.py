@@ -1,5 +1,6 @@
 """The test set is opened once, and that is noted whatever ends the process meanwhile."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,13 @@ def test_an_opening_that_was_interrupted_is_the_same_one(
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b'{"when": 3}', b"\xff"])
-def test_a_damaged_note_is_written_anew(tmp_path: Path, damaged: bytes) -> None:
-    (tmp_path / "confirm.opening.json").write_bytes(damaged)
+def test_a_damaged_note_still_says_that_and_when(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: bytes
+) -> None:
+    path = tmp_path / "confirm.opening.json"
+    path.write_bytes(damaged)
+    os.utime(path, (1.6e9, 1.6e9))
     opening = begin_opening(tmp_path, "confirm", "")
-    assert begin_opening(tmp_path, "confirm", "") == opening
+    assert opening == begin_opening(tmp_path, "confirm", "")
+    assert opening.when == "2020-09-13T12:26:40+00:00"
+    assert f"opened for them before ({opening.when})" in capsys.readouterr().out

@@ -28,7 +28,7 @@ from tuning.study.journal import open_study, read_trials
 from tuning.study.proposals import MOST, Proposal, first_trials, room, values_of
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
-from tuning.study.warm import COLD, FILE, First, Told, WarmStart
+from tuning.study.warm import COLD, FILE, First, Told, WarmStart, check_values
 from tuning.sweeps.cell import Cell, Search
 from tuning.sweeps.warming import check_warm_start, warm_start
 from tuning.tracking.store import Store
@@ -297,6 +297,28 @@ def test_none_and_a_sweep_that_began_cold_look_nothing_up(tmp_path: Path) -> Non
     assert begins(asked(tmp_path, warm_start="none")) == WarmStart()
     assert begins(asked(tmp_path), begun=True) == WarmStart()
     assert not (tmp_path / "new" / FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sampler": "random"}, {"sampler": "qmc"}, {"objective": ("ece",)}, {"sampler": "grid"}],
+)
+def test_what_learns_from_its_own_trials_alone_is_told_nothing(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    sweep(tmp_path, "own")
+    warm = begins(replace(asked(tmp_path), **changes))
+    assert not warm.told
+    assert "learns" not in beginning(warm)
+
+
+@pytest.mark.parametrize("value", ["x", float("nan"), 99.0, None])
+@pytest.mark.parametrize("name", ["kd.alpha", "kd.nonsense"])
+def test_kept_values_that_are_no_draws_are_damage(tmp_path: Path, name: str, value: Any) -> None:
+    warm = WarmStart(first=(First(values={name: value}, source="own", about="own"),))
+    with pytest.raises(UserError, match=r"warm_start\.json is damaged; restore a copy"):
+        check_values(warm, SPACE, BASE, tmp_path)
+    assert check_values(WARM, SPACE, BASE, tmp_path) == WARM
 
 
 def test_other_cells_propose_what_the_registry_knows(tmp_path: Path, capfd: Any) -> None:

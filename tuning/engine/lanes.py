@@ -97,11 +97,14 @@ class LaneStopping(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP or CONTINUE, after one report; STOP where nobody wants to know any more."""
         lane, number = trial.config["lane"], trial.config["trial"]
-        wanted = self._searchers[lane].wants(number, result.get("epoch"))
-        if any(s.error for s in self._searchers) or not wanted:
+        searcher = self._searchers[lane]
+        if any(s.error for s in self._searchers):
             return str(TrialScheduler.STOP)
         stops = self._rules[lane].stops(_own(result))
-        return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
+        if stops:
+            searcher.give_up(number)
+        wanted = searcher.wants(number, result.get("epoch"))
+        return str(TrialScheduler.CONTINUE if wanted and not stops else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as for the searcher."""

@@ -104,7 +104,10 @@ def sentences(measured: Measured) -> list[str]:
 
 def _verdict(row: Row, found: Paired) -> str:
     """Whether a method helps, against its baseline."""
-    on, alike = f"{row.baseline}, both tuned", f"is not distinguishable from {row.baseline}"
+    on, alike = (
+        f"{row.baseline}, both tuned",
+        f"is not distinguishable from {row.baseline}",
+    )
     return _told(row.method, found, on, alike)
 
 

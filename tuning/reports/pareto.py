@@ -64,15 +64,14 @@ def _handed_out(result: SweepResult, found: Sequence[Member]) -> str:
     """That val accuracy decides what is handed out, and how another one is."""
     best = result.best
     handed = f"{trial_name(best)} is" if best else "nothing is"
-    other = next((m.trial for m in found if m.trial is not best), None)
+    others = [m.trial for m in found if m.trial is not best]
+    other = min(others, key=lambda trial: trial.is_default, default=None)
     sentence = f"By val accuracy alone {handed} handed out"
     if other is None:
         return f"{sentence}."
     export, confirm = of_trial(result.sweep, other.number)
-    return (
-        f"{sentence}. Another of the set, such as trial {other.number}: {export}; to prove it: "
-        f"{confirm}"
-    )
+    prove = "" if other.is_default else f"; to prove its val accuracy: {confirm}"
+    return f"{sentence}. Another of the set, such as {trial_name(other)}: {export}{prove}"
 
 
 def table(

@@ -163,7 +163,9 @@ def foretold(result: SweepResult) -> list[str]:
     """How far early stopping can be trusted, where some of its trials ran on; else nothing."""
     known = foretelling(result)
     if known is None:
-        return []
+        if not (result.sweep.settings.check_rungs and result.trials):
+            return []
+        return ["No trial that would have been stopped ran on, so the rungs are not checked."]
     best = best_trial(list(known.spared))
     level = best_trial(list(known.others))
     assert best is not None
@@ -238,7 +240,8 @@ def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
     sweep, kept = result.sweep, _storage_flag(result.sweep.settings)
     steps = [resume([sweep.settings])] if interrupted else []
     if result.best is not None:
-        known = interrupted or result.findings or sweep.settings.confirm
+        begun = (sweep.folder / "confirm.log").exists()
+        known = interrupted or result.findings or (sweep.settings.confirm and not begun)
         if not known and result.best is not result.default:
             steps.append(confirm_again(sweep.settings))
         steps += [

@@ -130,7 +130,8 @@ def _print_pareto(results: Sequence[SweepResult], console: Console) -> None:
     first, *others = sentences
     console.print()
     console.print(terminal(first), soft_wrap=True)
-    headings, rows = pareto.table(results, searched=len(results) == 1)
+    # A terminal has no room for their configurations, which the report holds.
+    headings, rows = pareto.table(results, searched=False)
     table = _table()
     for heading in headings:
         table.add_column(terminal(heading), justify="left" if heading == "sweep" else "right")

@@ -40,10 +40,9 @@ HOPELESS = 8
 class StudySearcher:
     """Draws `num_trials` configurations from `space` and records what becomes of them.
 
-    None draws until the `budget` is spent; the sampler is told that so many are `planned`.
-    The first is the paper's default, `base`. Of a resumed study, finished trials count, and
-    those that were running are given out again first, under their number and with their
-    configuration, so that they go on from their own checkpoints.
+    None draws until the `budget` is spent; the sampler is told that so many are `planned`. The
+    first is the paper's default, `base`. Of a resumed study, finished trials count, and those that
+    were running are given out first, as they were, to go on from their own checkpoints.
 
     `records` holds every trial by its number; `gpus` is how many GPUs, or which part of one, the
     trials hold that are given out from now on. `error` is set once the study, or a trial's files,
@@ -51,9 +50,9 @@ class StudySearcher:
     stays unfinished, with its files, for a resumed sweep; `again` ends the sentence of it. So does
     what runs when the `budget` is spent, towards which trials of `before` count too; then `over`
     says which bound was reached. No epoch begins beyond a bound in epochs. `sampler` names how
-    configurations are drawn, one of `tuning.study.sampling.SAMPLERS`; a grid may have fewer of
-    them. `objectives` are what trials are compared in. `warm` is what the first trials are after
-    the default, and what the sampler is told of; a resumed study is given the same again.
+    configurations are drawn; a grid may have fewer. `objectives` are what trials are compared in.
+    `warm` is what the first trials are after the default, and what the sampler is told of; a
+    resumed study is given the same again.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class StudySearcher:
         self._failed = 0
         self._budget = budget or Budget()
         self._before = tuple(before)
-        self._remarked: set[str] = set()
+        self._remarked, self._given_up = set[str](), set[int]()
         self._running: dict[int, optuna.Trial] = {}
         self._told: dict[int, int] = {}
         trials = study.get_trials(deepcopy=False)
@@ -145,6 +144,10 @@ class StudySearcher:
         if number in self._running:
             self._record_epoch(self._running[number], report)
 
+    def give_up(self, number: int) -> None:
+        """Hear that the rule stops that trial, so that a bound does not only cut it short."""
+        self._given_up.add(number)
+
     def spare(self, number: int, epoch: int) -> None:
         """Note that the trial runs on, though it would have been stopped after `epoch`."""
         record, trial = self.records[number], self._running.get(number)
@@ -175,7 +178,7 @@ class StudySearcher:
         if self.error is not None:
             return
         record = self.records[number]
-        ended = crashed or "failed" in report or report.get("diverged")
+        ended = crashed or "failed" in report or report.get("diverged") or number in self._given_up
         if over and not ended and record.epoch < record.config["epochs"]:
             # Cut short, it goes on where the sweep may spend more.
             self._pause(trial)
@@ -283,8 +286,7 @@ class StudySearcher:
         try:
             yield
         except OSError as error:
-            full = error.errno in FULL
-            remedy = "free some space" if full else "put its folder back as it was"
+            remedy = "free some space" if error.errno in FULL else "put its folder back as it was"
             self.error = UserError(
                 f"The study cannot be written: {error.strerror or error}; {remedy} and "
                 f"{self._again}"
@@ -292,9 +294,6 @@ class StudySearcher:
             raise self.error from None
 
     def _tell_observers(self, event: str, *details: Any) -> None:
-        """Tell every observer, but for what the study could not be told.
-
-        That happens again once the sweep is resumed.
-        """
+        """Tell every observer what the study could be told; else it happens again when resumed."""
         if not self.error:
             self.observers.tell(event, *details)

@@ -5,13 +5,14 @@ begins with the same, whatever has been found since.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from kd.config import Section, parse
+from kd.config import Section, TrainConfig, parse
 from kd.errors import UserError
 from kd.files import replace_file
 from kd.text import as_json
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FILE = "warm_start.json"
+WARM = "warm"
+"""The attribute of a study that says that there is such a file."""
 AUTO, NONE = "auto", "none"
 """What a sweep may be asked for beside the name of another one."""
 
@@ -52,7 +55,8 @@ class Told(Section):
     curve: dict[int, float]
 
     def __post_init__(self) -> None:
-        if not self.curve or min(self.curve) < 1:
+        scores = self.curve.values()
+        if not self.curve or min(self.curve) < 1 or not all(map(math.isfinite, scores)):
             raise UserError(f"trial {self.trial} of {self.sweep} has no curve.")
 
     def frozen(self, space: Space) -> "FrozenTrial":
@@ -114,3 +118,19 @@ class WarmStart(Section):
 
 COLD = WarmStart()
 """Nothing."""
+
+
+def check_values(warm: WarmStart, space: Space, base: TrainConfig, folder: Path) -> WarmStart:
+    """`warm`, which was kept in `folder`; UserError unless its values are draws from `space`."""
+    names = dict(space.parameters())
+    try:
+        for values in [one.values for one in warm.first] + [one.values for one in warm.told]:
+            for name, value in values.items():
+                if names[name].nearest(value) != value:
+                    raise ValueError
+            space.apply(base, dict(values))
+    except (UserError, TypeError, ValueError, KeyError):
+        raise UserError(
+            f"{folder / FILE} is damaged; restore a copy of it, or start a new sweep."
+        ) from None
+    return warm

@@ -9,6 +9,7 @@ from typing import Self
 from kd.config import SAW_VAL, TrainConfig
 from kd.data import Images
 from kd.data.split import train_val
+from kd.errors import UserError
 from kd.origin import Origin
 from kd.screen import warn
 from search_spaces import Space
@@ -31,6 +32,8 @@ from tuning.study.journal import open_study, read_trials, study_facts
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import Check, make_stopping
 from tuning.study.trials import TrialRecord
+from tuning.study.warm import COLD, WARM
+from tuning.study.warm import FILE as WARM_START
 from tuning.sweeps.forecasting import Foresight
 from tuning.sweeps.handing_out import promote_result
 from tuning.sweeps.warming import warm_start
@@ -196,6 +199,13 @@ class Search:
         study = opened.enter_context(open_study(path, SEARCH, create=not path.exists()))
         begun = bool(read_trials(study))
         warm = warm_start(settings, cell.space, cell.base, cell.protocol, begun=begun)
+        if warm == COLD and study.user_attrs.get(WARM):
+            raise UserError(
+                f"{settings.folder / WARM_START} is gone, by which {settings.name} began; restore "
+                "a copy of it, or start a new sweep."
+            )
+        if warm != COLD:
+            study.set_user_attr(WARM, True)
         if line := beginning(warm):
             print(f"{settings.name}: {line}", flush=True)
         study.set_user_attr("slots", slots)

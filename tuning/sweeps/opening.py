@@ -40,10 +40,15 @@ def end_opening(folder: Path, study: str) -> None:
 
 
 def _begun(path: Path) -> Opening | None:
+    """What was noted; of a damaged note when it was written."""
+    if not path.exists():
+        return None
     with suppress(OSError, ValueError, UserError):
         plain = json.loads(path.read_bytes())
-        return parse(Opening, plain, str(path)) if isinstance(plain, dict) else None
-    return None
+        if isinstance(plain, dict):
+            return parse(Opening, plain, str(path))
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return Opening(when=written.isoformat(timespec="seconds"))
 
 
 def _path(folder: Path, study: str) -> Path:

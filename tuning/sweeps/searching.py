@@ -13,6 +13,7 @@ from tuning.records.presets import choose
 from tuning.records.request import Flags
 from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import resume
+from tuning.study.warm import WarmStart
 from tuning.sweeps.signals import held
 from tuning.sweeps.warming import check_warm_start
 
@@ -32,6 +33,8 @@ def plan_asked(flags: Flags, ranges: Mapping[str, Any] | None = None) -> Planned
     for settings, _ in sweeps:
         settings.check_images(begun=bool(flags.resume))
         settings.check_study()
+        if flags.resume:
+            WarmStart.load(settings.folder)
         if not flags.resume:
             check_warm_start(settings)
         check_here(settings.compile)

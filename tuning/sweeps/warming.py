@@ -18,8 +18,8 @@ from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import FILE, SweepSettings, sweep_names
 from tuning.study.proposals import MOST, Proposal, first_trials
-from tuning.study.sampling import GRID
-from tuning.study.warm import AUTO, NONE, Told, WarmStart
+from tuning.study.sampling import GRID, TPE
+from tuning.study.warm import AUTO, NONE, Told, WarmStart, check_values
 from tuning.tracking.promoted import champion
 from tuning.tracking.store import Store, within
 from tuning.tracking.versions import read_all
@@ -66,18 +66,23 @@ def warm_start(
     kept = WarmStart.load(settings.folder)
     cold = settings.warm_start == NONE or settings.sampler == GRID
     if kept is not None or begun or cold:
-        return kept or WarmStart()
+        return check_values(kept or WarmStart(), space, base, settings.folder)
     if settings.warm_start == AUTO:
         earlier, proposals = _earlier(settings), _of_registry(settings)
     else:
         named = _named(settings)
         earlier, proposals = iter([named]), _of_sweep(named, settings)
-    told, known = _told(earlier, space, base, protocol)
+    told, known = _told(earlier, space, base, protocol) if _learns(settings) else ((), [])
     first = first_trials(space, base, proposals, settings.planned, known)
     found = WarmStart(first=first, told=told)
     if found != WarmStart():
         found.save(settings.folder)
     return found
+
+
+def _learns(settings: SweepSettings) -> bool:
+    """Whether its sampler learns from trials of other sweeps."""
+    return settings.sampler == TPE and len(settings.objectives) < 2
 
 
 def _named(settings: SweepSettings) -> SweepResult:
