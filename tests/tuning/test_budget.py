@@ -198,7 +198,10 @@ def test_what_is_set_aside_is_said() -> None:
     assert said == [
         "of 90 epochs, 45 are set aside for confirming, which takes 360 at most",
         "of 2 hours, what confirming takes at most is set aside, up to 1",
+        "so few epochs are too few to prove anything, which takes 180 at least: give more, or "
+        "confirm afterwards without a bound",
     ]
+    assert len(set_aside(asked("--epochs-total", "360", "--confirm"))) == 1
 
 
 def test_the_bar_goes_by_the_nearest_bound(tmp_path: Path) -> None:

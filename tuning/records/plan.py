@@ -14,6 +14,7 @@ from tuning.study.budget import Budget
 from tuning.study.expected import Pace, courses
 from tuning.study.grid import ordered
 from tuning.study.proposals import room
+from tuning.study.race import TOP, fewest_seeds
 from tuning.study.sampling import GRID
 from tuning.study.warm import AUTO, NONE
 
@@ -67,6 +68,9 @@ def set_aside(settings: SweepSettings) -> list[str]:
     if not settings.confirm:
         return []
     needed = settings.budget.confirming
+    fewest = (TOP + 1) * fewest_seeds(TOP) * settings.base.epochs
+    bounds = settings.budget.bounds(())
+    short = [bound for bound in bounds if bound.unit == "epochs" and bound.aside < fewest]
     return [
         f"of {bound.most:g} {bound.unit}, "
         + (
@@ -74,7 +78,11 @@ def set_aside(settings: SweepSettings) -> list[str]:
             if bound.unit == "epochs"
             else f"what confirming takes at most is set aside, up to {bound.most / 2:g}"
         )
-        for bound in settings.budget.bounds(())
+        for bound in bounds
+    ] + [
+        f"so few epochs are too few to prove anything, which takes {fewest} at least: give more, or "
+        "confirm afterwards without a bound"
+        for _ in short
     ]
 
 
