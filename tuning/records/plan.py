@@ -80,8 +80,8 @@ def set_aside(settings: SweepSettings) -> list[str]:
         )
         for bound in bounds
     ] + [
-        f"so few epochs are too few to prove anything, which takes {fewest} at least: give more, or "
-        "confirm afterwards without a bound"
+        f"so few epochs are too few to prove anything, which takes {fewest} at least: give more, "
+        "or confirm afterwards without a bound"
         for _ in short
     ]
 
