@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Self
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ EPOCH = 20
 SHARED = ("ce", "lsskd")
 """The methods whose trials are counted side by side: the lightest and the heaviest."""
 SIDE_BY_SIDE = 16
+ONE_BY_ONE = "one by one"
 CIFAR = 45_000
 """Images of an epoch of a sweep's trial: CIFAR-100 without its val."""
 PEAKS = {
@@ -65,8 +67,20 @@ class Size:
     rounds: int
     compiled: Sequence[str]
     side_by_side: int
+    methods: Sequence[str] = METHODS
+    shared: Sequence[str] = SHARED
     classes: int = 100
     pixels: int = 32
+
+    def only(self, backbones: Sequence[str] | None, methods: Sequence[str] | None) -> Self:
+        """What is left of it for these; plain CE stays, as the others are told over it."""
+        if backbones:
+            self = replace(self, cells=[cell for cell in self.cells if cell[0] in backbones])
+        if methods:
+            kept = [name for name in METHODS if name in ("ce", *methods)]
+            shared = [name for name in METHODS if name in methods]
+            self = replace(self, methods=kept, shared=shared)
+        return self
 
 
 LARGE = Size(
@@ -107,11 +121,13 @@ def trainer(
     size: Size,
     place: Place,
     precision: Precision = "auto",
+    count: int | None = None,
 ) -> Trainer:
-    """A training whose epochs have `EPOCH` steps, and a tenth as many images of val."""
+    """A training on so many images, else `EPOCH` batches, and a tenth as many of val."""
     settings = config(method, backbone, batch, precision)
     teachers = [Teacher(build_backbone(backbone, size.classes)) for _ in settings.teachers]
-    train, val = images(EPOCH * batch, size), images(max(EPOCH * batch // 10, 2), size)
+    count = count or EPOCH * batch
+    train, val = images(count, size), images(max(count // 10, 2), size)
     return Trainer(settings, train, val, place=place, teachers=teachers)
 
 
@@ -127,27 +143,34 @@ def flops(made: Trainer) -> int:
 # -- steps and epochs ------------------------------------------------------------------------------
 
 
-def steps(backbone: str, batch: int, size: Size, device: str) -> None:
-    """Print what a step takes, one by one, captured, and compiled too; and an epoch."""
+def places(device: str) -> dict[str, Place]:
+    """The ways to take a step, the plain one first."""
     here = Place.local(device)
     on_gpu = here.device.type == "cuda"
-    kinds = {"one by one": replace(here, captured=False)}
+    kinds = {ONE_BY_ONE: replace(here, captured=False)}
     if on_gpu:
         kinds["captured"] = here
-    can = bool(shutil.which("g++"))
-    last = "compiled and captured" if on_gpu else "compiled"
-    kinds |= {last: replace(here, compiled=True)} if can else {}
+    if shutil.which("g++"):
+        last = "compiled and captured" if on_gpu else "compiled"
+        kinds[last] = replace(here, compiled=True)
+    return kinds
+
+
+def steps(backbone: str, batch: int, size: Size, device: str) -> None:
+    """Print what a step takes, one by one, captured, and compiled too; and an epoch."""
+    kinds = places(device)
+    on_gpu = "captured" in kinds
     seconds: dict[str, dict[str, list[float]]] = {}
     operations, epochs = {}, {}
-    for method in METHODS:
+    for method in size.methods:
         made = {
             kind: trainer(method, backbone, batch, size, place)
             for kind, place in kinds.items()
-            if kind != last or method in size.compiled
+            if not place.compiled or method in size.compiled
         }
         tasks = {kind: _steps_of(one) for kind, one in made.items()}
         seconds[method] = in_turns(tasks, size.rounds, device)
-        usual = made["captured" if on_gpu else "one by one"]
+        usual = made["captured" if on_gpu else ONE_BY_ONE]
         operations[method] = flops(usual)
         epochs[method] = in_turns({"": usual.run_epoch}, size.rounds, device)[""]
         for one in made.values():
@@ -213,6 +236,22 @@ def precision(backbone: str, batch: int, size: Size, device: str) -> None:
     print(f"\n{backbone}, batch {batch}: bfloat16 is {gain} times as fast, {rate:,.0f} images/s")
 
 
+def whole_epochs(backbone: str, batch: int, size: Size, device: str) -> None:
+    """Print what an epoch of plain CE takes with as many images as CIFAR-100 has."""
+    count = CIFAR // (1 if size.pixels == 32 else 50)
+    made = {
+        kind: trainer("ce", backbone, batch, size, place, count=count)
+        for kind, place in places(device).items()
+        if not place.compiled or "ce" in size.compiled
+    }
+    seconds = in_turns({kind: one.run_epoch for kind, one in made.items()}, 3, device)
+    print(f"\nAn epoch of ce with val: {backbone}, batch {batch}, {count:,} images\n")
+    print(f"| | s | over {ONE_BY_ONE} |\n|---|---|---|")
+    for kind, taken in seconds.items():
+        over = spread(ratios(taken, seconds[ONE_BY_ONE]))
+        print(f"| {kind} | {median(taken):.2f} | {over} |", flush=True)
+
+
 # -- trials side by side ---------------------------------------------------------------------------
 
 
@@ -234,7 +273,7 @@ def side_by_side(size: Size, device: str, *, mps: bool) -> None:
         nodes = opened.enter_context(connected(mps=mps if device == "cuda" else None))
         cores = cores_of_a_gpu(nodes) if device == "cuda" else int(nodes[0]["CPU"])
         for backbone, batch in size.cells:
-            for method in SHARED:
+            for method in size.shared:
                 found = _counted(method, backbone, batch, size, cores, device, folder)
                 row = [_cell(found, count, batch) for count in wanted]
                 print(f"| {method}, {backbone}, batch {batch} | {' | '.join(row)} |", flush=True)
@@ -249,7 +288,7 @@ def _counted(
     device: str,
     folder: Path,
 ) -> Measured | None:
-    large = size is LARGE
+    large = size.side_by_side == SIDE_BY_SIDE
     train, val = (images(n if large else n // 50, size) for n in (CIFAR, CIFAR // 9))
     work = Work(train, val, TrialFiles(shelf=Shelf(str(folder)), study="trial"))
     settings = config(method, backbone, batch)
@@ -272,15 +311,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="small networks, in two minutes")
     parser.add_argument("--only", choices=("steps", "side-by-side"), help="one kind of table")
+    parser.add_argument("--backbones", nargs="+", choices=[name for name, _ in LARGE.cells])
+    parser.add_argument("--methods", nargs="+", choices=METHODS)
+    parser.add_argument("--rounds", type=int, help="how often each is measured")
+    parser.add_argument("--no-compile", action="store_true", help="leave out what compiling takes")
+    parser.add_argument("--no-loading", action="store_true", help="leave out the loaders' table")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = SMALL if arguments.small or device == "cpu" else LARGE
+    large = size is LARGE
+    size = size.only(arguments.backbones if large else None, arguments.methods)
+    size = replace(size, rounds=arguments.rounds or size.rounds)
+    size = replace(size, compiled=() if arguments.no_compile else size.compiled)
     torch.set_num_threads(1)
     print(header(device), flush=True)
     if arguments.only != "side-by-side":
-        loading.report(batch=128 if size is LARGE else 32, rounds=size.rounds, device=device)
+        if not arguments.no_loading:
+            loading.report(batch=128 if large else 32, rounds=size.rounds, device=device)
         for backbone, batch in size.cells:
             steps(backbone, batch, size, device)
+            whole_epochs(backbone, batch, size, device)
             precision(backbone, batch, size, device)
     if arguments.only != "steps":
         for mps in (True, False) if device == "cuda" and available() else (False,):

@@ -59,7 +59,7 @@ class Flags:
     """What draws configurations."""
     scheduler: Annotated[str, _one_of(get_args(SchedulerName))] = "asha"
     """What stops poor trials early."""
-    reduction_factor: float = 3.0
+    reduction_factor: float = 2.0
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
     check_rungs: float = 0.0
     """Let this share of the trials that would be stopped run on, as a sweep does to check that."""

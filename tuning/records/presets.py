@@ -41,8 +41,8 @@ def setting(
     if preset == "paper":
         base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100")
         chosen = replace(base, epochs=epochs or base.epochs)
-        # Rungs at 1/9 and 1/3 of the training. One at 1/27 tells too little: docs/search.md.
-        grace = max(1, chosen.epochs // 9)
+        # Rungs at 1/5, 2/5 and 4/5 of the training: earlier ones tell too little (docs/search.md).
+        grace = max(1, chosen.epochs // 5)
         return Setting(base=chosen, trials=trials or 64, grace_period=grace)
     base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits")
     if base.dataset == "digits":
