@@ -75,6 +75,7 @@ class Watch:
 def search(file: Path, began: float, words: list[str]) -> None:
     """Search as the command does, and write down what its parts took."""
     from tuning import search as command
+    from tuning.sweeps import searching
 
     watch = Watch()
 
@@ -108,7 +109,7 @@ def search(file: Path, began: float, words: list[str]) -> None:
         run.run_trials = trials
         StudySearcher.report = report  # type: ignore[method-assign]
 
-    original: Callable[..., Any] = command.held
+    original: Callable[..., Any] = searching.held
 
     @contextmanager
     def held() -> Iterator[None]:
@@ -116,7 +117,7 @@ def search(file: Path, began: float, words: list[str]) -> None:
             begun()
             yield
 
-    command.held = held  # type: ignore[assignment]
+    searching.held = held  # type: ignore[assignment]
     try:
         command.main(words)
     finally:

@@ -21,7 +21,7 @@ from benchmarks.timing import header
 from kd.config import TrainConfig
 from kd.data import Dataset, open_dataset
 from kd.data.split import train_val
-from kd.training.trainer import DivergedError, Trainer
+from kd.training.trainer import DivergedError, Place, Trainer
 from tuning import run_search
 from tuning.records.result import load_result
 from tuning.replaying.summary import mean_of
@@ -52,7 +52,7 @@ def on_test(config: TrainConfig, images: Dataset, seeds: int) -> list[float]:
     (training, _), test = train_val(images.train, config.split), images.load_test()
     scores = []
     for seed in range(FRESH, FRESH + seeds):
-        trainer = Trainer(replace(config, seed=seed), training, test)
+        trainer = Trainer(replace(config, seed=seed), training, test, place=Place.local("cpu"))
         try:
             scores.append(float(trainer.fit()["val_acc"]))
         except DivergedError:

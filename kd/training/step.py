@@ -115,8 +115,7 @@ class Step:
 
     def autocast(self) -> torch.autocast:
         """The context in which the network computes in `precision`."""
-        half = self.precision is torch.bfloat16
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
+        return autocast(self.device, self.precision)
 
 
 def _parts(
@@ -146,6 +145,12 @@ def _optimizer(
     return torch.optim.SGD(
         parts, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True
     )
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """The context in which a network on `device` computes in `precision`."""
+    half = precision is torch.bfloat16
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
 
 
 def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -26,7 +27,7 @@ from kd.training.parallel import (
     sum_over_workers,
 )
 from kd.training.state import MethodState, State, optimizer_state, snapshot
-from kd.training.step import Step, dtype_for
+from kd.training.step import Step, autocast, dtype_for
 from kd.training.validation import CapturedValidation, Validation
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
@@ -109,7 +110,9 @@ class Trainer:
             shard=(place.rank, place.world),
         )
         look = CapturedValidation if self._captured else Validation
-        self._validation = look(self.student, self.val_loader, self._autocast)
+        self._validation = look(
+            self.student, self.val_loader, partial(autocast, place.device, self.precision)
+        )
 
     @property
     def remarks(self) -> list[str]:
@@ -140,10 +143,6 @@ class Trainer:
     def trained(self) -> int:
         """Epochs trained so far, those of the phases before the main one included."""
         return sum(phase.epochs for phase in self.phases[: self._part]) + self.phase_epoch
-
-    def _autocast(self) -> torch.autocast:
-        # Not that of the step there is now, which would be kept beyond its phase.
-        return self._step.autocast()
 
     @property
     def _captured(self) -> bool:

@@ -4,6 +4,8 @@ On a CPU the step is called where a GPU replays a graph of it: slots, positions,
 the undone warm-up are the same.
 """
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -83,7 +85,7 @@ def assert_same(one, other):
     first, second = (dict(tensors(made.state())) for made in (one, other))
     assert first.keys() == second.keys()
     for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+        assert torch.equal(value.cpu(), second[name].cpu()), name
 
 
 @pytest.mark.parametrize("method", method_names())
@@ -262,6 +264,21 @@ def test_a_lack_of_memory_is_no_fault_of_capturing(images):
         tried.validate()
 
 
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("method", ["ce", "lsskd"])
+def test_a_training_leaves_no_circle_behind(method, captured, images):
+    """A process that trains one trial after another gives its memory back at once."""
+    made = trainer(config(method), images, captured=captured)
+    made.run_epoch()
+    kept = weakref.ref(made), weakref.ref(made.student)
+    gc.disable()
+    try:
+        del made
+        assert [one() for one in kept] == [None, None]
+    finally:
+        gc.enable()
+
+
 # -- on a GPU ------------------------------------------------------------------------------------
 
 
@@ -305,4 +322,5 @@ def test_a_graph_goes_on_from_a_state_and_gives_its_memory_back(images, monkeypa
     second.fit()
     assert_same(unbroken, second)
     del second
+    gc.collect()
     assert torch.cuda.memory_allocated() <= held
