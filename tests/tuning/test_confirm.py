@@ -119,10 +119,10 @@ def test_a_sweep_of_a_comparison_is_trained_on_its_seeds_whoever_competes(tmp_pa
 
     many = compared(sweep_result(tmp_path / "sweep"), 8)
     plan = planned(many, Asked(), "confirm")
-    assert (plan.seeds, plan.fill, len(plan.trials)) == (8, 8, 4)
+    assert (plan.seeds, plan.fill, len(plan.trials)) == (10, 8, 4)
     # A race needs more seeds than are compared, to decide anything.
     few = planned(compared(many, 2), Asked(), "confirm")
-    assert (few.seeds, few.fill) == (5, 2)
+    assert (few.seeds, few.fill) == (10, 2)
     alone = planned(compared(sweep_result(tmp_path / "alone", trials=1), 7), Asked(), "confirm")
     assert alone == (3, 7, (0,), 7)
     for other in (Asked(top=1), Asked(seeds=9), Asked(trials=(2,))):
