@@ -30,7 +30,7 @@ from tuning.replaying.summary import mean_of
 
 MARGIN = 0.2
 """Points of accuracy; a smaller difference is none that anybody would act on."""
-TUNING, JUDGING = 0, 1000
+TUNING, JUDGING = 0, 2000
 """The first seeds for choosing and for judging; what was chosen on is never judged on."""
 SLOTS = (2, 8, 64)
 BUDGETS = (16, 64, 256)

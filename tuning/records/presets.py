@@ -40,15 +40,14 @@ def setting(
     """
     if preset == "paper":
         base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100")
-        chosen = replace(base, epochs=epochs or base.epochs)
-        # Rungs at 1/5, 2/5 and 4/5 of the training: earlier ones tell too little (docs/search.md).
-        grace = max(1, chosen.epochs // 5)
-        return Setting(base=chosen, trials=trials or 64, grace_period=grace)
+        return _with_rungs(replace(base, epochs=epochs or base.epochs), trials or 64)
     base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits")
     if base.dataset == "digits":
         few_shot = SplitConfig(val_fraction=0.6, train_size=150)
         base = replace(base, batch_size=10, split=few_shot)
-    base = replace(base, epochs=epochs or 9)
-    # After the first epochs every few-shot trial still guesses.
-    grace = max(1, base.epochs // 3)
-    return Setting(base=base, trials=trials or 16, grace_period=grace)
+    return _with_rungs(replace(base, epochs=epochs or 9), trials or 16)
+
+
+def _with_rungs(base: TrainConfig, trials: int) -> Setting:
+    # Rungs at 1/3 and 2/3 of the training: earlier ones tell too little (docs/search.md).
+    return Setting(base=base, trials=trials, grace_period=max(1, base.epochs // 3))

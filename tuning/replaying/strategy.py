@@ -24,7 +24,7 @@ class Plan:
     """A search, as it is asked for.
 
     It ends when `trials` have ended or `epochs_total` are spent, whatever comes first; None sets
-    no such end. `slots` trials run at once. `grace_period` None is 1/5 of the epochs, as of a
+    no such end. `slots` trials run at once. `grace_period` None is 1/3 of the epochs, as of a
     sweep; of the trials that would be stopped the share `check_rungs` runs on. Trials are compared
     in `objectives`, by name. Raises `UserError` for what makes no sense.
     """
@@ -71,7 +71,7 @@ class Plan:
 
         Raises `UserError` for a grace period or a reduction factor that do not fit the epochs.
         """
-        grace = max(1, epochs // 5) if self.grace_period is None else self.grace_period
+        grace = max(1, epochs // 3) if self.grace_period is None else self.grace_period
         rungs(epochs, grace, self.reduction_factor)
         return grace
 
