@@ -90,7 +90,7 @@ def rising(last: float) -> list[float]:
 
 def result(tmp_path: Path, *records: TrialRecord) -> SweepResult:
     made = sweep_result(tmp_path / "s", trials=len(records))
-    settings = replace(made.sweep.settings, check_rungs=0.1, grace_period=3)
+    settings = replace(made.sweep.settings, check_rungs=0.1, grace_period=3, reduction_factor=3.0)
     trials = [replace(r, config=t.config) for r, t in zip(records, made.trials, strict=True)]
     return SweepResult(replace(made.sweep, settings=settings), trials)
 
@@ -134,11 +134,12 @@ def test_without_such_trials_nothing_is_said(tmp_path: Path):
 
 def test_summary_and_page_say_it_of_a_search(tmp_path: Path):
     source = Generated("distillation", 0)
-    plan = Plan(trials=40, check_rungs=0.4, sampler="random")
+    rungs = {"grace_period": 3, "reduction_factor": 3.0, "check_rungs": 0.4}
+    plan = Plan(trials=40, sampler="random", **rungs)
     strategy = StudyStrategy(source, plan, 0)
     play(source, strategy, slots=4, epochs_total=None, seed=0)
     made = sweep_result(tmp_path / "s", trials=4)
-    settings = replace(made.sweep.settings, base=source.base, check_rungs=0.4, grace_period=3)
+    settings = replace(made.sweep.settings, base=source.base, **rungs)
     sweep = replace(made.sweep, settings=settings, searched=source.space.domains)
     found = SweepResult(sweep, read_trials(strategy.searcher.study))
     known = foretelling(found)

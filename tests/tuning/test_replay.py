@@ -77,7 +77,7 @@ def searched(found: Simulated) -> list[tuple]:
 def test_trials_are_stopped_as_by_the_rule_that_is_fed_by_hand(scheduler, slots):
     """Of curves that need no searcher, epochs in lockstep, told by number."""
     found = simulate(STEPS, Plan(scheduler=scheduler, trials=40, slots=slots), seed=1)
-    rule = make_stopping(scheduler, EPOCHS, 3, 3)
+    rule = make_stopping(scheduler, EPOCHS, 9, 2)
     configs = [TrainConfig.from_dict(record.config) for record in found.records]
     curves = [STEPS.curve(config, 1) for config in configs]
     waiting, running, lengths = [*range(40)], {}, {}
@@ -116,7 +116,7 @@ def test_a_sweeps_own_lanes_decide_alike(scheduler, share):
     """As Tune asks and tells them: the rule first; after the last epoch a report, then the end."""
     searcher = StudySearcher(study_in_memory(), STEPS.space, STEPS.base, 30, seed=2)
     check = Check(share, 2)
-    rule = make_stopping(scheduler, EPOCHS, 3, 3, trials=30, check=check, spare=searcher.spare)
+    rule = make_stopping(scheduler, EPOCHS, 9, 2, trials=30, check=check, spare=searcher.spare)
     lanes = [Lane(searcher, rule, None)]
     search, stopping = LaneSearcher(lanes), LaneStopping(lanes)
     running: dict[int, tuple[str, Trial, np.ndarray]] = {}

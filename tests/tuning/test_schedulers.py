@@ -108,7 +108,8 @@ def test_k_is_a_tenth_of_the_trials_and_at_least_three():
 
 @pytest.mark.parametrize("scheduler", ["hyperband", "top-k"])
 def test_the_default_ends_and_stopped_ones_end_where_they_may(scheduler):
-    found = simulate(STEPS, Plan(scheduler=scheduler, trials=64, slots=4), seed=1)
+    plan = Plan(scheduler=scheduler, trials=64, slots=4, grace_period=3, reduction_factor=3)
+    found = simulate(STEPS, plan, seed=1)
     assert found.records[0].state == "completed"
     stopped = [record for record in found.records if record.state == "stopped"]
     assert len(stopped) >= 20
@@ -239,7 +240,7 @@ def settings(**changes: Any) -> SweepSettings:
 def test_the_epochs_that_are_expected_are_about_those_that_are_spent(scheduler, sampler):
     """Where configurations come by chance, and where a sampler that learns brings more."""
     expected, most = expected_epochs(settings(scheduler=scheduler, sampler=sampler))
-    plan = Plan(scheduler=scheduler, sampler=sampler, trials=64, slots=1)
+    plan = Plan(scheduler=scheduler, sampler=sampler, trials=64, grace_period=3)
     spent = [simulate(STEPS, plan, seed).course.epochs for seed in range(4)]
     assert most == 64 * 27
     assert expected == pytest.approx(sum(spent) / len(spent), rel=0.2)
