@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,13 @@ class Watch:
 def search(file: Path, began: float, words: list[str]) -> None:
     """Search as the command does, and write down what its parts took."""
     from tuning import search as command
-    from tuning.sweeps import searching
 
     watch = Watch()
 
     def begun(*_: Any) -> None:
         watch.parts[MAIN] = time.time() - began
         with watch.part("imports of the sweep"):
-            from tuning.sweeps import run
+            run: Any = import_module("tuning.sweeps.run")
         from tuning.study.searcher import StudySearcher
         from tuning.tracking.tracker import Tracker
 
@@ -107,8 +107,9 @@ def search(file: Path, began: float, words: list[str]) -> None:
             original(self, number, told)
 
         run.run_trials = trials
-        StudySearcher.report = report  # type: ignore[method-assign]
+        StudySearcher.report = report
 
+    searching: Any = import_module("tuning.sweeps.searching")
     original: Callable[..., Any] = searching.held
 
     @contextmanager
@@ -117,7 +118,7 @@ def search(file: Path, began: float, words: list[str]) -> None:
             begun()
             yield
 
-    searching.held = held  # type: ignore[assignment]
+    searching.held = held
     try:
         command.main(words)
     finally:

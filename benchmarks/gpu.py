@@ -7,7 +7,7 @@ import argparse
 import gc
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,7 +181,7 @@ def steps(backbone: str, batch: int, size: Size, device: str) -> None:
     _print_steps(backbone, batch, seconds, operations, epochs, [*kinds])
 
 
-def _steps_of(made: Trainer) -> object:
+def _steps_of(made: Trainer) -> Callable[[], None]:
     def take() -> None:
         made.try_out(EPOCH, look=False)
 

@@ -96,3 +96,17 @@ def test_the_report_that_a_search_left_is_not_weighed_or_drawn_again(tmp_path):
     run("tuning.report", forbidden, "lsskd-one", "--storage", str(moved))
     page = moved / "lsskd-one" / "report.html"
     assert "Importance of each hyperparameter" in page.read_text(encoding="utf-8")
+
+
+def test_the_way_to_the_first_step_is_measured_part_by_part():
+    """It reaches into a search by the names of its parts, which may have others by now."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.first_step", "--rounds", "1"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("images", "Ray (and MPS)", "its first epoch", "to the end of the first step"):
+        assert part in done.stdout
