@@ -160,9 +160,11 @@ def draw(found: Mapping[str, Sequence[Judged]], cell: Cell, names: Sequence[str]
         axes.set_ylim(bottom=0)
         axes.set_ylabel("regret (points)", color=INK)
         axes.set_xlabel(f"epochs spent, in whole trials ({slots} slots)", color=INK)
+    lines = rows.flat[0].get_legend_handles_labels()
     for axes in rows.flat[len(found) :]:
-        axes.set_visible(False)
-    rows.flat[0].legend(fontsize=8, framealpha=0.9, edgecolor="none")
+        axes.set_axis_off()
+    # In an axis of its own, where there is one.
+    rows.flat[len(found) % rows.size].legend(*lines, fontsize=8, framealpha=0.9, edgecolor="none")
     return figure
 
 

@@ -141,7 +141,7 @@ def test_what_may_not_be_asked_any_more_is_read_of_an_old_sweep(tmp_path: Path) 
     keep(result)
     path = tmp_path / "first" / "sweep.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("reduction_factor: 3.0", "reduction_factor: 1.05"))
+    path.write_text(text.replace("reduction_factor: 2.0", "reduction_factor: 1.05"))
     assert SweepSettings.load(tmp_path, "first").reduction_factor == 1.05
     with pytest.raises(UserError, match=r"from 1\.1 to 1000"):
         check_asked(SweepSettings.load(tmp_path, "first"))

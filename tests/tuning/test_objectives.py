@@ -322,8 +322,8 @@ def test_a_search_with_early_stopping_ends_with_the_pareto_set_of_the_table(seed
     ends = table(tmp_path / "table", seed)
     recorded, whole = Recorded([tmp_path / "table"]), brute_force(ends.values())
     assert 4 <= len(whole) <= len(ends) // 2
-    plan = Plan(trials=TRIALS, objectives=("ece",))
-    found = simulate(recorded, plan, seed)
+    early: dict = {"trials": TRIALS, "grace_period": EPOCHS // 9, "reduction_factor": 3.0}
+    found = simulate(recorded, Plan(objectives=("ece",), **early), seed)
     assert brute_force(completed(found, ends)) == whole
     assert found.course.last.volume == pytest.approx(1)
     # It did stop trials early, spared epochs by that, and never the paper's default.
@@ -336,7 +336,7 @@ def test_a_search_with_early_stopping_ends_with_the_pareto_set_of_the_table(seed
         assert [*record.curve.values()] == curve[: record.epoch].tolist()
         assert len(record.told) == record.epoch
     # By val accuracy alone the same search ends elsewhere.
-    alone = simulate(recorded, Plan(trials=TRIALS), seed)
+    alone = simulate(recorded, Plan(**early), seed)
     assert brute_force(completed(alone, ends)) < whole
     assert max(completed(alone, ends)) == max(whole)
 
