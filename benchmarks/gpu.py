@@ -69,18 +69,17 @@ class Size:
     side_by_side: int
     methods: Sequence[str] = METHODS
     shared: Sequence[str] = SHARED
+    epoch: int = CIFAR
     classes: int = 100
     pixels: int = 32
 
-    def only(self, backbones: Sequence[str] | None, methods: Sequence[str] | None) -> Self:
+    def only(self, backbones: Sequence[str], methods: Sequence[str]) -> Self:
         """What is left of it for these; plain CE stays, as the others are told over it."""
-        if backbones:
-            self = replace(self, cells=[cell for cell in self.cells if cell[0] in backbones])
-        if methods:
-            kept = [name for name in METHODS if name in ("ce", *methods)]
-            shared = [name for name in METHODS if name in methods]
-            self = replace(self, methods=kept, shared=shared)
-        return self
+        cells = [cell for cell in self.cells if not backbones or cell[0] in backbones]
+        if not methods:
+            return replace(self, cells=cells)
+        kept = [name for name in METHODS if name in ("ce", *methods)]
+        return replace(self, cells=cells, methods=kept, shared=methods)
 
 
 LARGE = Size(
@@ -94,6 +93,7 @@ SMALL = Size(
     rounds=3,
     compiled=("ce",),
     side_by_side=2,
+    epoch=CIFAR // 50,
     classes=10,
     pixels=16,
 )
@@ -238,14 +238,13 @@ def precision(backbone: str, batch: int, size: Size, device: str) -> None:
 
 def whole_epochs(backbone: str, batch: int, size: Size, device: str) -> None:
     """Print what an epoch of plain CE takes with as many images as CIFAR-100 has."""
-    count = CIFAR // (1 if size.pixels == 32 else 50)
     made = {
-        kind: trainer("ce", backbone, batch, size, place, count=count)
+        kind: trainer("ce", backbone, batch, size, place, count=size.epoch)
         for kind, place in places(device).items()
         if not place.compiled or "ce" in size.compiled
     }
     seconds = in_turns({kind: one.run_epoch for kind, one in made.items()}, 3, device)
-    print(f"\nAn epoch of ce with val: {backbone}, batch {batch}, {count:,} images\n")
+    print(f"\nAn epoch of ce with val: {backbone}, batch {batch}, {size.epoch:,} images\n")
     print(f"| | s | over {ONE_BY_ONE} |\n|---|---|---|")
     for kind, taken in seconds.items():
         over = spread(ratios(taken, seconds[ONE_BY_ONE]))
@@ -288,8 +287,7 @@ def _counted(
     device: str,
     folder: Path,
 ) -> Measured | None:
-    large = size.side_by_side == SIDE_BY_SIDE
-    train, val = (images(n if large else n // 50, size) for n in (CIFAR, CIFAR // 9))
+    train, val = (images(n, size) for n in (size.epoch, size.epoch // 9))
     work = Work(train, val, TrialFiles(shelf=Shelf(str(folder)), study="trial"))
     settings = config(method, backbone, batch)
     try:
@@ -311,8 +309,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="small networks, in two minutes")
     parser.add_argument("--only", choices=("steps", "side-by-side"), help="one kind of table")
-    parser.add_argument("--backbones", nargs="+", choices=[name for name, _ in LARGE.cells])
-    parser.add_argument("--methods", nargs="+", choices=METHODS)
+    parser.add_argument(
+        "--backbones", nargs="+", default=(), choices=[name for name, _ in LARGE.cells]
+    )
+    parser.add_argument("--methods", nargs="+", default=(), choices=METHODS)
     parser.add_argument("--rounds", type=int, help="how often each is measured")
     parser.add_argument("--no-compile", action="store_true", help="leave out what compiling takes")
     parser.add_argument("--no-loading", action="store_true", help="leave out the loaders' table")
@@ -320,7 +320,9 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = SMALL if arguments.small or device == "cpu" else LARGE
     large = size is LARGE
-    size = size.only(arguments.backbones if large else None, arguments.methods)
+    if arguments.backbones and not large:
+        parser.error("--backbones are those of a GPU; a small run has resnet8 alone")
+    size = size.only(arguments.backbones, arguments.methods)
     size = replace(size, rounds=arguments.rounds or size.rounds)
     size = replace(size, compiled=() if arguments.no_compile else size.compiled)
     torch.set_num_threads(1)

@@ -20,6 +20,7 @@ from tuning.reports.escapes import terminal
 from tuning.storage.tables import to_parquet
 from tuning.study.grid import ordered
 from tuning.study.objectives import chosen
+from tuning.study.rules import FACTOR
 from tuning.study.sampling import GRID, SAMPLERS, TPE
 from tuning.study.stopping import SchedulerName
 
@@ -59,7 +60,7 @@ class Flags:
     """What draws configurations."""
     scheduler: Annotated[str, _one_of(get_args(SchedulerName))] = "asha"
     """What stops poor trials early."""
-    reduction_factor: float = 2.0
+    reduction_factor: float = FACTOR
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
     check_rungs: float = 0.0
     """Let this share of the trials that would be stopped run on, as a sweep does to check that."""

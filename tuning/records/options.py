@@ -12,6 +12,7 @@ import tyro
 from kd.cli import repeated, shown
 from kd.training.compiling import Compile
 from tuning.study.objectives import Objective, chosen
+from tuning.study.rules import FACTOR
 from tuning.study.sampling import TPE, SamplerName
 from tuning.study.stopping import SchedulerName
 from tuning.study.warm import AUTO
@@ -61,7 +62,7 @@ class Options:
     """Begin with what earlier sweeps found: all that are known, none, or the sweep of this name."""
     scheduler: SchedulerName = "asha"
     """What stops poor trials early."""
-    reduction_factor: float = 2.0
+    reduction_factor: float = FACTOR
     """One trial in so many goes on at a rung, and rungs are so many times apart."""
     check_rungs: Annotated[float, shown("SHARE")] = 0.0
     """Let this share of the trials that would be stopped run on, to see how well rungs foretell."""

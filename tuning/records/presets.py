@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from kd.config import SplitConfig, TrainConfig
+from tuning.study.rules import first_rung
 
 Preset = Literal["auto", "laptop", "paper"]
 
@@ -40,14 +41,13 @@ def setting(
     """
     if preset == "paper":
         base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100")
-        return _with_rungs(replace(base, epochs=epochs or base.epochs), trials or 64)
+        return _setting(replace(base, epochs=epochs or base.epochs), trials or 64)
     base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits")
     if base.dataset == "digits":
         few_shot = SplitConfig(val_fraction=0.6, train_size=150)
         base = replace(base, batch_size=10, split=few_shot)
-    return _with_rungs(replace(base, epochs=epochs or 9), trials or 16)
+    return _setting(replace(base, epochs=epochs or 9), trials or 16)
 
 
-def _with_rungs(base: TrainConfig, trials: int) -> Setting:
-    # Rungs at 1/3 and 2/3 of the training: earlier ones tell too little (docs/search.md).
-    return Setting(base=base, trials=trials, grace_period=max(1, base.epochs // 3))
+def _setting(base: TrainConfig, trials: int) -> Setting:
+    return Setting(base=base, trials=trials, grace_period=first_rung(base.epochs))

@@ -9,7 +9,7 @@ from tuning.replaying.curves import Curves
 from tuning.study.budget import most_trials
 from tuning.study.journal import study_in_memory
 from tuning.study.objectives import check_objectives, chosen
-from tuning.study.rules import rungs
+from tuning.study.rules import FACTOR, first_rung, rungs
 from tuning.study.sampling import SAMPLERS, TPE
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import Check, SchedulerName, make_stopping
@@ -35,7 +35,7 @@ class Plan:
     epochs_total: int | None = None
     slots: int = 1
     grace_period: int | None = None
-    reduction_factor: float = 2.0
+    reduction_factor: float = FACTOR
     check_rungs: float = 0.0
     objectives: tuple[str, ...] = ()
 
@@ -71,7 +71,7 @@ class Plan:
 
         Raises `UserError` for a grace period or a reduction factor that do not fit the epochs.
         """
-        grace = max(1, epochs // 3) if self.grace_period is None else self.grace_period
+        grace = first_rung(epochs) if self.grace_period is None else self.grace_period
         rungs(epochs, grace, self.reduction_factor)
         return grace
 

@@ -20,7 +20,14 @@ from kd.errors import UserError
 Curves = Mapping[int, Mapping[int, float]]
 """From a trial's number to its curve: val accuracy in percent by 1-based epoch."""
 
+FACTOR = 2.0
+"""One trial in so many goes on at a rung unless it is said otherwise: docs/search.md says why."""
 GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def first_rung(epochs: int) -> int:
+    """The epoch of the first rung unless it is said otherwise: earlier ones tell too little."""
+    return max(1, epochs // 3)
 
 
 def rungs(epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
