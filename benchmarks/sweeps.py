@@ -29,7 +29,7 @@ def overhead(command: list[str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         search = [sys.executable, "-m", "tuning.search", *command, "--storage", folder]
         subprocess.run([*search, "--name", "timed"], check=True, stdout=subprocess.DEVNULL)
-        epochs, slots = _epochs(Path(folder))
+        epochs, slots = epochs_of(Path(folder))
     began = min(end - seconds for trial in epochs.values() for end, seconds in trial)
     ended = max(end for trial in epochs.values() for end, _ in trial)
     free = [0.0] * slots
@@ -39,7 +39,7 @@ def overhead(command: list[str]) -> float:
     return (ended - began) / max(free)
 
 
-def _epochs(storage: Path) -> tuple[dict[str, list[tuple[float, float]]], int]:
+def epochs_of(storage: Path) -> tuple[dict[str, list[tuple[float, float]]], int]:
     """(end, duration) in seconds of every epoch of every trial, from MLflow; and the slots."""
     from mlflow import MlflowClient
 

@@ -365,6 +365,7 @@ def test_a_worker_uses_one_that_runs(worker, running, programs, monkeypatch):
 # -- a whole sweep --------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="Ray sees the GPU, and counts trials on it.")
 @pytest.mark.parametrize("flags", [[], ["--no-mps"], ["--workers-per-trial", "2"]])
 def test_a_sweep_has_it_where_trials_share_gpus(flags, programs, tmp_path, monkeypatch):
     """The machine seems to have a GPU, which Ray does not see: trials run on the CPU."""
