@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Without bytecode, every process of a sweep would compile Ray, MLflow and torch anew.
 unexport PYTHONDONTWRITEBYTECODE
+# A crash of a library says where it was, at the end of the process too.
+export PYTHONFAULTHANDLER = 1
 
 .PHONY: search test test-cluster lint bench clean
 

@@ -1,5 +1,6 @@
 """Where trials keep their files: a folder that all machines share, or an object store."""
 
+import atexit
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,6 +123,8 @@ def _object_store(uri: str) -> tuple[Any, str]:
     """Pyarrow's file system of `uri`, and the key that its files begin with."""
     from pyarrow import fs
 
+    # None of them may outlive the library's own end, which pyarrow has put there before.
+    atexit.register(_object_store.cache_clear)
     store, prefix = fs.FileSystem.from_uri(uri)
     return store, prefix.rstrip("/")
 
