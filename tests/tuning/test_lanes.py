@@ -1,6 +1,7 @@
 """Several studies in one run: who gets the next slot, and whom a report belongs to."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_lane_that_is_finished_leaves_its_slots_to_the_others(lanes):
         end(searcher, f"t{n}")
     assert (given.count(0), given.count(1)) == (6, 2)
     assert assignment == "FINISHED"
+
+
+def test_a_lane_runs_no_more_at_once_than_it_may(lanes):
+    searcher = LaneSearcher([replace(lanes[0], at_once=2), lanes[1]])
+    given = [searcher.suggest(f"t{n}")["lane"] for n in range(4)]
+    assert given == [0, 1, 0, 1]
+    assert searcher.suggest("t4") is None, "later, not never"
+    end(searcher, "t1")
+    assert searcher.suggest("t4") is None
+    end(searcher, "t0")
+    assert searcher.suggest("t4")["lane"] == 0
 
 
 def test_reports_reach_the_study_of_their_own_lane(lanes):

@@ -239,6 +239,17 @@ def test_a_budget_in_epochs_is_kept_and_leaves_the_trials_open(budget, scheduler
     assert {r.state for r in both.records} <= {"completed", "stopped", "running"}
 
 
+def test_of_many_slots_as_many_are_used_as_the_budget_can_bring_to_an_end():
+    """Else every trial would be cut short, and nothing could be handed out."""
+    for trials, slots in ((2, 64), (4, 3)):
+        budget = trials * STEPS.base.epochs
+        found = simulate(STEPS, Plan(epochs_total=budget, slots=slots), 0)
+        assert any(record.state == "completed" for record in found.records)
+        at_first = [record for record in found.records if record.started == 0]
+        assert len(at_first) == min(trials, slots)
+        assert sum(record.epoch for record in found.records) == budget
+
+
 def test_before_a_trial_is_completed_a_person_has_the_default():
     found = simulate(STEPS, Plan(epochs_total=20), seed=0)
     assert found.course.moments == ()

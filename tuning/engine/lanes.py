@@ -3,6 +3,7 @@
 Only here the searchers and the stopping rules of the studies meet Tune's interface.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,15 @@ from tuning.study.stopping import EarlyStopping
 
 @dataclass(frozen=True)
 class Lane:
-    """One study: what suggests its trials, what stops them, what they work on."""
+    """One study: what suggests its trials, what stops them, what they work on.
+
+    `at_once` of its trials run beside each other at most.
+    """
 
     searcher: StudySearcher
     stopping: EarlyStopping
     work: Work
+    at_once: float = math.inf
 
 
 class LaneSearcher(Searcher):
@@ -36,17 +41,22 @@ class LaneSearcher(Searcher):
     def __init__(self, lanes: Sequence[Lane]) -> None:
         super().__init__(metric="val_acc", mode="max")
         self._searchers = [lane.searcher for lane in lanes]
+        self._at_once = [lane.at_once for lane in lanes]
         self._running: dict[str, tuple[int, int]] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """The next trial of the lane whose turn it is; FINISHED once no lane has any."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """The next trial of the lane whose turn it is; FINISHED once no lane has any.
+
+        None where a lane may have another when one of its trials ended.
+        """
         busy = [lane for lane, _ in self._running.values()]
-        for lane in sorted(range(len(self._searchers)), key=busy.count):
+        full = {lane for lane in busy if busy.count(lane) >= self._at_once[lane]}
+        for lane in sorted(set(range(len(self._searchers))) - full, key=busy.count):
             record = self._searchers[lane].suggest()
             if record is not None:
                 self._running[trial_id] = (lane, record.number)
                 return {"lane": lane, "trial": record.number, "config": record.config}
-        return str(Searcher.FINISHED)
+        return None if full else str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell the trial's study of one epoch."""

@@ -105,7 +105,7 @@ def outline(settings: SweepSettings, slots: int = 1, gpus: float = 0.0) -> Outli
         scheduler=settings.scheduler,
         grace_period=settings.grace_period,
         reduction_factor=settings.reduction_factor,
-        slots=slots,
+        slots=settings.at_once(slots),
         budget=settings.budget,
         gpus=gpus,
         learns=settings.sampler not in BY_CHANCE,

@@ -98,6 +98,10 @@ class SweepSettings(Options, Section):
             confirming=(TOP + 1) * SEEDS * self.base.epochs if self.confirm else 0,
         )
 
+    def at_once(self, slots: int) -> int:
+        """How many of its trials run at once where it has so many slots."""
+        return int(min(slots, self.trials or slots, self.budget.at_once(self.base.epochs)))
+
     @property
     def planned(self) -> int | None:
         """How many trials there are at most; None where nothing says it before they run."""

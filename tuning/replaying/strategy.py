@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self, get_args
 
 from kd.errors import UserError, brief, unknown
 from tuning.replaying.curves import Curves
-from tuning.study.budget import most_trials
+from tuning.study.budget import Budget, most_trials
 from tuning.study.journal import study_in_memory
 from tuning.study.objectives import check_objectives, chosen
 from tuning.study.rules import FACTOR, first_rung, rungs
@@ -75,6 +75,10 @@ class Plan:
         rungs(epochs, grace, self.reduction_factor)
         return grace
 
+    def at_once(self, epochs: int) -> float:
+        """How many trials of `epochs` epochs run at once at most, however many slots there are."""
+        return Budget(epochs=self.epochs_total).at_once(epochs)
+
     def planned(self, epochs: int) -> int:
         """How many trials of `epochs` epochs there are room for: what the sampler is told."""
         if self.trials is not None:
@@ -142,18 +146,22 @@ class StudyStrategy:
             check=Check(plan.check_rungs, seed),
             spare=self.searcher.spare,
         )
+        self._running, self._at_once = set[int](), plan.at_once(self._epochs)
         self._stopping.replay(self.searcher.records.values())
 
     def next(self) -> TrialRecord | None:
-        """What the searcher suggests."""
-        record = self.searcher.suggest()
-        return record and TrialRecord(number=record.number, config=record.config)
+        """What the searcher suggests, where not as many run as may."""
+        if len(self._running) >= self._at_once or (record := self.searcher.suggest()) is None:
+            return None
+        self._running.add(record.number)
+        return TrialRecord(number=record.number, config=record.config)
 
     def told(self, report: Mapping[str, Any]) -> bool:
         """Ask the rule, then tell the searcher."""
         number = report["trial"]
         if self._stopping.stops(report) or report["epoch"] == self._epochs:
             self.searcher.end(number, report)
+            self._running.discard(number)
             return True
         self.searcher.report(number, report)
         return False

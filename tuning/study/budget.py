@@ -88,6 +88,16 @@ class Budget:
                 found.append(Bound(unit, most, spent, kept))
         return found
 
+    def at_once(self, epochs: int) -> float:
+        """How many trials of so many epochs may run at once: as many as could all be ended.
+
+        Of more that share a bound in epochs none would come to its end, the paper's default
+        neither, and nothing could be handed out.
+        """
+        if self.epochs is None:
+            return math.inf
+        return max(1, (self.epochs - min(self.confirming, self.epochs // 2)) // epochs)
+
     def nearest(self, trials: Iterable[TrialRecord]) -> Bound | None:
         """The bound of which the least is left; None where there is none."""
         return max(self.bounds(trials), key=lambda bound: bound.share, default=None)

@@ -249,7 +249,8 @@ class Search:
             spare=searcher.spare,
             exempt=len(warm.first),
         )
-        return cls(cell, sweep, Lane(searcher, stopping, work), foresight)
+        at_once = settings.budget.at_once(settings.base.epochs)
+        return cls(cell, sweep, Lane(searcher, stopping, work, at_once), foresight)
 
     def foresee(self) -> None:
         """Forecast it from its first epochs, if it has trained none."""

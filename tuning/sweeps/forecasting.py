@@ -37,7 +37,7 @@ def dry_run(settings: SweepSettings, space: Space) -> None:
             raise UntriedError(why)
         nodes = [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}]
         share = share_of(settings, nodes)
-        slots = min(share.slots, settings.trials or share.slots)
+        slots = settings.at_once(share.slots)
         tried = _tried(settings, share, slots)
     except (UntriedError, UserError) as error:
         print(f"its pace is not measured: {visible(str(error)).rstrip('.')[:200]}")
@@ -113,7 +113,7 @@ class Foresight:
 
     def __init__(self, sweep: Sweep, say: Callable[[str], None]) -> None:
         self._sweep, self._say = sweep, say
-        self._slots = min(sweep.slots, sweep.trials or sweep.slots)
+        self._slots = sweep.settings.at_once(sweep.slots)
         self._starts: dict[int, float] = {}
         self._epochs: list[float] = []
         self._gpus = 0.0
