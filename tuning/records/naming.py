@@ -9,6 +9,9 @@ NAME = r"\w[\w.-]*"
 LONGEST = 100
 """Bytes of a name, and of the cell's part of one: a file system has room for 255 in all."""
 
+TAKEN = ("mlflow.db", "packing.json", "comparison.html")
+"""Files that a storage folder holds beside the sweeps' folders."""
+
 
 def made_of(text: str) -> str:
     """A name, or the beginning of one, made of any text."""
@@ -26,5 +29,7 @@ def check_name(name: str) -> None:
 def check_given(name: str) -> None:
     """The same for a name that a person gives, to which a cell's may be added."""
     check_name(name)
+    if name in TAKEN:
+        raise UserError(f"--name is {name}, a file of every storage folder; give another.")
     if len(name.encode()) > LONGEST:
         raise UserError(f"--name is '{brief(name)}'; give one of at most {LONGEST} bytes.")
