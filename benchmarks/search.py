@@ -178,14 +178,23 @@ def main() -> None:
     parser.add_argument("--trials", nargs="+", type=int, default=BUDGETS)
     parser.add_argument("--epochs", type=int, default=27)
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--judge", action="store_true", help="the seeds that nothing is chosen by")
+    parser.add_argument(
+        "--judge",
+        nargs="?",
+        type=int,
+        const=JUDGING,
+        metavar="SEED",
+        help=f"the seeds that nothing is chosen by, from {JUDGING} on or a later one",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--output", type=Path, help="a PNG of the regret over epochs")
     asked = parser.parse_args()
-    if not asked.judge and asked.repeats > JUDGING - TUNING:
+    if asked.judge is not None and asked.judge < JUDGING:
+        parser.error(f"seeds below {JUDGING} were looked at; judge from there on")
+    if asked.judge is None and asked.repeats > JUDGING - TUNING:
         parser.error(f"at most {JUDGING - TUNING} repeats, or the seeds for judging are touched")
     cells = [(slots, trials) for trials in asked.trials for slots in asked.slots]
-    first = JUDGING if asked.judge else TUNING
+    first = TUNING if asked.judge is None else asked.judge
     seeds = range(first, first + asked.repeats)
     kinds = asked.kind if not asked.tables else []
     sources: list[Drawn | Kept] = [Drawn(kind, asked.epochs) for kind in kinds]
