@@ -1,6 +1,6 @@
 """What the configuration of every method has in common."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
 from kd.data.needs import Needs
@@ -76,3 +76,29 @@ class MethodConfig(Section):
         So what they cost is known before anything is built.
         """
         return ()
+
+
+TAUGHT_IMAGENET = Recipe(
+    epochs=100,
+    batch_size=512,
+    optimizer=OptimizerConfig(lr=0.2, weight_decay=1e-4, milestones=(0.3, 0.6, 0.9)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaughtConfig(MethodConfig):
+    """Of a method that learns from a network of another form, trained before."""
+
+    teacher: ClassVar[Literal["none", "self", "network"]] = "network"
+
+    @classmethod
+    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
+        """The recipe of Tian et al. 2020 (CRD), whose compact networks have a smaller rate.
+
+        On `imagenet` that of mdistiller's `configs/imagenet`.
+        """
+        if dataset == "imagenet":
+            return TAUGHT_IMAGENET
+        if not backbone.startswith(("mobilenet", "shufflenet")):
+            return cls.recipe
+        return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))

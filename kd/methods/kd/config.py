@@ -1,20 +1,13 @@
 """KD, the distillation of Hinton et al.: a trained network teaches a smaller one."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import Self
 
-from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
-from kd.optimizer import OptimizerConfig
-
-IMAGENET = Recipe(
-    epochs=100,
-    batch_size=512,
-    optimizer=OptimizerConfig(lr=0.2, weight_decay=1e-4, milestones=(0.3, 0.6, 0.9)),
-)
+from kd.methods.config import TEMPERATURES, TaughtConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(MethodConfig):
+class Config(TaughtConfig):
     """The weights of Hinton et al. 2015, section 2.
 
     Attributes:
@@ -22,26 +15,12 @@ class Config(MethodConfig):
         temperature: T, which softens both networks' predictions.
     """
 
-    teacher: ClassVar[Literal["none", "self", "network"]] = "network"
-
     alpha: float = 0.9
     temperature: float = 4.0
 
     def __post_init__(self) -> None:
         self.check("alpha", 0, 1)
         self.check("temperature", *TEMPERATURES)
-
-    @classmethod
-    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
-        """The recipe of Tian et al. 2020 (CRD), whose compact networks have a smaller rate.
-
-        On `imagenet` that of mdistiller's `configs/imagenet`.
-        """
-        if dataset == "imagenet":
-            return IMAGENET
-        if not backbone.startswith(("mobilenet", "shufflenet")):
-            return cls.recipe
-        return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))
 
     @classmethod
     def paper(cls, backbone: str, dataset: str) -> Self:

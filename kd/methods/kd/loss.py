@@ -2,18 +2,14 @@
 
 from torch import Tensor
 
-from kd.methods.base import Batch, Loss, Method
+from kd.methods.base import Loss
 from kd.methods.kd.config import Config
+from kd.methods.taught import LogitDistillation
 from kd.parts.losses import cross_entropy, distillation_kl
 
 
-class KnowledgeDistillation(Method[Config]):
+class KnowledgeDistillation(LogitDistillation[Config]):
     """(1−α)·CE + α·T²·KL_T(teacher ‖ student)."""
-
-    def forward(self, batch: Batch) -> Loss:
-        """The same in every epoch."""
-        teacher_logits = self.teacher_logits(batch.images)
-        return self.loss(self.student(batch.images), teacher_logits, batch.labels)
 
     def loss(self, logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Loss:
         """Both logits (B, C), labels (B,)."""

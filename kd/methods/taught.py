@@ -1,0 +1,24 @@
+"""What methods share that learn from a teacher's logits."""
+
+from abc import abstractmethod
+from typing import TypeVar
+
+from torch import Tensor
+
+from kd.methods.base import Batch, Loss, Method
+from kd.methods.config import MethodConfig
+
+C = TypeVar("C", bound=MethodConfig)
+
+
+class LogitDistillation(Method[C]):
+    """A loss of the student's and the teacher's logits, and the labels."""
+
+    def forward(self, batch: Batch) -> Loss:
+        """Both networks see the batch as it comes."""
+        taught = self.teacher_logits(batch.images)
+        return self.loss(self.student(batch.images), taught, batch.labels)
+
+    @abstractmethod
+    def loss(self, logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Loss:
+        """Both logits (B, C), the teacher's without gradient; labels (B,)."""
