@@ -16,7 +16,7 @@ from tests.golden.numbers import BOUND, CHECKS, HERE, Numbers, exceptions, files
 load_checks()
 
 
-@pytest.mark.parametrize("path", files(HERE), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", list(files(HERE)), ids=lambda path: path.stem)
 def test_golden(path):
     numbers = Numbers.load(path)
     CHECKS[path.stem](numbers)
