@@ -9,6 +9,8 @@ from kd.section import Section
 
 TEMPERATURES = (1e-3, 1e12)
 """Between which a loss is computed with the precision of the logits: `kd.parts.losses`."""
+USUAL_TEMPERATURES = (1e-3, 64.0)
+"""Between which that holds for what is no divergence of all classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,3 +104,14 @@ class TaughtConfig(MethodConfig):
         if not backbone.startswith(("mobilenet", "shufflenet")):
             return cls.recipe
         return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmedConfig(TaughtConfig):
+    """Of a method whose distillation grows over the first epochs."""
+
+    warmup: int = 20
+
+    def grown(self, epoch: int) -> float:
+        """W epochs' share: min((e+1)/W, 1) in epoch e, counted from 0."""
+        return min((epoch + 1) / self.warmup, 1.0) if self.warmup else 1.0

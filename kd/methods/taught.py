@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kd.methods.base import Batch, Loss, Method
 from kd.methods.config import MethodConfig
+from kd.parts.logits import standardised
 
 C = TypeVar("C", bound=MethodConfig)
 
@@ -22,3 +23,12 @@ class LogitDistillation(Method[C]):
     @abstractmethod
     def loss(self, logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Loss:
         """Both logits (B, C), the teacher's without gradient; labels (B,)."""
+
+    def compared(self, logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Both logits as the distillation term takes them: standardised, where that is asked for.
+
+        Sun et al. 2024, Logit Standardization in Knowledge Distillation. CE takes them as they are.
+        """
+        if getattr(self.config, "standardise", False):
+            return standardised(logits), standardised(teacher_logits)
+        return logits, teacher_logits
