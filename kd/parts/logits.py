@@ -32,8 +32,7 @@ def without(logits: Tensor, labels: Tensor, temperature: Number = 1.0) -> Tensor
 def only(logits: Tensor, kept: Tensor, temperature: Number = 1.0) -> Tensor:
     """`logits` in which the classes that are not `kept` have no part in a softmax at T."""
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    absent = torch.as_tensor(ABSENT * temperature, dtype=wide.dtype, device=wide.device)
-    return torch.where(kept, wide, absent)
+    return torch.where(kept, wide, ABSENT * temperature)
 
 
 def one_and_rest(logits: Tensor, classes: Tensor, temperature: Number) -> Tensor:

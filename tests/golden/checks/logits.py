@@ -1,11 +1,14 @@
 """Methods that take more from a teacher's logits than KL."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from kd.parts.losses import cross_entropy
+from kd.methods.mlkd.loss import _shares
+from kd.parts.losses import cross_entropy, distillation_kl
 from tests.golden.build import finite_in_float32, method, settings
 from tests.golden.numbers import Numbers, checks
 
@@ -119,3 +122,86 @@ def ttm(numbers: Numbers) -> None:
         return setting.partition("_")[0], {"gamma": found["l"], "beta": found["b"]}
 
     compare(numbers, read, {"loss_ce": "loss_ce"}, "beta")
+
+
+@checks("ctkd")
+def ctkd(numbers: Numbers) -> None:
+    for key in numbers.arrays:
+        if read := re.fullmatch(r"(\w+)_lambda_max0_min-1_loops(\d+)_epochs0to(\d+)", key):
+            schedule, loops, last = read.groups()
+            made = method("ctkd", 3, curriculum=int(loops), curriculum_schedule=schedule)
+            # The authors count epochs from 1, and have a value for 0 too.
+            found = [0.0, *(made.reversal(epoch) for epoch in range(int(last)))]
+            numbers.met(key, torch.tensor(found, dtype=torch.float64))
+    for case in numbers.cases:
+        student, teacher = numbers[f"{case}__student_logits"], numbers[f"{case}__teacher_logits"]
+        labels = numbers[f"{case}__labels"]
+        for setting in numbers.settings(case):
+            prefix, found = (
+                f"{case}__{setting}__",
+                settings(setting, "g", "a", "b", "theta", "epoch"),
+            )
+            values: dict[str, Any] = {"standardise": setting.startswith("ls_")}
+            if setting.startswith("dkd_"):
+                values |= {"term": "dkd", "ce_weight": 1.0, "kd_weight": 1.0}
+                values |= {"alpha": found["a"], "beta": found["b"]}
+            else:
+                values |= {"ce_weight": found["g"], "kd_weight": found["a"]}
+            made = method("ctkd", student.shape[-1], **values)
+            made.theta.data.fill_(found["theta"])
+            made.begin_epoch(int(found["epoch"]) - 1)
+            numbers.met(f"{prefix}lambda", made.numbers["reversal"])
+            loss = made.loss(student, teacher.detach(), labels)
+            named = {"loss_ce": loss.terms["loss_ce"], "temperature": loss.terms["temperature"]}
+            term = {"kd": "loss_div", "dkd": "loss_kd"}[made.config.term]
+            named[term] = loss.terms["loss_kl"]
+            if made.config.term == "dkd":
+                named["loss_div"] = ordinary(student, teacher, loss.terms["temperature"])
+            by = {"grad_student": student, "grad_theta": made.theta, "REF_grad_theta": made.theta}
+            numbers.loss(prefix, loss.total, by, **named)
+
+
+def ordinary(student: Tensor, teacher: Tensor, temperature: Tensor) -> Tensor:
+    """T²·KL_T, which the authors' CTKD computes beside DKD with a weight of 0."""
+    return temperature**2 * distillation_kl(student, teacher, temperature, soft=False).mean()
+
+
+@checks("mlkd")
+def mlkd(numbers: Numbers) -> None:
+    for case in numbers.cases:
+        views = [name for name in ("weak", "strong") if f"{case}__student_logits_{name}" in numbers]
+        student = [numbers[f"{case}__student_logits_{view}"] for view in views]
+        teacher = [numbers[f"{case}__teacher_logits_{view}"].detach() for view in views]
+        labels = numbers[f"{case}__labels"]
+        for setting in numbers.settings(case):
+            prefix, found = f"{case}__{setting}__", settings(setting, "T", "ce", "kd")
+            values = {"temperature": found["T"], "ce_weight": found["ce"], "kd_weight": found["kd"]}
+            two = not setting.startswith("noaug_")
+            more = {"second_view": two, "standardise": "ls_" in setting}
+            made = method("mlkd", student[0].shape[-1], **values, **more)
+            seen = (student[: 1 + two], teacher[: 1 + two])
+            loss = made.of_views(*seen, labels)
+            ce, kd = found["ce"], found["kd"]
+            terms = {
+                "loss_ce": ce * loss.terms["loss_ce"],
+                "loss_kd": kd * loss.terms["loss_samples"],
+                "loss_cc": kd * loss.terms["loss_classes"],
+                "loss_bc": kd * loss.terms["loss_batch"],
+            }
+            by = dict(zip(("grad_student_weak", "grad_student_strong"), student, strict=False))
+            numbers.loss(prefix, loss.total, by, **terms)
+            one = made.of_views(seen[0][:1], seen[1][:1], labels)
+            weak = kd * one.terms["loss_samples"]
+            numbers.met(f"{prefix}loss_kd_weak", weak)
+            numbers.met(f"{prefix}loss_kd_strong", kd * loss.terms["loss_samples"] - weak)
+            sure, rare = _shares(teacher[0])
+            numbers.met(f"{prefix}sample_mask_fraction", sure)
+            numbers.met(f"{prefix}class_mask_fraction", rare)
+            if two:
+                added = method(
+                    "mlkd", student[0].shape[-1], **values, **more, second_relations=True
+                )
+                with_both = added.of_views(*seen, labels).terms
+                apart = kd * (with_both["loss_batch"] - loss.terms["loss_batch"])
+                numbers.met(f"{prefix}loss_bc_strong_NOT_IN_TOTAL", apart)
+            assert finite_in_float32(made, student[0], teacher[0], labels), f"{prefix} in float32"
