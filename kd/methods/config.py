@@ -107,6 +107,30 @@ class TaughtConfig(MethodConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureConfig(TaughtConfig):
+    """Of a method that learns from a teacher's features: γ·CE + α·T²·KL_T + β·L.
+
+    Tian et al. 2020 (CRD) compare all of them so, with γ 1 and α 0; α 0.9 with γ 0.1 adds KD.
+
+    Attributes:
+        beta: β, the weight of what the method learns.
+        ce_weight: γ.
+        kd_weight: α.
+        temperature: T.
+    """
+
+    beta: float = 1.0
+    ce_weight: float = 1.0
+    kd_weight: float = 0.0
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "ce_weight", "kd_weight"):
+            self.check(name, 0, float("inf"))
+        self.check("temperature", *TEMPERATURES)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WarmedConfig(TaughtConfig):
     """Of a method whose distillation grows over the first epochs."""
 
