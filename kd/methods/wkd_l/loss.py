@@ -10,7 +10,7 @@ from kd.backbones.staged import StagedBackbone
 from kd.methods.base import Batch, Loss, Task
 from kd.methods.taught import LogitDistillation
 from kd.methods.wkd_l.config import Config
-from kd.methods.wkd_l.distances import feature_distances, first_of_each, weight_distances
+from kd.parts.classes import feature_distances, first_of_each, weight_distances
 from kd.parts.gather import gathered
 from kd.parts.logits import label_cross_entropy, product, without
 from kd.parts.losses import Number, cross_entropy, log_probabilities
