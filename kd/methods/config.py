@@ -105,6 +105,14 @@ class TaughtConfig(MethodConfig):
             return cls.recipe
         return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))
 
+    @classmethod
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
+        """The paper's values for this pair of backbones and data set.
+
+        `teacher` None is one whose backbone is not known.
+        """
+        return cls()
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig(TaughtConfig):

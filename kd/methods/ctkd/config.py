@@ -48,6 +48,6 @@ class Config(TaughtConfig):
             )
 
     @classmethod
-    def paper(cls, backbone: str, dataset: str) -> Self:
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
         """The values of the authors' scripts, for CIFAR-100 and for `imagenet`."""
         return cls(ce_weight=1.0, kd_weight=1.0, curriculum=5) if dataset == "imagenet" else cls()

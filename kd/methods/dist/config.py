@@ -28,6 +28,6 @@ class Config(TaughtConfig):
         self.check("temperature", *USUAL_TEMPERATURES)
 
     @classmethod
-    def paper(cls, backbone: str, dataset: str) -> Self:
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
         """The authors' τ 1 on `imagenet`, their CIFAR-100 values elsewhere."""
         return cls(temperature=1.0) if dataset == "imagenet" else cls()

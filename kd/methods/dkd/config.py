@@ -5,8 +5,16 @@ from typing import Self
 
 from kd.methods.config import USUAL_TEMPERATURES, WarmedConfig
 
-BETAS = {"resnet20": 2.0, "resnet32": 2.0, "vgg8": 6.0, "wrn_16_2": 6.0, "wrn_40_1": 6.0}
-"""Of the students whose pairs have another β than 8 in the authors' `configs/cifar100/dkd`."""
+BETAS = {
+    ("resnet56", "resnet20"): 2.0,
+    ("resnet110", "resnet32"): 2.0,
+    ("vgg13", "vgg8"): 6.0,
+    ("vgg13", "mobilenetv2_half"): 6.0,
+    ("wrn_40_2", "wrn_16_2"): 6.0,
+    ("wrn_40_2", "wrn_40_1"): 6.0,
+}
+"""β of the pairs that have another one than 8 in the authors' `configs/cifar100/dkd`."""
+OF_STUDENTS = {student: beta for (_, student), beta in BETAS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +42,13 @@ class Config(WarmedConfig):
         self.check("warmup", 0, 100_000)
 
     @classmethod
-    def paper(cls, backbone: str, dataset: str) -> Self:
-        """The values of the authors' configurations, by the student of the pair."""
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
+        """The values of the authors' configurations, by the pair.
+
+        Where the teacher is not known, those of a pair with that student.
+        """
         if dataset == "imagenet":
             return cls(beta=0.5 if backbone == "resnet18" else 2.0, temperature=1.0, warmup=1)
-        return cls(beta=BETAS.get(backbone, 8.0))
+        if teacher is None:
+            return cls(beta=OF_STUDENTS.get(backbone, 8.0))
+        return cls(beta=BETAS.get((teacher, backbone), 8.0))

@@ -41,7 +41,7 @@ class Config(TaughtConfig):
         return Needs(views=2) if self.second_view else Needs()
 
     @classmethod
-    def paper(cls, backbone: str, dataset: str) -> Self:
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
         """The values of the authors' code, on `imagenet` those of its configurations."""
         if dataset == "imagenet":
             return cls(ce_weight=0.5, kd_weight=0.5, temperature=1.0)

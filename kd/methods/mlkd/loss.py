@@ -7,6 +7,7 @@ from kd.methods.base import Batch, Loss
 from kd.methods.mlkd.config import Config
 from kd.methods.taught import LogitDistillation
 from kd.parts.gather import gathered
+from kd.parts.logits import product
 from kd.parts.losses import Number, cross_entropy, distillation_kl, log_probabilities
 
 BESIDE = (3.0, 5.0, 2.0, 6.0)
@@ -83,8 +84,8 @@ def _relations(
     classes, batch = [], []
     for temperature in temperatures:
         s, t = (log_probabilities(z, temperature).exp() for z in (student, teacher))
-        classes.append((t.T @ t - s.T @ s).square().sum() / s.shape[1])
-        batch.append((t @ t.T - s @ s.T).square().sum() / s.shape[0])
+        classes.append((product(t.T, t) - product(s.T, s)).square().sum() / s.shape[1])
+        batch.append((product(t, t.T) - product(s, s.T)).square().sum() / s.shape[0])
     return torch.stack(classes).sum(), torch.stack(batch).sum()
 
 

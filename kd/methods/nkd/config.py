@@ -23,6 +23,6 @@ class Config(TaughtConfig):
         self.check("temperature", *USUAL_TEMPERATURES)
 
     @classmethod
-    def paper(cls, backbone: str, dataset: str) -> Self:
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
         """The authors' γ 1.5 and T 1 on `imagenet`, their CIFAR-100 values elsewhere."""
         return cls(gamma=1.5, temperature=1.0) if dataset == "imagenet" else cls()

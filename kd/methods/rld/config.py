@@ -34,7 +34,7 @@ class Config(WarmedConfig):
         self.check("warmup", 0, 100_000)
 
     @classmethod
-    def paper(cls, backbone: str, dataset: str) -> Self:
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
         """The values of the authors' code, on `imagenet` those of its configurations."""
         if dataset == "imagenet":
             return cls(beta=0.5 if backbone == "resnet18" else 2.0, temperature=1.0, warmup=1)

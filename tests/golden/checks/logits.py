@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from kd.methods.mlkd.loss import _shares
+from kd.methods.uskd.loss import target_weights, zipf_targets
+from kd.parts.logits import standardised
 from kd.parts.losses import cross_entropy, distillation_kl
 from tests.golden.build import finite_in_float32, method, settings
 from tests.golden.numbers import Numbers, checks
@@ -21,8 +23,8 @@ def compare(
 ) -> None:
     """Every case and setting of a file, by the method's own loss.
 
-    `names` are the file's terms by the names that the method gives them; `loss_kd` is the rest of
-    the total, over the hyperparameter `weight` if that is given.
+    `names` are the file's terms by the names that the method gives them; `loss_ce` is CE with its
+    weight, and `loss_kd` the rest of the total, over the hyperparameter `weight` if that is given.
     """
     for case in numbers.cases:
         if numbers.arrays[f"{case}__labels"].is_floating_point():
@@ -38,16 +40,13 @@ def compare(
             made.begin_epoch(made.task.epochs - 1 if epoch is None else epoch - 1)
             loss = made.loss(student, teacher.detach(), labels)
             prefix = f"{case}__{setting}__"
-            by = {"grad_student": student}
-            numbers.loss(prefix, loss.total, by, **{names[k]: loss.terms[k] for k in names})
-            rest = taught(loss.total, loss.terms["loss_ce"], made)
+            hard = getattr(made.config, "ce_weight", 1.0) * loss.terms["loss_ce"]
+            terms = {names[k]: term for k, term in loss.terms.items() if k in names}
+            terms["loss_ce"] = hard
+            numbers.loss(prefix, loss.total, {"grad_student": student}, **terms)
+            rest = loss.total - hard
             numbers.met(f"{prefix}loss_kd", rest / values[weight] if weight else rest)
             assert finite_in_float32(made, student, teacher, labels), f"{prefix} in float32"
-
-
-def taught(total: Tensor, hard: Tensor, made: Any) -> Tensor:
-    """What is left of the total beside CE."""
-    return total - getattr(made.config, "ce_weight", 1.0) * hard
 
 
 @checks("dkd")
@@ -62,8 +61,7 @@ def dkd(numbers: Numbers) -> None:
         }
         return "dkd", values | ({"epoch": int(epoch), "warmup": int(warmup)} if epoch else {})
 
-    names = {"loss_ce": "loss_ce", "loss_tckd": "tckd", "loss_nckd": "nckd"}
-    compare(numbers, read, names)
+    compare(numbers, read, {"loss_tckd": "tckd", "loss_nckd": "nckd"})
 
 
 @checks("rld")
@@ -74,7 +72,7 @@ def rld(numbers: Numbers) -> None:
         ls = setting.startswith("ls_")
         return "rld", {**values, "alpha_temperature": found["aT"], "standardise": ls}
 
-    compare(numbers, read, {"loss_ce": "loss_ce", "loss_scd": "scd", "loss_mcd": "mcd"})
+    compare(numbers, read, {"loss_scd": "scd", "loss_mcd": "mcd"})
 
 
 @checks("nkd")
@@ -83,8 +81,7 @@ def nkd(numbers: Numbers) -> None:
         found = settings(setting, "T", "g")
         return "nkd", {"gamma": found["g"], "temperature": found["T"]}
 
-    names = {"loss_ce": "loss_ce", "loss_label": "loss_target", "loss_rest": "loss_nontarget"}
-    compare(numbers, read, names)
+    compare(numbers, read, {"loss_label": "loss_target", "loss_rest": "loss_nontarget"})
     for case in numbers.cases:
         soft = numbers[f"{case}__labels"]
         if not soft.is_floating_point():
@@ -107,12 +104,7 @@ def dist(numbers: Numbers) -> None:
         values = {"beta": found["b"], "gamma": found["g"], "weight": found["w"]}
         return "dist", values | {"temperature": found["tau"]}
 
-    compare(
-        numbers,
-        read,
-        {"loss_ce": "loss_ce", "loss_inter": "inter", "loss_intra": "intra"},
-        "weight",
-    )
+    compare(numbers, read, {"loss_inter": "inter", "loss_intra": "intra"}, "weight")
 
 
 @checks("ttm")
@@ -121,7 +113,7 @@ def ttm(numbers: Numbers) -> None:
         found = settings(setting, "l", "b")
         return setting.partition("_")[0], {"gamma": found["l"], "beta": found["b"]}
 
-    compare(numbers, read, {"loss_ce": "loss_ce"}, "beta")
+    compare(numbers, read, {}, "beta")
 
 
 @checks("ctkd")
@@ -205,3 +197,71 @@ def mlkd(numbers: Numbers) -> None:
                 apart = kd * (with_both["loss_batch"] - loss.terms["loss_batch"])
                 numbers.met(f"{prefix}loss_bc_strong_NOT_IN_TOTAL", apart)
             assert finite_in_float32(made, student[0], teacher[0], labels), f"{prefix} in float32"
+
+
+@checks("ls")
+def ls(numbers: Numbers) -> None:
+    def read(setting: str) -> Values:
+        if setting.startswith("dkd_"):
+            found = settings(setting, "T", "a", "b")
+            values = {"alpha": found["a"], "beta": found["b"], "temperature": found["T"]}
+            return "dkd", values | {"standardise": True}
+        found = settings(setting, "T", "w", "ce")
+        values = {"alpha": 0.5, "multiplier": found["w"] / 0.5, "ce_weight": found["ce"]}
+        return "kd", values | {"temperature": found["T"], "standardise": True}
+
+    compare(numbers, read, {"loss_tckd": "tckd", "loss_nckd": "nckd"})
+    for case in numbers.cases:
+        for of in ("student", "teacher"):
+            z = standardised(numbers[f"{case}__{of}_logits"])
+            numbers.met(f"{case}__standardised_{of}", z)
+
+
+@checks("wkd_l")
+def wkd_l(numbers: Numbers) -> None:
+    for case in numbers.cases:
+        student, teacher = numbers[f"{case}__student_logits"], numbers[f"{case}__teacher_logits"]
+        labels, distance = numbers[f"{case}__labels"], numbers[f"{case}__class_distance"]
+        for setting in numbers.settings(case):
+            found = settings(setting, "T", "g", "k")
+            values = {"temperature": found["T"], "gamma": found["g"], "sharpness": found["k"]}
+            made = method("wkd_l", student.shape[-1], **values)
+            made.distance.copy_(distance.detach())
+            loss = made.loss(student, teacher.detach(), labels)
+            hard, label = loss.terms["loss_ce"], loss.terms["loss_label"]
+            terms = {"loss_ce": hard, "loss_target": label, "loss_kd": loss.total - hard}
+            terms["wasserstein"] = loss.terms["loss_wasserstein"]
+            numbers.loss(f"{case}__{setting}__", loss.total, {"grad_student": student}, **terms)
+            assert finite_in_float32(made, student, teacher, labels), f"{case} in float32"
+
+
+@checks("uskd")
+def uskd(numbers: Numbers) -> None:
+    for case in numbers.cases:
+        student, middle = numbers[f"{case}__student_logits"], numbers[f"{case}__mid_features"]
+        labels = numbers[f"{case}__labels"]
+        for setting in numbers.settings(case):
+            found = settings(setting, "a", "b", "mu")
+            values = {"alpha": found["a"], "beta": found["b"], "mu": found["mu"]}
+            made = method("uskd", student.shape[-1], **values)
+            made.weak = torch.nn.Linear(middle.shape[-1], student.shape[-1])
+            made.weak.weight.data = numbers[f"{case}__weak_fc_weight"].detach()
+            made.weak.bias.data = numbers[f"{case}__weak_fc_bias"].detach()
+            weak = made.weak(middle)
+            loss, prefix = made.loss(student, weak, labels), f"{case}__{setting}__"
+            terms = {
+                "loss_ce": loss.terms["loss_ce"],
+                "loss_target": loss.terms["loss_label"],
+                "loss_nontarget": loss.terms["loss_rest"],
+                "loss_weak": loss.terms["loss_weak"],
+                "loss_uskd": loss.total - loss.terms["loss_ce"],
+            }
+            by = {"grad_student": student, "grad_mid_features": middle}
+            by |= {f"grad_weak_fc_{name}": value for name, value in made.weak.named_parameters()}
+            numbers.loss(prefix, loss.total, by, **terms)
+            each = target_weights(cross_entropy(student, labels)).unsqueeze(-1)
+            numbers.met(f"{prefix}target_weight", each)
+            zipf = zipf_targets(student, weak, labels)
+            others = torch.ones_like(zipf, dtype=torch.bool).scatter(1, labels.unsqueeze(1), False)
+            numbers.met(f"{prefix}zipf_targets", zipf[others].view(len(zipf), -1))
+            assert finite_in_float32(made, student, weak, labels), f"{prefix} in float32"
