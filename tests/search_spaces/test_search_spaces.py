@@ -51,8 +51,8 @@ def test_the_space_holds_what_the_papers_publish(method, backbone, dataset):
     assert load_space(method, backbone).clipped(base) == []
 
 
-# Typed from the papers and their public code: section 2 of the comparison, DTSKD's section 4.1 and tables 9 to 11,
-# DR-KD's table I. What is lost, LSSKD's, is this project's own.
+# Typed from the papers and their public code: section 2 of the comparison, DTSKD's section 4.1
+# and tables 9 to 11, DR-KD's table I. What is lost, LSSKD's, is this project's own.
 PUBLISHED: dict[str, dict[str, list[Any]]] = {
     "ce": {"kd.label_smoothing": [0.0, 0.1]},
     # Their multipliers are the weights k over α = 1 − c, k up to 20 beside c 0.1.
