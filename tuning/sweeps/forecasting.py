@@ -47,7 +47,9 @@ def dry_run(settings: SweepSettings, space: Space) -> None:
             print(_confirming(settings))
         return
     at_once = f"{slots} trials at once" if slots > 1 else "one trial at a time"
-    print(f"measured here: {tried.trials.epoch:.2g} s an epoch, {at_once}; so it will take")
+    seeds = settings.seeds_per_trial
+    of = f" of {seeds} seeds" if seeds > 1 else ""
+    print(f"measured here: {tried.trials.epoch:.2g} s an epoch{of}, {at_once}; so it will take")
     print(*words.lines(Forecast.of(settings, tried.trials, slots, share.gpus)), sep="\n")
     _print_teachers(settings, tried)
     if settings.confirm:
@@ -75,7 +77,9 @@ def _confirming(settings: SweepSettings, pace: Pace | None = None, slots: int = 
     least, most = confirming(settings)
     said = f"  after it, confirming: {least} to {most} epochs"
     if pace is not None:
-        each = (pace.epoch + pace.trial / settings.base.epochs) / slots
+        # Its trainings are of one seed each.
+        whole = pace.epoch + pace.trial / settings.base.epochs
+        each = whole / settings.seeds_per_trial / slots
         times = (duration(pace.start + epochs * each) for epochs in (least, most))
         said += f", {' to '.join(times)}"
     return said + (", within the same bounds" if settings.bounded else "")
@@ -85,7 +89,14 @@ def _tried(settings: SweepSettings, share: Share, slots: int) -> Tried:
     """The pace of its trials; of one GPU alone where there are some."""
     at_once = slots if not share.gpus else max(1, int(1 / share.gpus + 1e-9))
     device = "cuda" if share.gpus else "cpu"
-    return try_out(settings.base, settings.data_root, slots=at_once, cpus=share.cpus, device=device)
+    return try_out(
+        settings.base,
+        settings.data_root,
+        slots=at_once,
+        cpus=share.cpus,
+        device=device,
+        seeds=settings.seeds_per_trial,
+    )
 
 
 def _unmeasurable(settings: SweepSettings) -> str | None:

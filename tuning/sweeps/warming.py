@@ -14,6 +14,7 @@ from kd.data import DatasetName
 from kd.errors import UserError, unknown
 from kd.screen import warn
 from search_spaces import SPAN, Space
+from tuning.records.findings import behind
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import FILE, SweepSettings, sweep_names
@@ -112,7 +113,7 @@ def _of_registry(settings: SweepSettings) -> list[Proposal]:
     kept = [best for best in every if not best.superseded]
     for cell in dict.fromkeys(best.cell for best in kept):
         best = champion([best for best in kept if best.cell == cell])
-        how = "confirmed" if best.is_confirmed else "one run"
+        how = "confirmed" if best.is_confirmed else best.confirmed.partition(",")[0]
         source, about = _called(best.config, best.sweep, best.trial, settings)
         proposal = Proposal(
             config=best.config,
@@ -133,7 +134,7 @@ def _of_sweep(result: SweepResult, settings: SweepSettings) -> list[Proposal]:
     for trial in done[: 4 * MOST]:
         config = TrainConfig.from_dict(trial.config)
         confirmed = result.findings is not None and trial is result.best
-        how = "confirmed" if confirmed else "one run"
+        how = "confirmed" if confirmed else behind(trial.seeds)
         source, _ = _called(config, result.sweep.name, trial.number, settings)
         about = f"trial {trial.number} of {result.sweep.name} ({how})"
         found.append(
