@@ -69,11 +69,11 @@ def warm_start(
     if kept is not None or begun or cold:
         return check_values(kept or WarmStart(), space, base, settings.folder)
     if settings.warm_start == AUTO:
-        earlier, proposals = _earlier(settings), _of_registry(settings)
+        sweeps, proposals = earlier(settings), _of_registry(settings)
     else:
         named = _named(settings)
-        earlier, proposals = iter([named]), _of_sweep(named, settings)
-    told, known = _told(earlier, space, base, protocol) if _learns(settings) else ((), [])
+        sweeps, proposals = iter([named]), _of_sweep(named, settings)
+    told, known = _told(sweeps, space, base, protocol) if _learns(settings) else ((), [])
     first = first_trials(space, base, proposals, settings.planned, known)
     found = WarmStart(first=first, told=told)
     if found != WarmStart():
@@ -164,7 +164,7 @@ def _called(
 # -- what the sampler is told ------------------------------------------------------------------
 
 
-def _earlier(settings: SweepSettings) -> Iterator[SweepResult]:
+def earlier(settings: SweepSettings) -> Iterator[SweepResult]:
     """Other sweeps that trained as long on as much of the cell, the newest first.
 
     Those in the storage, as long as there is time to read them.
@@ -191,7 +191,7 @@ def _cell(config: TrainConfig) -> str:
 
 
 def _told(
-    earlier: Iterator[SweepResult], space: Space, base: TrainConfig, protocol: Mapping[str, str]
+    sweeps: Iterator[SweepResult], space: Space, base: TrainConfig, protocol: Mapping[str, str]
 ) -> tuple[tuple[Told, ...], list[TrainConfig]]:
     """The trials of sweeps under the same protocol that are draws from `space` around `base`.
 
@@ -200,7 +200,7 @@ def _told(
     told: list[Told] = []
     known: list[TrainConfig] = []
     rest = Space({}, space.fixed).apply(base, {}).portable.flat()
-    for result in earlier:
+    for result in sweeps:
         if _but_seed(result.sweep.protocol) != _but_seed(protocol):
             continue
         for trial in result.trials:
