@@ -10,6 +10,7 @@ import pytest
 from synthetic import sweep_result
 from test_report import keep
 
+from kd.origin import Origin
 from tuning.engine import runtime
 from tuning.engine.share import Share
 from tuning.engine.trying import TELL
@@ -42,6 +43,7 @@ def recorded(
     keep(replace(result, sweep=replace(result.sweep, settings=settings), trials=told))
     with open_study(settings.folder / STUDY, "search", create=False) as study:
         study.set_user_attr("environment", where or environment())
+    Origin().keep(settings.folder, Origin.of("images"))
     return settings
 
 
@@ -85,9 +87,21 @@ def test_what_holds_another_part_of_the_machine_is_not_used(
     assert known_pace(asked(tmp_path, **changes), SHARE)
 
 
-@pytest.mark.parametrize("name", ["machine", "torch", "git_commit"])
-def test_another_machine_and_older_code_are_not_used(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "used"), [("machine", 0), ("torch", 0), ("git_commit", 1)])
+def test_another_machine_is_not_used(name: str, used: bool, tmp_path: Path) -> None:
     recorded(tmp_path, where=environment() | {name: "another"})
+    assert bool(known_pace(asked(tmp_path), SHARE)) is bool(used)
+
+
+def test_older_code_and_code_that_nobody_noted_are_not_used(tmp_path: Path) -> None:
+    folder = recorded(tmp_path).folder
+    (folder / "origin.json").unlink()
+    assert known_pace(asked(tmp_path), SHARE) is None
+    (folder / "origin.json").write_text("{{{")
+    assert known_pace(asked(tmp_path), SHARE) is None
+    (folder / "origin.json").unlink()
+    now = Origin.of("images")
+    Origin().keep(folder, replace(now, versions=now.versions | {"kd": "older"}))
     assert known_pace(asked(tmp_path), SHARE) is None
 
 

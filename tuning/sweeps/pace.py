@@ -1,14 +1,17 @@
 """The pace of a search that was not begun, where an earlier one of the same kind tells it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 from kd.config import TrainConfig
+from kd.errors import UserError
+from kd.origin import Origin
 from tuning.engine.share import Share
 from tuning.engine.trying import SET_UP, TELL
 from tuning.records.environment import environment
+from tuning.records.protocol import protocol
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SweepSettings
 from tuning.study.expected import Pace, doubt
@@ -41,19 +44,38 @@ def known_pace(settings: SweepSettings, share: Share) -> Known | None:
     """What the newest sweep says that trained the same on this machine, by this code; else None.
 
     That is: method, backbone, images, epochs and batch size; what a trial holds, which is `share`
-    here where GPUs are not packed; the machine, the versions and the git commit. What else the
-    machine did then nobody knows, so the deviation of the trials' epochs is in doubt beside what a
-    measurement has. None where a teacher is trained first, whose pace it does not tell.
+    here where GPUs are not packed; the machine, the versions of the packages and the code in kd/.
+    What else the machine did then nobody knows, so the deviation of the trials' epochs is in doubt
+    beside what a measurement has. None where a teacher is trained first, whose pace it does not
+    tell.
     """
     if any(teacher.weights is None for teacher in settings.base.teachers):
         return None
-    here = environment()
+    here = _here(environment(), protocol(settings.base), Origin.of(""))
     for result in earlier(settings):
-        if dict(result.sweep.environment) == here and _as_many(result.sweep, settings):
+        sweep = result.sweep
+        there = _here(sweep.environment, sweep.protocol, _origin(sweep))
+        if there == here and _as_many(sweep, settings):
             trials = [trial for trial in result.ended if _tells(trial, settings.base)]
-            if len(trials) >= FEWEST and _fits(trials[0].gpus, result.sweep, settings, share):
+            if len(trials) >= FEWEST and _fits(trials[0].gpus, sweep, settings, share):
                 return _of(result, trials)
     return None
+
+
+def _here(
+    environment: Mapping[str, str], protocol: Mapping[str, str], origin: Origin
+) -> tuple[dict[str, str], ...]:
+    """What must be the same of a sweep beside its settings; the commit says less than the code."""
+    machine = {name: value for name, value in environment.items() if name != "git_commit"}
+    return machine, {"dataset": protocol.get("dataset", "")}, origin.versions
+
+
+def _origin(sweep: Sweep) -> Origin:
+    """What it began with; nothing where its file is damaged, which others are told of."""
+    try:
+        return Origin.load(sweep.folder)
+    except UserError:
+        return Origin()
 
 
 def _as_many(sweep: Sweep, settings: SweepSettings) -> bool:
