@@ -15,8 +15,8 @@ from kd.files import replace_file
 from kd.text import visible
 from tuning.exporters import FORMATS, export
 from tuning.exporters.weights import SUFFIXES, write_weights
-from tuning.records.findings import UNCONFIRMED, Findings
-from tuning.records.winner import handed_out, proof, sweep_config, trial_config
+from tuning.records.findings import Findings, unconfirmed
+from tuning.records.winner import handed_out, proof, seeds_of, sweep_config, trial_config
 from tuning.storage.tables import to_parquet
 from tuning.tracking.lookup import find_best, rows, select
 from tuning.tracking.store import Store
@@ -126,7 +126,8 @@ def _of_sweep(flags: Flags, name: str) -> tuple[TrainConfig, Path, str]:
     folder = flags.storage / name
     if flags.trial is None:
         found = Findings.load(folder)
-        about = proof(found, found.handed_out) if found else UNCONFIRMED
+        searched = unconfirmed(seeds_of(flags.storage, name))
+        about = proof(found, found.handed_out) if found else searched
         config = sweep_config(flags.storage, name)
         if found and found.handed_out == found.winner and not found.is_of(config):
             raise UserError(
@@ -144,7 +145,8 @@ def _of_sweep(flags: Flags, name: str) -> tuple[TrainConfig, Path, str]:
             f"Weights were kept {kept}; train this one: python -m kd.train {folder} --trial "
             f"{number}."
         )
-    return config, folder, f"sweep {name}, trial {number}: {proof(result.findings, number)}"
+    proved = proof(result.findings, number, result.sweep.settings.seeds_per_trial)
+    return config, folder, f"sweep {name}, trial {number}: {proved}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -90,6 +90,7 @@ def replay(flags: Flags) -> int:
     from tuning.replaying.repeats import repeats
     from tuning.replaying.strategy import Plan
 
+    sources = _sources(flags)
     unsaid = flags.trials is None and flags.epochs_total is None
     plan = Plan(
         sampler=flags.sampler,
@@ -100,8 +101,8 @@ def replay(flags: Flags) -> int:
         epochs_total=flags.epochs_total,
         slots=flags.slots,
         objectives=flags.objective,
+        seeds=sources.seeds,
     )
-    sources = _sources(flags)
     plan.check_offered(sources.name, sources.offers)
     plan.grace(sources.epochs)
     if plan.sampler == GRID:
@@ -196,6 +197,8 @@ def print_title(sources: "Drawn | Kept", plan: "Plan", seeds: range) -> None:
         f"{sources.name}: {plan.sampler} and {plan.scheduler}, {ends}, trials of at most "
         f"{sources.epochs} epochs, {plan.slots} at once; seeds {seeds[0]} to {seeds[-1]}"
     )
+    if plan.seeds > 1:
+        asked += f"; an epoch of a trial is {plan.seeds}, one on each of its seeds"
     if len(several := chosen(plan.objectives)) > 1:
         asked += f"; compared in {', '.join(one.words for one in several)}"
     Console(highlight=False, soft_wrap=True).print(terminal(asked))

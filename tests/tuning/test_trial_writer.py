@@ -17,8 +17,9 @@ from kd.config import SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.training import checkpoint
-from kd.training.trainer import Place, Trainer
+from kd.training.trainer import Place
 from search_spaces import Space
+from tuning.engine.pooled import Pool
 from tuning.engine.trial import Work, train_trial
 from tuning.engine.trial_writer import TrialWriter
 from tuning.storage.shelf import Shelf
@@ -238,15 +239,16 @@ def test_workers_that_do_not_wait_for_an_answer_wait_for_it_before_a_state_is_ke
 def test_only_the_first_worker_writes(tmp_path):
     work = work_in(tmp_path, Judged((1,)))
     torch.set_num_threads(1)
-    trainer = Trainer(CONFIG, work.train, work.val, place=Place.local("cpu"))
+    pool = Pool(CONFIG, work.train, work.val, place=Place.local("cpu"))
+    trainer = pool.first
     trainer.place = replace(trainer.place, rank=1, world=2)
-    writer = TrialWriter(trainer, work, 0, lambda epoch: None)
+    writer = TrialWriter(pool, work, 0, lambda epoch: None)
     with writer.newest:
         metrics = trainer.run_epoch()
-        writer.before_telling(metrics)
+        writer.before_telling()
         writer.after_telling(metrics)
         trainer.epoch = CONFIG.epochs
-        writer.before_telling(metrics)
+        writer.before_telling()
     assert list(tmp_path.iterdir()) == []
 
 

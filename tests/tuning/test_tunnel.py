@@ -16,10 +16,13 @@ ADDRESS = "127.0.0.1"
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of a cluster of machines that ssh reaches; this one, as its head."""
     path = tmp_path / "mine.yaml"
-    provider = {"type": "local", "head_ip": ADDRESS, "worker_ips": []}
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    provider = {"type": "external", "module": "keeping_provider.KeepingProvider"}
+    provider |= {"head_ip": ADDRESS, "worker_ips": []}
     path.write_text(yaml.safe_dump({"cluster_name": tmp_path.name, "provider": provider}))
     return path
 

@@ -188,9 +188,11 @@ def _until_set_up(file: str) -> None:
 
 def _state(file: str) -> str | None:
     """How far the head is set up, in the autoscaler's words; None where there is none."""
-    from ray.autoscaler._private.providers import _get_node_provider
+    from ray.autoscaler._private.providers import _clear_provider_cache, _get_node_provider
     from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS
 
+    # A provider keeps the tags that it once read.
+    _clear_provider_cache()  # type: ignore[no-untyped-call]
     try:
         config = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         provider = _get_node_provider(config["provider"], config["cluster_name"])

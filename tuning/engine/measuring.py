@@ -13,7 +13,7 @@ from tuning.engine.remembered import Measured, undecided
 from tuning.engine.trial import Work, teachers_of
 
 if TYPE_CHECKING:
-    from kd.training.trainer import Trainer
+    from tuning.engine.pooled import Pool
 
 MARGIN = 1.2
 """How much more of a GPU's memory than it was seen to take a trial is given."""
@@ -179,7 +179,8 @@ class Probe:
         """Take the first steps; the bytes of the device that they took, and that it has."""
         import torch
 
-        from kd.training.trainer import Place, Trainer
+        from kd.training.trainer import Place
+        from tuning.engine.pooled import Pool
 
         config, work, device = job
         torch.set_num_threads(1)
@@ -189,13 +190,14 @@ class Probe:
             used = total - free
         teachers = teachers_of(config, work)
         try:
-            self._trainer = Trainer(config, work.train, work.val, place=place, teachers=teachers)
-            self._trainer.try_out(STEPS)
+            images = work.train, work.val
+            self._pool = Pool(config, *images, seeds=work.seeds, place=place, teachers=teachers)
+            self._pool.try_out(STEPS)
         except torch.OutOfMemoryError:
             raise MemoryError("it takes more memory than a GPU has") from None
         if device != "cpu":
             used += torch.cuda.max_memory_reserved()
-        self._unit = unit(self._trainer)
+        self._unit = unit(self._pool)
         self._done = 0
         return used, total
 
@@ -204,7 +206,10 @@ class Probe:
         return time.monotonic()
 
     def count(self, begin: float) -> float:
-        """Train from `begin` on; the steps a second, counted while all the others train too."""
+        """Train from `begin` on; the steps a second, counted while all the others train too.
+
+        Of several seeds those of all count.
+        """
         time.sleep(max(0.0, begin - time.monotonic()))
         started = ended = time.monotonic()
         until, steps = begin + WINDOW, 0
@@ -216,32 +221,32 @@ class Probe:
                 steps, ended = steps + self._unit, now
             else:
                 break
-        return steps / (ended - started)
+        return len(self._pool.trainers) * steps / (ended - started)
 
     def _go_on(self) -> None:
         """Some more steps, and a look at val where an epoch is full."""
         self._done += self._unit
-        whole = self._done >= len(self._trainer.loader)
-        self._trainer.try_out(self._unit, look=whole)
+        whole = self._done >= len(self._pool.loader)
+        self._pool.try_out(self._unit, look=whole)
         if whole:
             self._done = 0
 
 
-def unit(trainer: "Trainer") -> int:
+def unit(pool: "Pool") -> int:
     """Steps at a time: so many that what comes before and after them weighs a twentieth at most.
 
     More than an epoch has are none: then an epoch is taken at a time.
     """
-    few, more = STEPS, 4 * STEPS
+    few, more, whole = STEPS, 4 * STEPS, len(pool.loader)
     times = []
     for steps in (few, more):
         began = time.perf_counter()
-        trainer.try_out(steps, look=False)
+        pool.try_out(steps, look=False)
         times.append(time.perf_counter() - began)
-    taken = [min(steps, len(trainer.loader)) for steps in (few, more)]
+    taken = [min(steps, whole) for steps in (few, more)]
     step = max((times[1] - times[0]) / max(taken[1] - taken[0], 1), times[1] / taken[1] / 10)
     beside = max(times[0] - taken[0] * step, 0.0)
-    return min(len(trainer.loader), math.ceil(max(UNIT, 20 * beside) / step))
+    return min(whole, math.ceil(max(UNIT, 20 * beside) / step))
 
 
 def _why(error: BaseException) -> str:

@@ -19,14 +19,14 @@ def check_memories(
     Nothing is asked or said of memories that any machine holds. UserError where they fit nowhere,
     with as many of them at once as `share` has on so many machines.
     """
-    beside = math.ceil(share.slots * share.workers / machines)
-    asked: dict[Memories, int] = {}
+    runs = math.ceil(share.slots * share.workers / machines)
+    asked: dict[tuple[Memories, int], int] = {}
     for config, work in jobs:
         memories = config.memories(len(work.train), len(work.train.class_names))
         if memories.nbytes >= LARGE:
-            asked[memories] = work.train.images.nbytes
-    for memories, images in asked.items():
-        line, refusal = _ask(memories, images, beside, share)
+            asked[memories, work.seeds] = work.train.images.nbytes
+    for (memories, seeds), images in asked.items():
+        line, refusal = _ask(memories, images, seeds * runs, share)
         if refusal is not None:
             raise UserError(refusal)
         if line is not None:

@@ -75,7 +75,8 @@ class Room:
 
     def together(self, config: TrainConfig, work: Work) -> Measured | None:
         """What such trainings do side by side, said in a line; None if not even one trains."""
-        about = {**cell_of(config, work.train, work.val, work.teachers), **self._card}
+        images = work.train, work.val
+        about = {**cell_of(config, *images, work.teachers, work.seeds), **self._card}
         for other, found in self._known:
             if other == about:
                 return found

@@ -93,11 +93,15 @@ def worthwhile(rates: Mapping[int, float], most: int) -> int:
 
 
 def cell_of(
-    config: TrainConfig, train: Images, val: Images, teachers: Sequence[bytes] = ()
+    config: TrainConfig,
+    train: Images,
+    val: Images,
+    teachers: Sequence[bytes] = (),
+    seeds: int = 1,
 ) -> dict[str, Any]:
     """All of a training that decides what its step takes, as plain values.
 
-    teachers: their files, where they are there.
+    teachers: their files, where they are there; seeds: on how many it trains at once.
     """
     plain = config.to_dict()
     form = {name: v for name, v in plain["kd"].items() if not isinstance(v, float)}
@@ -111,6 +115,7 @@ def cell_of(
         "images": [len(train), *map(int, train.images.shape[1:])],
         "val": len(val),
         "classes": len(train.class_names),
+        **({"seeds": seeds} if seeds > 1 else {}),
         **Origin.of("").versions,
     }
 

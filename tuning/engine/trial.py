@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ class Work:
 
     `teachers` holds the files of the networks that they learn from, which their machines lack.
     `judged` says when they may be stopped; at its rungs their state is written in any case.
-    `compiled` says whether their steps are compiled.
+    `compiled` says whether their steps are compiled; `seeds` on how many each of them trains.
     """
 
     train: Images
@@ -45,6 +46,7 @@ class Work:
     teachers: tuple[bytes, ...] = ()
     judged: Judged = field(default_factory=Judged)
     compiled: bool = False
+    seeds: int = 1
 
 
 def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, gpus: float) -> None:
@@ -98,44 +100,44 @@ def train_trial(
 
     from kd.config import TrainConfig
     from kd.training import checkpoint
-    from kd.training.trainer import DivergedError, Metrics, Trainer
+    from kd.training.trainer import DivergedError, Metrics
+    from tuning.engine.pooled import Pool
     from tuning.engine.trial_writer import TrialWriter
 
     torch.set_num_threads(cpus)
     number, shelf = int(assignment["trial"]), work.files.shelf
     latest = work.files.checkpoint(number)
 
-    def begin() -> Trainer:
-        return Trainer(config, work.train, work.val, place=place, teachers=teachers)
-
     config, place = TrainConfig.from_dict(assignment["config"]), _place(device, work, cpus)
     teachers, note = teachers_of(config, work), dict[str, Any]()
-    trainer = begin()
+    images = work.train, work.val
+    begin = partial(Pool, config, *images, seeds=work.seeds, place=place, teachers=teachers)
+    pool = begin()
     if shelf.exists(latest):
         try:
             with shelf.fetched(latest) as path:
-                trainer.load_state(patiently(lambda: checkpoint.load(path)))
+                pool.load_state(patiently(lambda: checkpoint.load(path)))
         except UserError:
             # Cut short by what ended the last process. Its epochs can be trained again.
-            trainer, note["began_again"] = begin(), True
-        for metrics in trainer.history:
+            pool, note["began_again"] = begin(), True
+        for metrics in pool.history:
             tell({"trial": number, **metrics})
-    resumed = trainer.epoch
+    resumed = pool.first.epoch
 
     def after_epoch(metrics: Metrics, state: object) -> None:
         # Of a phase before the main one nothing is told: it has no score.
         if metrics["epoch"]:
-            if len(trainer.history) == resumed + 1 and trainer.remarks:
-                note["remarks"] = trainer.remarks
-            writer.before_telling(metrics)
+            if metrics["epoch"] == resumed + 1 and pool.remarks:
+                note["remarks"] = pool.remarks
+            writer.before_telling()
             tell({"trial": number, **metrics, **note})
             note.clear()
         writer.after_telling(metrics)
 
-    writer = TrialWriter(trainer, work, number, until_passed)
+    writer = TrialWriter(pool, work, number, until_passed)
     try:
         with writer.newest:
-            trainer.fit(after_epoch)
+            pool.fit(after_epoch)
     except DivergedError as error:
         score = {"epoch": error.epoch, "val_acc": 0.0}
         tell({"trial": number, **score, "diverged": True, "done": True})

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from kd.training import checkpoint
 from kd.training.teacher import describe
-from kd.training.trainer import Metrics, Trainer
+from kd.training.trainer import Metrics
 from kd.training.writer import CheckpointWriter
+from tuning.engine.pooled import Pool
 
 if TYPE_CHECKING:
     from kd.training.trainer import State
@@ -16,48 +17,50 @@ if TYPE_CHECKING:
 class TrialWriter:
     """Writes the files of trial `number`, on its first worker; on the others nothing.
 
+    Of several seeds the state is kept of all, and the student is that of the first.
+
     Whoever hears that a trial ended deletes its files, and none may come after. So nothing is on
     its way while it is told of an epoch that may end the trial, and nothing is begun before it is
     known to go on: `until_passed` waits for that, after the epoch that it is given.
     """
 
     def __init__(
-        self, trainer: Trainer, work: "Work", number: int, until_passed: Callable[[int], None]
+        self, pool: Pool, work: "Work", number: int, until_passed: Callable[[int], None]
     ) -> None:
-        self._trainer = trainer
+        self._pool, self._trainer = pool, pool.first
         self._work = work
         self._student = work.files.student(number)
         self._until_passed = until_passed
-        self._first = trainer.place.rank == 0
+        self._writes = self._trainer.place.rank == 0
         shelf, latest = work.files.shelf, work.files.checkpoint(number)
         self.newest = CheckpointWriter(
             lambda state: shelf.put(latest, lambda path: checkpoint.save(state, path)),
-            always=[trainer.before + rung for rung in work.judged.rungs],
+            always=[self._trainer.before + rung for rung in work.judged.rungs],
         )
 
-    def before_telling(self, metrics: Metrics) -> None:
+    def before_telling(self) -> None:
         """The trainer's epoch is about to be told; of the last one, all is written before."""
-        if not self._first:
+        if not self._writes:
             return
         if self._ended:
             trainer = self._trainer
-            about = describe(trainer.config, self._work.train, metrics)
+            about = describe(trainer.config, self._work.train, trainer.history[-1])
             self._work.files.shelf.put(
                 self._student, lambda path: checkpoint.save_weights(trainer.student, path, about)
             )
-            self.newest.finish(trainer.trained, trainer.state)
+            self.newest.finish(trainer.trained, self._pool.state)
         elif self._judged:
             self.newest.settle()
 
     def after_telling(self, metrics: Metrics) -> None:
         """The trainer's epoch was told; before the last one, its state may be due."""
-        if self._first and not self._ended:
+        if self._writes and not self._ended:
             self.newest.offer(self._trainer.trained, metrics["epoch_seconds"], self._passed)
 
     def _passed(self) -> "State":
         if self._judged:
             self._until_passed(self._trainer.epoch)
-        return self._trainer.state()
+        return self._pool.state()
 
     @property
     def _judged(self) -> bool:

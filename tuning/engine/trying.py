@@ -56,9 +56,17 @@ class Tried(NamedTuple):
 
 
 def try_out(
-    config: TrainConfig, data_root: Path | None, *, slots: int, cpus: int, device: str = "cpu"
+    config: TrainConfig,
+    data_root: Path | None,
+    *,
+    slots: int,
+    cpus: int,
+    device: str = "cpu",
+    seeds: int = 1,
 ) -> Tried:
     """Train `config` in as many processes as `slots`, of `cpus` threads, and then its teachers.
+
+    Each trains it on so many `seeds`, whose epochs together are what an epoch takes.
 
     Raises:
         UntriedError: it cannot be trained here.
@@ -68,6 +76,7 @@ def try_out(
         "data_root": None if data_root is None else str(data_root.absolute()),
         "cpus": cpus,
         "device": device,
+        "seeds": seeds,
     }
     before = doubt()
     with _processes(min(slots, AT_ONCE), cpus) as processes:
@@ -177,7 +186,7 @@ def _program() -> None:
     built = []
     for _ in range(2):
         began = time.perf_counter()
-        trying = Trying(config, train, val, job["device"])
+        trying = Trying(config, train, val, job["device"], job["seeds"])
         built.append(time.perf_counter() - began)
     trying.warm_up()
     _answer({"imported": imported, "first": built[0], "built": built[1]})
@@ -197,41 +206,45 @@ def _program() -> None:
 
 
 class Trying:
-    """One training, a few steps at a time."""
+    """One trial's training, a few steps at a time."""
 
-    def __init__(self, config: TrainConfig, train: "Images", val: "Images", device: str) -> None:
+    def __init__(
+        self, config: TrainConfig, train: "Images", val: "Images", device: str, seeds: int = 1
+    ) -> None:
         from kd.training.parallel import Place
-        from kd.training.trainer import Trainer
+        from tuning.engine.pooled import Pool
 
         place = replace(Place.local(device), beside=os.cpu_count() or 1)
         teachers = _teachers(config, train)
-        self.trainer = Trainer(config, train, val, place=place, teachers=teachers)
+        images = train, val
+        self.pool = Pool(config, *images, seeds=seeds, place=place, teachers=teachers)
         self.looked = True
         self._step, self._chunk = 0.0, 1
         self._look: float | None = None
 
     def warm_up(self) -> None:
         """Take the first steps, which take longer, and see how long others do."""
-        steps = len(self.trainer.loader)
+        steps = len(self.pool.loader)
         self._step = self._steps(1)
         if self._step < 4 * CHUNK:
             few = min(4, steps)
             self._step = min(self._step, self._steps(few) / few)
         self._chunk = min(steps, max(1, math.ceil(CHUNK / self._step)))
-        batches = len(self.trainer.val_loader.labels) / self.trainer.config.batch_size
+        first = self.pool.first
+        batches = len(first.val_loader.labels) / first.config.batch_size
         self._look = FORWARD * batches * self._step
         self.looked = self._look < LOOK
         if self.looked:
-            self.trainer.validate()
+            self.pool.validate()
 
     def epoch(self, until: float) -> float:
         """The seconds of an epoch and its look at val, trained until then."""
         steps, seconds, looks = 0, 0.0, list[float]()
-        whole = len(self.trainer.loader)
+        whole = len(self.pool.loader)
         while time.time() < until or not steps:
             if self.looked and steps >= whole * len(looks):
                 began = time.perf_counter()
-                self.trainer.validate()
+                self.pool.validate()
                 looks.append(time.perf_counter() - began)
             seconds += self._steps(self._chunk)
             steps += self._chunk
@@ -239,7 +252,7 @@ class Trying:
 
     def _steps(self, count: int) -> float:
         began = time.perf_counter()
-        self.trainer.try_out(count, look=False)
+        self.pool.try_out(count, look=False)
         return time.perf_counter() - began
 
 

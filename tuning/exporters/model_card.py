@@ -8,7 +8,7 @@ from kd.config import TrainConfig
 from kd.data.names import DatasetName
 from kd.export import torchvision_keys
 from kd.text import as_json
-from tuning.records.findings import UNCONFIRMED, Findings
+from tuning.records.findings import unconfirmed
 from tuning.records.result import SweepResult
 from tuning.reports.confirmed import on_test, rows, student_test, verdict
 from tuning.reports.escapes import fenced, markdown
@@ -106,7 +106,7 @@ def model_card(
         *use,
         "## Score",
         _score(config, description, result),
-        *_confirmed(config, result.findings if result else None),
+        *_confirmed(config, result),
         "## Data",
         "| | |\n|---|---|\n"
         + "\n".join(f"| {name} | {markdown(value)} |" for name, value in data.items()),
@@ -131,9 +131,10 @@ def _score(config: TrainConfig, description: Mapping[str, Any], result: SweepRes
     return " ".join(lines + (config.caveats if confirmed or not result else caveats(result)))
 
 
-def _confirmed(config: TrainConfig, findings: Findings | None) -> list[str]:
-    if findings is None:
-        return [f"{UNCONFIRMED[0].upper()}{UNCONFIRMED[1:]}: the test set was not opened."]
+def _confirmed(config: TrainConfig, result: SweepResult | None) -> list[str]:
+    if result is None or (findings := result.findings) is None:
+        said = unconfirmed(result.sweep.settings.seeds_per_trial if result else 1)
+        return [f"{said[0].upper()}{said[1:]}: the test set was not opened."]
     if not findings.is_of(config):
         return [
             f"Another configuration was confirmed, trial {findings.handed_out} of the same sweep; "

@@ -30,9 +30,9 @@ class SearchResult:
         name: the sweep's name.
         folder: the sweep's own folder.
         best: the configuration that is handed out: the confirmed one, else that of the best
-            trial in its one run; None where no trial completed.
+            trial as the search saw it; None where no trial completed.
         score: its val accuracy in percent: the mean over new seeds where it was confirmed, else
-            of one run.
+            of one run, or the mean of the seeds of a trial.
         confirmed: whether the sweep was confirmed.
     """
 

@@ -15,6 +15,7 @@ LIMITS = {
     "cpus_per_trial": (1, 10_000),
     "gpus_per_trial": (0, 10_000),
     "workers_per_trial": (1, 10_000),
+    "seeds_per_trial": (1, 100),
     "reduction_factor": (1.1, 1000),
     "check_rungs": (0, 1),
 }
@@ -65,11 +66,13 @@ def check_ends(settings: SweepSettings, gpus: float) -> None:
 
 def _check_epochs_total(settings: SweepSettings) -> None:
     """Raise UserError where not even the paper's default could be trained to its end."""
-    whole, asked = settings.base.epochs, settings.epochs_total
+    whole, asked = settings.epochs_of_a_trial, settings.epochs_total
     least = 2 * whole if settings.confirm else whole
     if asked is not None and asked < least:
         why = "with --confirm, half of it would be less" if settings.confirm else "that is less"
+        seeds = settings.seeds_per_trial
+        on = f" in all, on {seeds} seeds" if seeds > 1 else ""
         raise UserError(
-            f"--epochs-total is {asked}; {why} than one training of {whole} epochs: give "
+            f"--epochs-total is {asked}; {why} than one training of {whole} epochs{on}: give "
             f"at least {least}, or fewer --epochs."
         )

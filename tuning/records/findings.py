@@ -17,8 +17,9 @@ from tuning.study.race import ERROR, p_value
 from tuning.study.trials import REFERENCE
 
 FILE = "confirm.json"
-UNCONFIRMED = "one run, not confirmed"
-"""What is said of a score that no confirmation stands behind."""
+NOT_CONFIRMED = "not confirmed"
+"""Ends what is said of a score that no confirmation stands behind."""
+UNCONFIRMED = f"one run, {NOT_CONFIRMED}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,16 @@ class Findings(Section):
         """The candidate that came nearest to being better; None where there was none."""
         others = [number for number, val in self.val_acc.items() if val and number != REFERENCE]
         return min(others, key=lambda number: (self.p_of(number), number), default=None)
+
+
+def behind(seeds: int = 1) -> str:
+    """What is behind a score of a search whose trials have so many seeds."""
+    return "one run" if seeds == 1 else f"mean of {seeds} seeds"
+
+
+def unconfirmed(seeds: int = 1) -> str:
+    """What is said of such a score."""
+    return f"{behind(seeds)}, {NOT_CONFIRMED}"
 
 
 def one_line(note: str) -> str:

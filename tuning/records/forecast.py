@@ -110,6 +110,7 @@ def outline(settings: SweepSettings, slots: int = 1, gpus: float = 0.0) -> Outli
         gpus=gpus,
         learns=settings.sampler not in BY_CHANCE,
         check=Check(settings.check_rungs, settings.seed),
+        seeds=settings.seeds_per_trial,
     )
 
 

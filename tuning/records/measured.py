@@ -169,12 +169,12 @@ def _cost(result: SweepResult) -> Cost:
 
 
 def _epochs(trials: Sequence[TrialRecord]) -> int:
-    return sum(trial.epoch for trial in trials)
+    return sum(trial.trained for trial in trials)
 
 
 def _pace(trials: Sequence[TrialRecord]) -> float:
     """Seconds of an epoch: the last one of each training, which has no start in it."""
-    known = [t.metrics["epoch_seconds"] for t in trials if "epoch_seconds" in t.metrics]
+    known = [t.metrics["epoch_seconds"] / t.seeds for t in trials if "epoch_seconds" in t.metrics]
     return median(known) if known else 0.0
 
 

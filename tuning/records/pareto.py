@@ -16,7 +16,7 @@ from tuning.study.trials import TrialRecord
 class Member:
     """A completed trial of one of the sweeps, the one at the place `sweep`, and its `values`.
 
-    One value an objective, in its unit, of the trial's one run; NaN where it was not measured.
+    One value an objective, in its unit, as the search saw it; NaN where it was not measured.
     `best` says whether it is of the Pareto set.
     """
 
@@ -113,7 +113,7 @@ def volumes(results: Sequence[SweepResult]) -> Volumes | None:
     ended = [(t.ended or 0.0, n, t) for n, result in enumerate(results) for t in result.ended]
     spent, rows, epochs, grown = 0, list[FloatArray](), list[float](), list[float]()
     for _, sweep, trial in sorted(ended, key=lambda end: end[:2]):
-        spent += trial.epoch
+        spent += trial.trained
         if (sweep, trial.number) in lossy:
             rows.append(lossy[sweep, trial.number])
             epochs.append(float(spent))

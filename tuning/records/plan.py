@@ -45,7 +45,7 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int] | None:
     bound = next((int(b.own) for b in bounds if b.unit == "epochs"), None)
     if settings.trials is None:
         return None if bound is None else (bound, bound)
-    most = settings.trials * settings.base.epochs
+    most = settings.trials * settings.epochs_of_a_trial
     most = most if bound is None else min(most, bound)
     if settings.scheduler == "none":
         return most, most
@@ -56,8 +56,12 @@ def expected_epochs(settings: SweepSettings) -> tuple[int, int] | None:
 
 
 def size(settings: SweepSettings) -> str:
-    """`64 trials of at most 9 epochs`, or `as many trials of at most 9 epochs as 2 hours allow`."""
-    whole = f"of at most {_count(settings.base.epochs, 'epoch')}"
+    """`64 trials of at most 9 epochs`, or `as many trials of at most 9 epochs as 2 hours allow`.
+
+    Where a trial has several seeds, on how many.
+    """
+    whole, seeds = f"of at most {_count(settings.base.epochs, 'epoch')}", settings.seeds_per_trial
+    whole += f" on {seeds} seeds" if seeds > 1 else ""
     if settings.trials is None:
         return f"as many trials {whole} as {settings.budget} allow"
     return f"{_count(settings.trials, 'trial')} {whole}"
@@ -164,7 +168,8 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
             teacher = base.teacher_recipe(number)
             print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
     if memories := _memories(settings, space):
-        print(f"soft-label memories of each trial: {memories}")
+        each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
+        print(f"soft-label memories of each {each}: {memories}")
     augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
     print(f"augmentation: {augment}")
     print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")

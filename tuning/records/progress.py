@@ -67,7 +67,7 @@ def over_epochs(result: SweepResult) -> BestSoFar | None:
     """The best so far over epochs spent on ended trials; None if no trial completed."""
     places, spent = [], 0
     for trial in result.ended:
-        spent += trial.epoch
+        spent += trial.trained
         places.append(float(spent))
     return _best_so_far(result, places, float(result.epochs_spent))
 

@@ -7,10 +7,11 @@ from kd.data.names import DatasetName
 from kd.errors import UserError
 
 
-def protocol(config: TrainConfig) -> dict[str, str]:
+def protocol(config: TrainConfig, seeds: int = 1) -> dict[str, str]:
     """What two scores must share to be compared: epochs, images, split, seeds, what a teacher saw.
 
-    Everything else in a configuration is what a search is free to choose.
+    Everything else in a configuration is what a search is free to choose. A score that is the mean
+    over several `seeds` is one of them.
     """
     return {
         "dataset": dataset_identity(config.dataset),
@@ -19,6 +20,7 @@ def protocol(config: TrainConfig) -> dict[str, str]:
         "train_size": str(config.split.train_size or "all"),
         "split_seed": str(config.split.seed),
         "seed": str(config.seed),
+        **({"seeds": str(seeds)} if seeds > 1 else {}),
         **({"teacher_saw_val": "true"} if config.saw_val else {}),
     }
 

@@ -121,7 +121,7 @@ class SweepResult:
 
     @property
     def leader(self) -> TrialRecord | None:
-        """The completed trial of highest val accuracy, in its one run."""
+        """The completed trial of highest val accuracy, as the search saw it."""
         return best_trial(list(self.trials))
 
     @property
@@ -140,13 +140,17 @@ class SweepResult:
     def scores(self, trial: TrialRecord | None) -> list[float]:
         """Val accuracies in percent behind a trial; none where it is None or did not complete.
 
-        One a new seed where the sweep was confirmed and it competed, else that of its one run.
+        One a new seed where the sweep was confirmed and it competed, else what the search saw.
         """
         if trial is None:
             return []
         if self.findings and (confirmed := self.findings.val_acc.get(trial.number)):
             return confirmed
         return [trial.score] if trial.state == "completed" and trial.score is not None else []
+
+    def is_confirmed(self, trial: TrialRecord) -> bool:
+        """Whether the scores behind a trial are those of new seeds."""
+        return bool(self.findings and self.findings.val_acc.get(trial.number))
 
     @property
     def best_score(self) -> float | None:
@@ -168,13 +172,13 @@ class SweepResult:
 
     @property
     def epochs_spent(self) -> int:
-        """Epochs trained, over all trials."""
-        return sum(trial.epoch for trial in self.trials)
+        """Epochs trained, over all trials and their seeds."""
+        return sum(trial.trained for trial in self.trials)
 
     @property
     def epochs_saved(self) -> int:
         """Epochs that stopping spared: what the stopped trials did not train."""
-        return sum(self.sweep.epochs - trial.epoch for trial in self.of("stopped"))
+        return sum((self.sweep.epochs - t.epoch) * t.seeds for t in self.of("stopped"))
 
     @property
     def spans(self) -> list[Span]:
@@ -220,7 +224,7 @@ def load_result(storage: Path, name: str) -> SweepResult:
         searched=settings.space().domains,
         slots=int(facts.get("slots", 1)),
         val_size=int(facts.get("val_size", 0)),
-        protocol=facts.get("protocol") or protocol(settings.base),
+        protocol=facts.get("protocol") or protocol(settings.base, settings.seeds_per_trial),
         environment=facts.get("environment", {}),
         costs=facts.get(COSTS, {}),
         warm=_warm(settings.folder),

@@ -30,7 +30,13 @@ STUDY = "study.log"
 SEARCH = "search"
 COSTS = "costs"
 """The attribute of that study with what the backbone costs, where that is an objective."""
-AT_LEAST = {"trials": 1, "cpus_per_trial": 1, "gpus_per_trial": 0, "workers_per_trial": 1}
+AT_LEAST = {
+    "trials": 1,
+    "cpus_per_trial": 1,
+    "gpus_per_trial": 0,
+    "workers_per_trial": 1,
+    "seeds_per_trial": 1,
+}
 """What the numbers of any sweep are at least."""
 PUT_BACK = "put the images back there, or start a new sweep"
 """What to do where a sweep that began does not find its images."""
@@ -96,7 +102,13 @@ class SweepSettings(Options, Section):
             cost=self.cost,
             price=self.price_per_hour,
             confirming=(TOP + 1) * SEEDS * self.base.epochs if self.confirm else 0,
+            seeds=self.seeds_per_trial,
         )
+
+    @property
+    def epochs_of_a_trial(self) -> int:
+        """The epochs that one trial takes which is not stopped, on all its seeds."""
+        return self.base.epochs * self.seeds_per_trial
 
     def at_once(self, slots: int) -> int:
         """How many of its trials run at once where it has so many slots."""
@@ -109,7 +121,7 @@ class SweepSettings(Options, Section):
             return self.trials
         shortest = self.base.epochs if self.scheduler == "none" else self.grace_period
         own = next(bound.own for bound in self.budget.bounds(()) if bound.unit == "epochs")
-        return most_trials(int(own), shortest)
+        return most_trials(int(own), shortest * self.seeds_per_trial)
 
     @property
     def packed(self) -> bool:

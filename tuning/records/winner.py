@@ -6,8 +6,9 @@ from pathlib import Path
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
 from kd.run_folder import BEST_CONFIG
-from tuning.records.findings import UNCONFIRMED, Findings, mean_deviation
+from tuning.records.findings import Findings, mean_deviation, unconfirmed
 from tuning.records.result import SweepResult, load_result
+from tuning.records.settings import SweepSettings
 
 
 def handed_out(result: SweepResult) -> TrainConfig | None:
@@ -27,10 +28,10 @@ def handed_out(result: SweepResult) -> TrainConfig | None:
     return replace(config, seed=findings.seeds[0], split=split)
 
 
-def proof(findings: Findings | None, number: int) -> str:
-    """How far the configuration of that trial is proved, in a few words."""
+def proof(findings: Findings | None, number: int, seeds: int = 1) -> str:
+    """How far the configuration of that trial, of so many seeds, is proved, in a few words."""
     if findings is None or not (val := findings.val_acc.get(number)):
-        return UNCONFIRMED
+        return unconfirmed(seeds)
     words = f"val {mean_deviation(val)}"
     if number in findings.test:
         words += f", test {mean_deviation(findings.test_acc(number))}"
@@ -52,6 +53,14 @@ def sweep_config(storage: Path, name: str) -> TrainConfig:
             )
         raise unknown("sweep with a best configuration", name, known)
     return TrainConfig.load(path)
+
+
+def seeds_of(storage: Path, name: str) -> int:
+    """On how many seeds each trial of the sweep `name` trains; 1 where its settings are gone."""
+    try:
+        return SweepSettings.load(storage, name).seeds_per_trial
+    except UserError:
+        return 1
 
 
 def trial_config(storage: Path, name: str, number: int) -> tuple[TrainConfig, SweepResult]:

@@ -26,7 +26,8 @@ SECTIONS = ("kd", "optimizer", "augment")
 """The parts of a configuration that may be searched; and the fields of `WHOLE`."""
 WHOLE = ("batch_size", "precision", "history")
 CELL = ("method", "backbone", "dataset", "epochs")
-"""What all tables must have in common."""
+"""What all tables must have in common; and on how many `SEEDS` each trial was trained."""
+SEEDS = "seeds"
 TOLD = ("ece", "train_seconds")
 """The objectives that a table of curves may have a column for, beside val accuracy."""
 Row = Mapping[str, Any]
@@ -63,6 +64,7 @@ class Recorded:
         )
         first = tables[0]
         self.base = _config(_default_of(first), first.folder)
+        self.seeds = int(first.rows[0].get(SEEDS) or 1)
         self.space = first.space or _space_of(rows, self.base, first.folder)
         self.cube = Cube(self.space)
         self._points, self._entries = _entries(tables, self.cube, self.base.epochs)
@@ -185,11 +187,13 @@ def _check_same(tables: Sequence[_Table]) -> None:
     first = tables[0]
     for table in tables:
         for row in table.rows:
-            for name in CELL:
-                if row[name] != first.rows[0][name]:
+            for name in (*CELL, SEEDS):
+                # Tables of before have no column of seeds.
+                own, its = (one.get(name) or 1 for one in (first.rows[0], row))
+                if own != its:
                     raise UserError(
-                        f"{table.folder} has {name} {row[name]!r}, and {first.folder} has "
-                        f"{first.rows[0][name]!r}; give tables of one cell and as many epochs."
+                        f"{table.folder} has {name} {its!r}, and {first.folder} has {own!r}; give "
+                        "tables of one cell and as many epochs."
                     )
 
 

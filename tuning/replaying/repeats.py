@@ -43,6 +43,11 @@ class Drawn:
         """What it is called."""
         return self.kind
 
+    @property
+    def seeds(self) -> int:
+        """Of how many seeds each of its curves is the mean."""
+        return 1
+
     def source(self, seed: int) -> Curves:
         """The landscape of `seed`."""
         return Generated(self.kind, seed, self.epochs, paced=self.paced)
@@ -68,6 +73,11 @@ class Kept:
     def epochs(self) -> int:
         """The epochs of a whole trial."""
         return self.recorded.base.epochs
+
+    @property
+    def seeds(self) -> int:
+        """Of how many seeds each of its curves is the mean."""
+        return self.recorded.seeds
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ def simulate(source: Curves, plan: Plan, seed: int, warm: WarmStart | None = Non
         epochs_total=plan.epochs_total,
         seed=seed,
         objectives=chosen(plan.objectives),
+        seeds=plan.seeds,
     )
 
 
@@ -116,14 +117,16 @@ def play(
     epochs_total: int | None,
     seed: int,
     objectives: Objectives = (VAL_ACC,),
+    seeds: int = 1,
 ) -> Simulated:
     """Let `strategy` search: `slots` at once, and `epochs_total` epochs at most if that is given.
 
     No epoch begins beyond the budget. Of epochs that end at the same time, the one of the trial
-    with the smaller number is told first. Beside its val accuracy an epoch tells of `objectives`.
+    with the smaller number is told first. Beside its val accuracy an epoch tells of `objectives`;
+    it is one on each of `seeds`.
     """
     budget = math.inf if epochs_total is None else epochs_total
-    table = _Table(source, strategy, seed, budget, objectives)
+    table = _Table(source, strategy, seed, budget, objectives, seeds)
     for _ in range(slots):
         table.free += 1
         table.fill()
@@ -142,8 +145,10 @@ class _Table:
         seed: int,
         budget: float,
         objectives: Objectives,
+        seeds: int,
     ) -> None:
-        self.source, self.strategy, self.seed, self.budget = source, strategy, seed, budget
+        self.source, self.strategy, self.seed, self.seeds = source, strategy, seed, seeds
+        self.budget = budget
         self.free, self.begun, self.told, self.now = 0, 0, 0, 0.0
         self.events: list[tuple[float, int]] = []
         self.records: dict[int, TrialRecord] = {}
@@ -157,9 +162,14 @@ class _Table:
         self.moments: list[Moment] = []
         self.start = self._moment(-1)
 
+    @property
+    def affords(self) -> bool:
+        """Whether an epoch is left."""
+        return self.begun + self.seeds <= self.budget
+
     def fill(self) -> None:
         """Give free slots to trials, as long as there are some and an epoch is left."""
-        while self.free and self.begun < self.budget:
+        while self.free and self.affords:
             given = self.strategy.next()
             if given is None:
                 return
@@ -179,7 +189,7 @@ class _Table:
     def step(self) -> None:
         """Let the next epoch end, and its trial go on or leave its slot."""
         self.now, number = heapq.heappop(self.events)
-        record, self.told = self.records[number], self.told + 1
+        record, self.told = self.records[number], self.told + self.seeds
         epoch = record.epoch + 1
         value = float(self.curves[number][epoch - 1])
         report: dict[str, Any] = {"trial": number, "epoch": epoch, "val_acc": value}
@@ -196,7 +206,7 @@ class _Table:
             self._leave(record, report)
             self.free += 1
             self.fill()
-        elif self.begun < self.budget:
+        elif self.affords:
             self._begin_epoch(number)
 
     def result(self) -> Simulated:
@@ -208,7 +218,7 @@ class _Table:
         return Simulated(records=records, course=course)
 
     def _begin_epoch(self, number: int) -> None:
-        self.begun += 1
+        self.begun += self.seeds
         heapq.heappush(self.events, (self.now + self.paces[number], number))
 
     def _leave(self, record: TrialRecord, report: Mapping[str, Any]) -> None:

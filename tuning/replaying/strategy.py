@@ -26,7 +26,8 @@ class Plan:
     It ends when `trials` have ended or `epochs_total` are spent, whatever comes first; None sets
     no such end. `slots` trials run at once. `grace_period` None is 1/3 of the epochs, as of a
     sweep; of the trials that would be stopped the share `check_rungs` runs on. Trials are compared
-    in `objectives`, by name. Raises `UserError` for what makes no sense.
+    in `objectives`, by name. An epoch of a trial is one on each of its `seeds`, of which the curves
+    are the mean. Raises `UserError` for what makes no sense.
     """
 
     sampler: str = TPE
@@ -38,6 +39,7 @@ class Plan:
     reduction_factor: float = FACTOR
     check_rungs: float = 0.0
     objectives: tuple[str, ...] = ()
+    seeds: int = 1
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -77,7 +79,7 @@ class Plan:
 
     def at_once(self, epochs: int) -> float:
         """How many trials of `epochs` epochs run at once at most, however many slots there are."""
-        return Budget(epochs=self.epochs_total).at_once(epochs)
+        return Budget(epochs=self.epochs_total, seeds=self.seeds).at_once(epochs)
 
     def planned(self, epochs: int) -> int:
         """How many trials of `epochs` epochs there are room for: what the sampler is told."""
@@ -85,7 +87,7 @@ class Plan:
             return self.trials
         assert self.epochs_total is not None
         shortest = epochs if self.scheduler == "none" else self.grace(epochs)
-        return most_trials(self.epochs_total, shortest)
+        return most_trials(self.epochs_total, shortest * self.seeds)
 
 
 class Strategy(Protocol):

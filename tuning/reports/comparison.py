@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from kd.errors import UserError
+from tuning.records.findings import NOT_CONFIRMED
 from tuning.records.progress import BestSoFar, over_epochs
 from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
@@ -52,6 +53,7 @@ def render(results: Sequence[SweepResult]) -> str:
             course=course(results),
             keys=[key(*look(i)) for i in range(len(results))],
             protocol=results[0].sweep.protocol,
+            pooled=results[0].sweep.settings.seeds_per_trial > 1,
             pareto=shown(results),
             markdown=table(results, "markdown"),
             latex=table(results, "latex"),
@@ -96,7 +98,8 @@ def _from_default(so_far: BestSoFar) -> list[tuple[float, float]]:
 def table(results: Sequence[SweepResult], form: Literal["latex", "markdown"]) -> str:
     """Val accuracy (%), methods down and backbones across.
 
-    Mean ± standard deviation over n seeds where a sweep was confirmed, else of one run, with n = 1.
+    Mean ± standard deviation over n seeds where a sweep was confirmed, else of one run, with n = 1,
+    or the mean over the n seeds that it was chosen by, which is said.
     Every method has a row for the paper's default and one for what its search hands out; of several
     sweeps of one cell the best counts. UserError unless the sweeps may be compared.
     """
@@ -132,13 +135,15 @@ def _entry(result: SweepResult | None, trial: TrialRecord | None, top: float, fo
     scores = result.scores(trial) if result else []
     if not scores:
         return "–" if form == "markdown" else "--"
-    mean, n = fmean(scores), len(scores)
-    number, deviation = accuracy(mean), f"{stdev(scores):.2f}" if n > 1 else ""
+    mean, n, how = fmean(scores), len(scores), ""
+    if trial and trial.seeds > 1 and not (result and result.is_confirmed(trial)):
+        n, how = trial.seeds, f", {NOT_CONFIRMED}"
+    number, deviation = accuracy(mean), f"{stdev(scores):.2f}" if len(scores) > 1 else ""
     if form == "latex":
         number = rf"\mathbf{{{number}}}" if mean == top else number
-        return f"${number}" + (rf" \pm {deviation}" if deviation else "") + f"$ ($n={n}$)"
+        return f"${number}" + (rf" \pm {deviation}" if deviation else "") + f"$ ($n={n}${how})"
     number = f"**{number}**" if mean == top else number
-    return number + (f" ± {deviation}" if deviation else "") + f" (n = {n})"
+    return number + (f" ± {deviation}" if deviation else "") + f" (n = {n}{how})"
 
 
 def _markdown(head: list[str], lines: list[list[str]]) -> str:

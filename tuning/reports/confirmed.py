@@ -5,7 +5,7 @@ from statistics import fmean
 from rich.table import Table
 
 from kd.config import TrainConfig
-from tuning.records.findings import Findings, mean_deviation
+from tuning.records.findings import Findings, behind, mean_deviation
 from tuning.records.result import SweepResult
 from tuning.reports.console import console
 from tuning.reports.escapes import terminal
@@ -112,10 +112,12 @@ def on_test(findings: Findings) -> list[str]:
 
 
 def scored(result: SweepResult, trial: TrialRecord | None) -> str:
-    """A trial's val accuracy: over new seeds with deviation and n where it was, else of one run."""
+    """A trial's val accuracy: over new seeds with deviation and n where it was, else as found."""
     scores = result.scores(trial)
     if result.findings and len(scores) > 1:
         return mean_deviation(scores)
+    if scores and trial and trial.seeds > 1 and not result.is_confirmed(trial):
+        return f"{percent(scores[0])} ({behind(trial.seeds)})"
     return percent(scores[0]) if scores else trial.state if trial else percent(None)
 
 

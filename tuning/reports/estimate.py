@@ -21,11 +21,12 @@ def seconds_left(
     if trained <= 0 or within <= 0:
         return None
     sweep = result.sweep
-    lengths = [t.epoch for t in result.of("completed", "stopped")] or [sweep.epochs]
+    whole = sweep.settings.epochs_of_a_trial
+    lengths = [t.trained for t in result.of("completed", "stopped")] or [whole]
     running = []
     for trial in result.of("running"):
-        longer = [n for n in lengths if n > trial.epoch] or [sweep.epochs]
-        running.append(sum(longer) / len(longer) - trial.epoch)
+        longer = [n for n in lengths if n > trial.trained] or [whole]
+        running.append(sum(longer) / len(longer) - trial.trained)
     slot_seconds = within * sweep.slots / trained
     ends = list[float]()
     if sweep.trials is not None:

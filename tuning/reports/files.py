@@ -69,10 +69,10 @@ def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:
 
     Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
     columns such as `metrics.val_acc`; `started` and `ended` are seconds since the epoch, `seconds`
-    is how long it ran, accuracies are percent, and `source` says which other search found a
-    configuration. Of a search of several objectives `pareto` says who is of the Pareto set,
-    `objective.NAME` holds a trial's values, and a column of the curves what each epoch told of
-    `ece` and `train_seconds`. Both bear the stamp `mark`.
+    is how long it ran, accuracies are percent, the mean of so many `seeds`, and `source` says which
+    other search found a configuration. Of a search of several objectives `pareto` says who is of
+    the Pareto set, `objective.NAME` holds a trial's values, and a column of the curves what each
+    epoch told of `ece` and `train_seconds`. Both bear the stamp `mark`.
     """
     import pyarrow as pa
 
@@ -83,6 +83,7 @@ def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:
             "trial": trial.number,
             "state": trial.state,
             "epoch": trial.epoch,
+            "seeds": trial.seeds,
             "val_acc": trial.score,
             "started": trial.started,
             "ended": trial.ended,

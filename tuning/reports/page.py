@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from tuning.records.findings import unconfirmed
 from tuning.records.result import SweepResult
 from tuning.records.winner import handed_out
 from tuning.reports import figures, pareto, sentences
@@ -46,6 +47,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             rows=_comparison(result),
             curves=figures.curves(result),
             confirmed=rows(found) if found else [],
+            unconfirmed=unconfirmed(result.sweep.settings.seeds_per_trial),
             scored=scored,
             progress=figures.best_so_far(result),
             pareto=pareto.shown([result]),
@@ -78,7 +80,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
     times = max(len(found.openings), 1) if found else 0
     sweep, config = result.sweep, result.trials[0].config if result.trials else {}
     split, budget = config.get("split") or {}, sweep.settings.budget
-    objectives = sweep.settings.objectives
+    objectives, seeds = sweep.settings.objectives, sweep.settings.seeds_per_trial
     rows: dict[str, Any] = {
         "method": sweep.method,
         "backbone": sweep.backbone,
@@ -101,6 +103,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "split seed": split.get("seed"),
         "batch size": config.get("batch_size"),
         "training seed": config.get("seed"),
+        "seeds of each trial": seeds if seeds > 1 else None,
         "precision": config.get("precision"),
         "soft-label memories": config.get("history"),
         "test set": f"opened {count(times, 'time')}, see above" if times else "not opened",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tuning.records.findings import behind
 from tuning.records.pareto import Member, front, members, objectives_of, volumes
 from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
@@ -40,12 +41,13 @@ def said(results: Sequence[SweepResult]) -> list[str]:
     found, asked = front(results), objectives_of(results)
     if not found:
         return []
-    words = [one.words for one in asked]
+    words, seeds = [one.words for one in asked], results[0].sweep.settings.seeds_per_trial
+    seen = "in one run" if seeds == 1 else f"the {behind(seeds)}"
     listed = f"{', '.join(words[:-1])} and {words[-1]}"
     completed = count(len(members(results)), "completed trial")
     sentences = [
         f"Pareto set: {len(found)} of {completed}. No other is as good in {listed} and better in "
-        "one of them, each in one run."
+        f"one of them, each {seen}."
     ]
     if grew := volumes(results):
         pairs = zip(asked, grew.reference, strict=True)

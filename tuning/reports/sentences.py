@@ -11,7 +11,7 @@ from kd.run_folder import BEST_CONFIG
 from kd.section import flatten
 from kd.text import visible
 from search_spaces import in_words
-from tuning.records.findings import UNCONFIRMED
+from tuning.records.findings import behind, unconfirmed
 from tuning.records.foretelling import foretelling
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SHOWN_STORAGE, SweepSettings
@@ -29,21 +29,20 @@ DEFAULT_STORAGE = Path("runs")
 def headline(result: SweepResult) -> str:
     """The best trial against the paper's default, in one sentence; "" if none completed."""
     best, default = result.best, result.default
+    how = unconfirmed(result.sweep.settings.seeds_per_trial)
     if result.findings:
         return verdict(result.findings)
     if best is None:
         return ""
     if best is default:
-        return (
-            f"No trial beat the paper's default: {percent(best.score)} val accuracy; {UNCONFIRMED}."
-        )
+        return f"No trial beat the paper's default: {percent(best.score)} val accuracy; {how}."
     found = f"Best of {count(len(result.trials), 'trial')}: {percent(best.score)} val accuracy"
     if result.gain is None:
         return (
-            f"{found}, {UNCONFIRMED}; the paper's default {_unfinished(default)}, so there is no "
+            f"{found}, {how}; the paper's default {_unfinished(default)}, so there is no "
             "comparison."
         )
-    return f"{found}, {result.gain:+.2f} points on the paper's default; {UNCONFIRMED}."
+    return f"{found}, {result.gain:+.2f} points on the paper's default; {how}."
 
 
 def _unfinished(trial: TrialRecord | None) -> str:
@@ -72,17 +71,20 @@ def caveats(result: SweepResult) -> list[str]:
         if leader and leader.number not in found.val_acc and found.before(leader.ended):
             sentences.append(
                 f"Since it was confirmed, {trial_name(leader)} came to {percent(leader.score)} val "
-                f"accuracy: {UNCONFIRMED}."
+                f"accuracy: {unconfirmed(leader.seeds)}."
             )
         return [*on_test(found), *sentences]
+    if best is not None and best.seeds > 1:
+        sentences.append("The student that is kept is that of its first seed.")
     if best is None or best is result.default or result.gain is None:
         return sentences
     size = result.sweep.val_size
+    how = behind(best.seeds)
     same = f"this same val set of {count(size, 'image')}" if size else "this same val set"
     return [
         *sentences,
-        f"One run each, and the best was chosen on {same}, which flatters it: confirm it before "
-        "you rely on it.",
+        f"{how[0].upper()}{how[1:]} each, and the best was chosen on {same}, which flatters it: "
+        "confirm it before you rely on it.",
     ]
 
 
@@ -143,7 +145,7 @@ def cost(result: SweepResult) -> str:
 
 def spent_on(settings: SweepSettings, trials: Sequence[TrialRecord]) -> str:
     """`90 epochs trained in 29 s`, and their GPU-hours and cost where there are some."""
-    epochs = sum(trial.epoch for trial in trials)
+    epochs = sum(trial.trained for trial in trials)
     line = f"{count(epochs, 'epoch')} trained in {duration(seconds(trials))}"
     if held := gpu_hours(trials):
         line += f", {held:.3g} GPU-hours"
@@ -154,7 +156,7 @@ def spent_on(settings: SweepSettings, trials: Sequence[TrialRecord]) -> str:
 
 def cost_of_all(result: SweepResult, again: Sequence[TrialRecord]) -> str:
     """What the search and the trainings that confirmed it took, together."""
-    confirming = count(sum(trial.epoch for trial in again), "epoch")
+    confirming = count(sum(trial.trained for trial in again), "epoch")
     both = spent_on(result.sweep.settings, [*result.trials, *again])
     return f"Search and confirmation: {both}; {confirming} of it to confirm."
 
@@ -181,7 +183,7 @@ def foretold(result: SweepResult) -> list[str]:
         sentences.append(
             f"{ran}; {found}, the best of the others ({trial_name(level)}) to "
             f"{percent(level.score)}: stopping {'it' if n == 1 else 'them'} {cost}. "
-            f"That is a rough estimate, of n = {n} and one run each."
+            f"That is a rough estimate, of n = {n} and {behind(best.seeds)} each."
         )
     for one in known.agreements:
         interval = (

@@ -41,6 +41,7 @@ class Budget:
     the pauses of an interrupted sweep; `gpu_hours` are those of all trials, each times the GPUs
     that it held; `cost` is in USD, at a `price` of one hour (see `charged`). What `confirming`
     epochs will take at the pace of the search is set aside, but never more than half of a bound.
+    An epoch of a trial is one on each of its `seeds`.
     """
 
     epochs: int | None = None
@@ -49,6 +50,7 @@ class Budget:
     cost: float | None = None
     price: float | None = None
     confirming: int = 0
+    seeds: int = 1
 
     def __bool__(self) -> bool:
         """Whether anything is bounded."""
@@ -59,10 +61,10 @@ class Budget:
         return " and ".join(f"{bound.most:g} {bound.unit}" for bound in self.bounds(()))
 
     def bounds(self, trials: Iterable[TrialRecord], begun: int = 0) -> list[Bound]:
-        """How the bounds stand after `trials`, `begun` of which are in an epoch now."""
+        """How the bounds stand after `trials`, `begun` epochs of which are not told yet."""
         trials = list(trials)
         return self.standing(
-            epochs=sum(trial.epoch for trial in trials),
+            epochs=sum(trial.trained for trial in trials),
             hours=hours(trials),
             gpu_hours=gpu_hours(trials),
             usd=self.usd(trials),
@@ -96,17 +98,22 @@ class Budget:
         """
         if self.epochs is None:
             return math.inf
-        return max(1, (self.epochs - min(self.confirming, self.epochs // 2)) // epochs)
+        own = self.epochs - min(self.confirming, self.epochs // 2)
+        return max(1, own // (epochs * self.seeds))
 
     def nearest(self, trials: Iterable[TrialRecord]) -> Bound | None:
         """The bound of which the least is left; None where there is none."""
         return max(self.bounds(trials), key=lambda bound: bound.share, default=None)
 
     def spent(self, trials: Iterable[TrialRecord], begun: int = 0) -> str:
-        """Which bound is reached, as `500 epochs`; "" while none is."""
+        """Which bound is reached, `begun` trials being in an epoch, as `500 epochs`; "" for none.
+
+        A bound in epochs is, too, where it has no room for an epoch on all seeds.
+        """
         if not self:
             return ""
-        reached = (bound for bound in self.bounds(trials, begun) if bound.share >= 1)
+        taken = begun * self.seeds + self.seeds - 1
+        reached = (bound for bound in self.bounds(trials, taken) if bound.share >= 1)
         return next(map(str, reached), "")
 
     def usd(self, trials: Iterable[TrialRecord]) -> float:

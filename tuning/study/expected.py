@@ -37,7 +37,7 @@ WORK = 36_000
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How long things take while all slots train, in seconds.
+    """How long things take while all slots train, in seconds; an epoch on all of a trial's seeds.
 
     `epoch` and `trial`, what a trial takes beside its epochs, are of one slot; `start` is what the
     workers take before their first trials. `doubt` is the standard deviation of what will be, as a
@@ -64,7 +64,7 @@ class Outline:
     """A search as far as its course depends on it; `trials` None where the budget alone ends it.
 
     `gpus` is what each trial holds; `learns` says whether later trials are drawn better, and
-    `check` which ones run on though they would be stopped.
+    `check` which ones run on though they would be stopped. An epoch is one on each of `seeds`.
     """
 
     trials: int | None
@@ -77,6 +77,7 @@ class Outline:
     gpus: float = 0.0
     learns: bool = True
     check: Check = field(default_factory=Check)
+    seeds: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,7 @@ class _Simulation:
     def _go_on(self, now: float, number: int, stop: int, wait: float = 0.0) -> None:
         epochs = self.stops[stop] - (self.stops[stop - 1] if stop else 0)
         end = now + wait + epochs * self.pace.epoch
-        self.running[number] = _Segment(now, end, epochs)
+        self.running[number] = _Segment(now, end, epochs * self.outline.seeds)
         heapq.heappush(self.events, (end, number, stop))
 
     def _end(self, now: float, number: int, stop: int) -> None:

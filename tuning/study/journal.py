@@ -123,6 +123,7 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         reason=attributes.get("reason", ""),
         spared=attributes.get("spared"),
         source=attributes.get("source", ""),
+        seeds=attributes.get("seeds", 1),
     )
 
 

@@ -82,7 +82,7 @@ class StudySearcher:
         self._sampling = Sampling(space, base, num_trials, seed, sampler, *plan)
         self._num_trials, self._objectives = self._sampling.trials, objectives
         self._failed = 0
-        self._budget = budget or Budget()
+        self._budget = Budget() if budget is None else budget
         self._before = tuple(before)
         self._remarked, self._given_up = set[str](), set[int]()
         self._running: dict[int, optuna.Trial] = {}
@@ -223,10 +223,11 @@ class StudySearcher:
 
     def _begin(self, trial: optuna.Trial) -> TrialRecord:
         plain, source = self._draw(trial).to_dict(), self._sampling.source(trial.number)
-        if source:
-            trial.set_user_attr("source", source)
-        trial.set_user_attr("config", plain)
-        return TrialRecord(number=trial.number, config=plain, source=source, started=time.time())
+        seeds, about = self._budget.seeds, {"source": source} if source else dict[str, Any]()
+        about |= {"seeds": seeds} if seeds > 1 else {}
+        for name, value in (about | {"config": plain}).items():
+            trial.set_user_attr(name, value)
+        return TrialRecord(number=trial.number, config=plain, started=time.time(), **about)
 
     def _draw(self, trial: optuna.Trial) -> TrainConfig:
         return self._sampling.draw(trial)

@@ -29,7 +29,7 @@ trial ended for want of GPU memory, "unstored": True where its files could not b
 
 @dataclass(kw_only=True)
 class TrialRecord:
-    """One configuration trained once.
+    """One configuration and its training.
 
     `number` is the trial's place in the sweep, from 0, and its identity across restarts.
     `config` is `TrainConfig.to_dict()`. `curve` maps a 1-based epoch to val accuracy in
@@ -39,7 +39,8 @@ class TrialRecord:
     session of its sweep. `gpus` is how many GPUs it held, or which part of one; `reason` says why
     a trial was stopped or failed; `spared` is the epoch after which early stopping would have
     stopped it, had it not been let run on to check that. `source` says which other search its
-    configuration comes from; "" where it was drawn.
+    configuration comes from; "" where it was drawn. `seeds` is on how many it trains, in turns: all
+    that is told of an epoch is their mean.
     """
 
     number: int
@@ -55,6 +56,7 @@ class TrialRecord:
     reason: str = ""
     spared: int | None = None
     source: str = ""
+    seeds: int = 1
 
     @property
     def is_default(self) -> bool:
@@ -70,6 +72,11 @@ class TrialRecord:
     def epoch(self) -> int:
         """The last epoch that was reported; 0 before the first."""
         return max(self.curve, default=0)
+
+    @property
+    def trained(self) -> int:
+        """The epochs that it took: those that were reported, on each of its seeds."""
+        return self.epoch * self.seeds
 
     @property
     def score(self) -> float | None:

@@ -41,6 +41,8 @@ from tuning.tracking.runs import Outcome
 from tuning.tracking.store import Store
 from tuning.tracking.tracker import Tracker
 
+TRIAL = "trial"
+"""What the files of the search's own trials are called by."""
 MANY = 64
 """Trials that are expected where hours or cost alone end a search, as of the paper's preset."""
 
@@ -80,7 +82,7 @@ class Cell:
         train, val = train_val(images, base.split)
         # The same images may have been written anew, and would have another protocol.
         begun = study_facts(settings.folder / STUDY, SEARCH).get("protocol")
-        about = begun or protocol(base), environment()
+        about = begun or protocol(base, settings.seeds_per_trial), environment()
         always = settings.compile == "always"
         return cls(settings, space, images.digest, train, val, base, *about, compiled=always)
 
@@ -107,7 +109,7 @@ class Cell:
     @property
     def work(self) -> Work:
         """What the trials of its search train on."""
-        return self.work_of("trial")
+        return self.work_of(TRIAL)
 
     def jobs(self) -> list[tuple[TrainConfig, Work]]:
         """The configurations at the ends of its space, and what their trials train on."""
@@ -117,7 +119,9 @@ class Cell:
     def work_of(self, study: str) -> Work:
         """What the trials of `study` train on, and where they write."""
         files = TrialFiles(shelf=self.settings.shelf, study=study)
-        return Work(self.train, self.val, files, self.teachers, compiled=self.compiled)
+        seeds = self.settings.seeds_per_trial if study == TRIAL else 1
+        images = self.train, self.val
+        return Work(*images, files, self.teachers, compiled=self.compiled, seeds=seeds)
 
     def packed(self, share: Share, rate: float | None) -> Self:
         """The cell whose trials get `share`, and take so many steps a second, if that is known.
@@ -125,7 +129,7 @@ class Cell:
         It says where they are compiled and nobody asked for it.
         """
         steps = math.ceil(len(self.train) / self.base.batch_size)
-        epochs, _ = expected_epochs(self.settings) or (MANY * self.base.epochs, 0)
+        epochs, _ = expected_epochs(self.settings) or (MANY * self.settings.epochs_of_a_trial, 0)
         compiled = compiles(
             self.settings,
             steps=steps,

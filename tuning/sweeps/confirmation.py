@@ -73,7 +73,7 @@ def confirm_sweep(
     study = study_of(len(openings) + 1)
     plan = planned(result, asked, study)
     with held():
-        budget = replace(settings.budget, confirming=0) if bounded else None
+        budget = replace(settings.budget, confirming=0, seeds=1) if bounded else None
         found = _confirm(result, settings, asked, plan, study, openings, budget)
     if found is not None:
         register(settings, found)

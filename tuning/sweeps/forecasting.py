@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from kd.data.names import DOWNLOADED, DatasetName
 from kd.errors import UserError
@@ -24,6 +25,7 @@ from tuning.reports.files import attempted
 from tuning.reports.wording import duration
 from tuning.study.expected import CALM, Pace, doubt
 from tuning.study.trials import TrialRecord
+from tuning.sweeps.pace import known_pace
 
 BESIDE = "Ray, MLflow and the report take some 10 to 25 s beside it"
 
@@ -33,12 +35,7 @@ def dry_run(settings: SweepSettings, space: Space) -> None:
     gpus = local_gpus()
     print_plan(settings, space, gpus=bool(gpus or elsewhere()))
     try:
-        if (why := _unmeasurable(settings)) is not None:
-            raise UntriedError(why)
-        nodes = [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}]
-        share = share_of(settings, nodes)
-        slots = settings.at_once(share.slots)
-        tried = _tried(settings, share, slots)
+        found = _found(settings, gpus)
     except (UntriedError, UserError) as error:
         print(f"its pace is not measured: {visible(str(error)).rstrip('.')[:200]}")
         if settings.trials is not None:
@@ -46,17 +43,54 @@ def dry_run(settings: SweepSettings, space: Space) -> None:
         if settings.confirm:
             print(_confirming(settings))
         return
+    tried, slots = found.tried, found.slots
     at_once = f"{slots} trials at once" if slots > 1 else "one trial at a time"
-    print(f"measured here: {tried.trials.epoch:.2g} s an epoch, {at_once}; so it will take")
-    print(*words.lines(Forecast.of(settings, tried.trials, slots, share.gpus)), sep="\n")
+    seeds = settings.seeds_per_trial
+    of = f" of {seeds} seeds" if seeds > 1 else ""
+    print(f"{found.how}: {tried.trials.epoch:.2g} s an epoch{of}, {at_once}; so it will take")
+    print(*words.lines(Forecast.of(settings, tried.trials, slots, found.gpus)), sep="\n")
     _print_teachers(settings, tried)
     if settings.confirm:
         print(_confirming(settings, tried.trials, slots))
-    if settings.packed and share.gpus:
+    if found.packs:
         print("  less where several trials share a GPU, which is measured when it starts")
     print(f"  {BESIDE}")
     if tried.trials.doubt > 2 * CALM:
-        print("  with so wide a band as other work is on this machine, or a look at val takes long")
+        print(f"  with so wide a band as other work is on this machine, or {found.doubt}")
+
+
+class _Found(NamedTuple):
+    """The pace of a search, how it was found, and what else than the machine makes it doubtful.
+
+    `packs` says whether several of its trials may come to share a GPU.
+    """
+
+    how: str
+    tried: Tried
+    slots: int
+    gpus: float
+    doubt: str = "a look at val takes long"
+    packs: bool = False
+
+
+def _found(settings: SweepSettings, gpus: int) -> _Found:
+    """The pace as an earlier sweep tells it, else measured.
+
+    Raises:
+        UntriedError: it can be neither.
+        UserError: this machine has no room for a trial.
+    """
+    if elsewhere():
+        raise UntriedError("the search would run on other machines")
+    share = share_of(settings, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}])
+    if (known := known_pace(settings, share)) is not None:
+        how, slots = f"pace known from {known.sweep}", settings.at_once(known.slots)
+        return _Found(how, Tried(known.pace), slots, known.gpus, "its epochs took unlike long")
+    if (why := _unmeasurable(settings)) is not None:
+        raise UntriedError(why)
+    slots = settings.at_once(share.slots)
+    tried, packs = _tried(settings, share, slots), settings.packed and share.gpus > 0
+    return _Found("measured here", tried, slots, share.gpus, packs=packs)
 
 
 def _print_teachers(settings: SweepSettings, tried: Tried) -> None:
@@ -75,7 +109,9 @@ def _confirming(settings: SweepSettings, pace: Pace | None = None, slots: int = 
     least, most = confirming(settings)
     said = f"  after it, confirming: {least} to {most} epochs"
     if pace is not None:
-        each = (pace.epoch + pace.trial / settings.base.epochs) / slots
+        # Its trainings are of one seed each.
+        whole = pace.epoch + pace.trial / settings.base.epochs
+        each = whole / settings.seeds_per_trial / slots
         times = (duration(pace.start + epochs * each) for epochs in (least, most))
         said += f", {' to '.join(times)}"
     return said + (", within the same bounds" if settings.bounded else "")
@@ -85,13 +121,18 @@ def _tried(settings: SweepSettings, share: Share, slots: int) -> Tried:
     """The pace of its trials; of one GPU alone where there are some."""
     at_once = slots if not share.gpus else max(1, int(1 / share.gpus + 1e-9))
     device = "cuda" if share.gpus else "cpu"
-    return try_out(settings.base, settings.data_root, slots=at_once, cpus=share.cpus, device=device)
+    return try_out(
+        settings.base,
+        settings.data_root,
+        slots=at_once,
+        cpus=share.cpus,
+        device=device,
+        seeds=settings.seeds_per_trial,
+    )
 
 
 def _unmeasurable(settings: SweepSettings) -> str | None:
     """Why a sweep cannot be tried out here; None where it can."""
-    if elsewhere():
-        return "the search would run on other machines"
     if settings.workers_per_trial > 1:
         return "a trial of several workers is not tried out"
     kind = DatasetName.parse(settings.base.dataset).kind

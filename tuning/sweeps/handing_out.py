@@ -129,5 +129,5 @@ def promote_result(result: SweepResult, store: Store) -> None:
         sweep=sweep.name,
         trial=best.number,
         trials=len(result.trials),
-        confirmed=proof(result.findings, best.number),
+        confirmed=proof(result.findings, best.number, best.seeds),
     )

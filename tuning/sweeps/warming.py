@@ -14,6 +14,7 @@ from kd.data import DatasetName
 from kd.errors import UserError, unknown
 from kd.screen import warn
 from search_spaces import SPAN, Space
+from tuning.records.findings import behind
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import FILE, SweepSettings, sweep_names
@@ -68,11 +69,11 @@ def warm_start(
     if kept is not None or begun or cold:
         return check_values(kept or WarmStart(), space, base, settings.folder)
     if settings.warm_start == AUTO:
-        earlier, proposals = _earlier(settings), _of_registry(settings)
+        sweeps, proposals = earlier(settings), _of_registry(settings)
     else:
         named = _named(settings)
-        earlier, proposals = iter([named]), _of_sweep(named, settings)
-    told, known = _told(earlier, space, base, protocol) if _learns(settings) else ((), [])
+        sweeps, proposals = iter([named]), _of_sweep(named, settings)
+    told, known = _told(sweeps, space, base, protocol) if _learns(settings) else ((), [])
     first = first_trials(space, base, proposals, settings.planned, known)
     found = WarmStart(first=first, told=told)
     if found != WarmStart():
@@ -112,7 +113,7 @@ def _of_registry(settings: SweepSettings) -> list[Proposal]:
     kept = [best for best in every if not best.superseded]
     for cell in dict.fromkeys(best.cell for best in kept):
         best = champion([best for best in kept if best.cell == cell])
-        how = "confirmed" if best.is_confirmed else "one run"
+        how = "confirmed" if best.is_confirmed else best.confirmed.partition(",")[0]
         source, about = _called(best.config, best.sweep, best.trial, settings)
         proposal = Proposal(
             config=best.config,
@@ -133,7 +134,7 @@ def _of_sweep(result: SweepResult, settings: SweepSettings) -> list[Proposal]:
     for trial in done[: 4 * MOST]:
         config = TrainConfig.from_dict(trial.config)
         confirmed = result.findings is not None and trial is result.best
-        how = "confirmed" if confirmed else "one run"
+        how = "confirmed" if confirmed else behind(trial.seeds)
         source, _ = _called(config, result.sweep.name, trial.number, settings)
         about = f"trial {trial.number} of {result.sweep.name} ({how})"
         found.append(
@@ -163,7 +164,7 @@ def _called(
 # -- what the sampler is told ------------------------------------------------------------------
 
 
-def _earlier(settings: SweepSettings) -> Iterator[SweepResult]:
+def earlier(settings: SweepSettings) -> Iterator[SweepResult]:
     """Other sweeps that trained as long on as much of the cell, the newest first.
 
     Those in the storage, as long as there is time to read them.
@@ -190,7 +191,7 @@ def _cell(config: TrainConfig) -> str:
 
 
 def _told(
-    earlier: Iterator[SweepResult], space: Space, base: TrainConfig, protocol: Mapping[str, str]
+    sweeps: Iterator[SweepResult], space: Space, base: TrainConfig, protocol: Mapping[str, str]
 ) -> tuple[tuple[Told, ...], list[TrainConfig]]:
     """The trials of sweeps under the same protocol that are draws from `space` around `base`.
 
@@ -199,7 +200,7 @@ def _told(
     told: list[Told] = []
     known: list[TrainConfig] = []
     rest = Space({}, space.fixed).apply(base, {}).portable.flat()
-    for result in earlier:
+    for result in sweeps:
         if _but_seed(result.sweep.protocol) != _but_seed(protocol):
             continue
         for trial in result.trials:

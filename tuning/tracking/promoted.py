@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kd.config import TrainConfig
-from tuning.records.findings import UNCONFIRMED
+from tuning.records.findings import NOT_CONFIRMED, UNCONFIRMED
 
 PROTOCOL = "kd.protocol."
 """How the tags begin that hold a protocol."""
@@ -20,9 +20,9 @@ class Best:
     """One promoted winner.
 
     `score` is val accuracy in percent, measured under `protocol`: of one run, or the mean over the
-    seeds of a confirmation. `trial` of `trials` in `sweep` won; `confirmed` says how that was
-    confirmed; `superseded` that the same sweep has come to hand out another trial; `created` is
-    seconds since the epoch.
+    seeds of a trial or of a confirmation. `trial` of `trials` in `sweep` won; `confirmed` says how
+    that was confirmed; `superseded` that the same sweep has come to hand out another trial;
+    `created` is seconds since the epoch.
     """
 
     cell: str
@@ -39,8 +39,8 @@ class Best:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether its score is more than that of one run."""
-        return self.confirmed != UNCONFIRMED
+        """Whether its score is more than what a search found."""
+        return is_proof(self.confirmed)
 
     @classmethod
     def from_tags(cls, cell: str, version: int, created: float, tags: dict[str, str]) -> "Best":
@@ -62,6 +62,11 @@ class Best:
             config=TrainConfig.from_dict(json.loads(tags["kd.config"]), f"{cell} v{version}"),
             superseded=SUPERSEDED in tags,
         )
+
+
+def is_proof(confirmed: str) -> bool:
+    """Whether a confirmation stands behind what the tag `CONFIRMED` says."""
+    return not confirmed.endswith(NOT_CONFIRMED)
 
 
 def winners(versions: Iterable[Best]) -> list[Best]:

@@ -14,7 +14,15 @@ from kd.errors import UserError
 from tuning.records.findings import UNCONFIRMED
 from tuning.records.protocol import cell_name
 from tuning.tracking.experiment import Experiment
-from tuning.tracking.promoted import CONFIRMED, PROTOCOL, SUPERSEDED, Best, champion, winners
+from tuning.tracking.promoted import (
+    CONFIRMED,
+    PROTOCOL,
+    SUPERSEDED,
+    Best,
+    champion,
+    is_proof,
+    winners,
+)
 from tuning.tracking.store import Store
 from tuning.tracking.versions import read_cell
 
@@ -65,7 +73,7 @@ def promote(
             client.log_text(run_id, config.to_yaml(), _ARTIFACT)
             _register(client, cell)
             client.create_model_version(cell, f"runs:/{run_id}/{_ARTIFACT}", run_id, tags=tags)
-        if confirmed != UNCONFIRMED:
+        if is_proof(confirmed):
             for other in (b for b in own if b is not known):
                 client.set_model_version_tag(cell, str(other.version), SUPERSEDED, "true")
                 place = _trial_run(client, store, cell, f"{sweep}/{other.trial}")

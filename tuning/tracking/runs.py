@@ -101,7 +101,7 @@ class SweepRuns:
         """Close the trial's run and bring the sweep's totals up to date."""
         run = self._run(trial)
         ended = trial.ended or time.time()
-        spent = (trial.epoch, trial.seconds, trial.seconds * trial.gpus)
+        spent = (trial.trained, trial.seconds, trial.seconds * trial.gpus)
         cost = dict(zip(_COST, spent, strict=True))
         self._ended[trial.number] = _Ended(trial.state, trial.score, cost)
         log_metrics(self._client, run.id, cost, trial.epoch, ended)
