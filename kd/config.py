@@ -28,6 +28,7 @@ from kd.teachers import (
     TEACHERS_SEED,
     TRAINED_ON_VAL,
     TeacherConfig,
+    published_values,
     teacher_file,
 )
 from kd.text import as_json
@@ -98,8 +99,9 @@ class TrainConfig(Section):
     def paper(cls, method: str, backbone: str, dataset: str, **changes: Any) -> Self:
         """The configuration that the method's paper trains with, with `changes` on top.
 
-        What a paper publishes for a data set holds for `parquet:FOLDER` where FOLDER has its
-        name, as in `parquet:data/tiny-imagenet`.
+        What it publishes for a pair of backbones goes by the teacher of `changes`, or by the one
+        that the registry pairs with the student. What a paper publishes for a data set holds for
+        `parquet:FOLDER` where FOLDER has its name, as in `parquet:data/tiny-imagenet`.
         """
         config = config_class(method)
         published = DatasetName.parse(dataset).published
@@ -107,7 +109,7 @@ class TrainConfig(Section):
         values: dict[str, Any] = {
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
-            "kd": config.paper(backbone, published),
+            "kd": published_values(config, backbone, published, changes.get("teacher")),
             "optimizer": recipe.optimizer,
             **changes,
         }
@@ -125,7 +127,7 @@ class TrainConfig(Section):
         for name in ("method", "backbone", "dataset"):
             if data.get(name) is None:
                 raise UserError(f"{where} has no {name!r}; add a line `{name}: …`.")
-        whole = cls._paper_of(data)
+        whole = cls._paper_of(data, where)
         for name, value in data.items():
             if not isinstance(whole.get(name), dict):
                 whole[name] = value
@@ -137,10 +139,13 @@ class TrainConfig(Section):
         return parse(cls, {**whole, "kd": kd}, where)
 
     @classmethod
-    def _paper_of(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+    def _paper_of(cls, data: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The plain form of what the paper does in the cell that `data` names."""
         method, backbone, dataset = (str(data[name]) for name in ("method", "backbone", "dataset"))
-        whole = cls.paper(method, backbone, dataset, augment=AugmentConfig()).to_dict()
+        changes: dict[str, Any] = {"augment": AugmentConfig()}
+        if isinstance(teacher := data.get("teacher"), Mapping):
+            changes["teacher"] = parse(TeacherConfig, teacher, where, within="teacher.")
+        whole = cls.paper(method, backbone, dataset, **changes).to_dict()
         given = data.get("augment")
         if not isinstance(given, Mapping) or whole["augment"].keys() - given.keys():
             # Only where it is needed: it may look at the images, which a finished run outlives.

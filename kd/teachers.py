@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from kd.backbones import backbone_spec
 from kd.errors import UserError
-from kd.methods import config_class, method_names
+from kd.methods import MethodConfig, config_class, method_names
+from kd.methods.config import TaughtConfig
 from kd.section import SEEDS, Section
 
 EPOCHS = 1_000_000
@@ -53,3 +54,14 @@ class TeacherConfig(Section):
                 f"teacher.method is {self.method}, which needs a teacher itself; give one of "
                 f"{', '.join(alone)}."
             )
+
+
+def published_values(
+    config: type[MethodConfig], backbone: str, dataset: str, teacher: TeacherConfig | None
+) -> MethodConfig:
+    """What the paper says of the backbone, and of its teacher as far as its name is known."""
+    if not issubclass(config, TaughtConfig):
+        return config.paper(backbone, dataset)
+    given = teacher or TeacherConfig()
+    paired = None if given.weights else backbone_spec(backbone).teacher
+    return config.paper(backbone, dataset, given.backbone or paired)

@@ -7,7 +7,7 @@ may be, for a backbone of that many stages. Nothing here imports torch or Optuna
 from search_spaces._conditions import in_words, searched
 from search_spaces._domains import Choice, Domain, Range, RangeAbove
 from search_spaces._load import load_space
-from search_spaces._older import written_out
+from search_spaces._older import came_later, written_out
 from search_spaces._space import SPAN, Space
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Range",
     "RangeAbove",
     "Space",
+    "came_later",
     "in_words",
     "load_space",
     "searched",

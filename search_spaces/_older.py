@@ -1,11 +1,16 @@
-"""Ranges as sweeps before had them, where a list of two numbers was a range."""
+"""Spaces as sweeps before had them.
+
+A list of two numbers was a range; and a method may have fewer hyperparameters than it has now.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from kd.config import TrainConfig
 from kd.errors import UserError
-from search_spaces._domains import Range, is_number, number_or_text
+from kd.section import flatten
+from search_spaces._domains import Range, is_number, number_or_text, written
 from search_spaces._load import OwnSpace, own_space
 
 
@@ -24,6 +29,17 @@ def written_out(
             found = _written_out(str(typed), spec, own)
         whole |= found
     return whole
+
+
+def came_later(kept: Mapping[str, Any], base: TrainConfig, *, optimizer: bool) -> dict[str, str]:
+    """What a sweep does not search that kept its base as `kept`, and its value of `base`.
+
+    It became a hyperparameter later; so the sweep goes on in the space that it began in.
+    """
+    known, flat = dict(flatten(kept)), base.flat()
+    own = own_space(base.method, base.backbone, optimizer=optimizer)
+    late = (leaf for leaf in own.domains if leaf not in known and leaf.split(".")[0] in kept)
+    return {leaf: written(flat[leaf]) for leaf in late}
 
 
 def _written_out(typed: str, spec: Any, own: OwnSpace) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What every method is: a student, and a loss on a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Generic, Self, TypeVar
 
@@ -157,6 +157,13 @@ class Method(nn.Module, Generic[C]):
         no shape depends on one.
         """
         raise NotImplementedError
+
+    def observe(self, batches: Iterable[Batch]) -> None:
+        """Called without gradient before the first epoch, for what a look at all images tells.
+
+        The training images in their order, not augmented; of several workers each gets its part.
+        What is found is a buffer, as a training that goes on does not look again.
+        """
 
     def after_step(self, batch: Batch) -> None:
         """Called without gradient when the weights were updated on `batch`, for what follows them.

@@ -1,6 +1,6 @@
 """What the configuration of every method has in common."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
 from kd.data.needs import Needs
@@ -9,6 +9,8 @@ from kd.section import Section
 
 TEMPERATURES = (1e-3, 1e12)
 """Between which a loss is computed with the precision of the logits: `kd.parts.losses`."""
+USUAL_TEMPERATURES = (1e-3, 64.0)
+"""Between which that holds for what is no divergence of all classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +78,72 @@ class MethodConfig(Section):
         So what they cost is known before anything is built.
         """
         return ()
+
+
+TAUGHT_IMAGENET = Recipe(
+    epochs=100,
+    batch_size=512,
+    optimizer=OptimizerConfig(lr=0.2, weight_decay=1e-4, milestones=(0.3, 0.6, 0.9)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaughtConfig(MethodConfig):
+    """Of a method that learns from a network of another form, trained before."""
+
+    teacher: ClassVar[Literal["none", "self", "network"]] = "network"
+
+    @classmethod
+    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
+        """The recipe of Tian et al. 2020 (CRD), whose compact networks have a smaller rate.
+
+        On `imagenet` that of mdistiller's `configs/imagenet`.
+        """
+        if dataset == "imagenet":
+            return TAUGHT_IMAGENET
+        if not backbone.startswith(("mobilenet", "shufflenet")):
+            return cls.recipe
+        return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))
+
+    @classmethod
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
+        """The paper's values for this pair of backbones and data set.
+
+        `teacher` None is one whose backbone is not known.
+        """
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig(TaughtConfig):
+    """Of a method that learns from a teacher's features: γ·CE + α·T²·KL_T + β·L.
+
+    Tian et al. 2020 (CRD) compare all of them so, with γ 1 and α 0; α 0.9 with γ 0.1 adds KD.
+
+    Attributes:
+        beta: β, the weight of what the method learns.
+        ce_weight: γ.
+        kd_weight: α.
+        temperature: T.
+    """
+
+    beta: float = 1.0
+    ce_weight: float = 1.0
+    kd_weight: float = 0.0
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "ce_weight", "kd_weight"):
+            self.check(name, 0, float("inf"))
+        self.check("temperature", *TEMPERATURES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmedConfig(TaughtConfig):
+    """Of a method whose distillation grows over the first epochs."""
+
+    warmup: int = 20
+
+    def grown(self, epoch: int) -> float:
+        """W epochs' share: min((e+1)/W, 1) in epoch e, counted from 0."""
+        return min((epoch + 1) / self.warmup, 1.0) if self.warmup else 1.0

@@ -28,7 +28,7 @@ from kd.training.parallel import (
 )
 from kd.training.state import MethodState, State, optimizer_state, snapshot
 from kd.training.step import Step, autocast, dtype_for
-from kd.training.validation import CapturedValidation, Validation
+from kd.training.validation import BATCH, CapturedValidation, Validation
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
@@ -183,6 +183,9 @@ class Trainer:
         `phase_epoch` and `phase_epochs` say how far it is.
         """
         began = time.perf_counter()
+        if not self.trained:
+            with torch.no_grad():
+                self.method.observe(self.loader.evaluate(BATCH))
         phase = self.phase
         losses = self._train_epoch()
         trained = time.perf_counter()

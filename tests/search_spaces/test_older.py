@@ -101,3 +101,24 @@ def test_each_way_that_is_offered_is_taken(name, spec):
 def test_any_other_list_is_choices(spec):
     space = load_space("lsskd", "resnet8", ranges={"alpha": spec})
     assert space.domains["kd.alpha"] == Choice(tuple(spec))
+
+
+def test_a_sweep_of_before_searches_what_it_searched(tmp_path):
+    """KD had no multiplier: a sweep without one goes on without one, as often as it is kept."""
+    settings = SweepSettings(
+        name="old", base=setting("laptop", "kd").base, trials=3, storage=tmp_path
+    )
+    settings.save()
+    path = settings.folder / "sweep.yaml"
+    plain = yaml.safe_load(path.read_text())
+    assert "kd.multiplier" in SweepSettings.load(tmp_path, "old").space().domains
+    plain["base"]["kd"] = {"alpha": 0.9, "temperature": 4.0}
+    path.write_text(yaml.safe_dump(plain))
+    for _ in range(2):
+        settings = SweepSettings.load(tmp_path, "old")
+        space = settings.space()
+        assert list(space.domains) == ["kd.alpha", "kd.temperature"]
+        assert space.domains["kd.alpha"] == Range(low=0.05, high=0.99)
+        kd = space.apply(settings.base, {"kd.alpha": 0.8, "kd.temperature": 2.0}).kd
+        assert kd.weights == pytest.approx((0.2, 0.8))
+        settings.save()

@@ -51,11 +51,48 @@ def test_the_space_holds_what_the_papers_publish(method, backbone, dataset):
     assert load_space(method, backbone).clipped(base) == []
 
 
-# Typed from the papers: section 2 of the comparison, DTSKD's section 4.1 and tables 9 to 11,
-# DR-KD's table I. What is lost, LSSKD's, is this project's own.
+# Typed from the papers and their public code: section 2 of the comparison, DTSKD's section 4.1
+# and tables 9 to 11, DR-KD's table I. What is lost, LSSKD's, is this project's own.
 PUBLISHED: dict[str, dict[str, list[Any]]] = {
     "ce": {"kd.label_smoothing": [0.0, 0.1]},
-    "kd": {"kd.alpha": [0.9], "kd.temperature": [4.0]},
+    # Their multipliers are the weights k over α = 1 − c, k up to 20 beside c 0.1.
+    "kd": {
+        "kd.alpha": [0.5, 0.9],
+        "kd.temperature": [1.0, 2.0, 3.0, 4.0, 10.0],
+        "kd.multiplier": [1.0, 10.0, 12 / 0.9, 20 / 0.9],
+    },
+    "dkd": {
+        "kd.alpha": [1.0, 9.0, 18.0],
+        "kd.beta": [0.5, 2.0, 6.0, 8.0, 36.0, 72.0, 144.0],
+        "kd.temperature": [1.0, 2.0, 4.0],
+    },
+    "rld": {
+        "kd.alpha": [1.0, 9.0],
+        "kd.beta": [0.5, 2.0, 8.0, 72.0],
+        "kd.temperature": [1.0, 2.0, 4.0],
+        "kd.alpha_temperature": [1.0, 2.0, 4.0],
+    },
+    "nkd": {"kd.gamma": [1.0, 1.5, 3.5], "kd.temperature": [1.0, 3.0]},
+    "dist": {"kd.beta": [1.0, 2.0], "kd.gamma": [1.0, 2.0], "kd.temperature": [1.0, 4.0]},
+    "ttm": {"kd.gamma": [0.1, 0.25, 1.0], "kd.beta": [1.0, 45.0]},
+    "wttm": {"kd.gamma": [0.1, 0.2], "kd.beta": [4.0]},
+    "ctkd": {
+        "kd.ce_weight": [0.1, 1.0],
+        "kd.kd_weight": [0.9, 1.0, 9.0],
+        "kd.lowest_temperature": [1.0],
+        "kd.temperature_range": [20.0],
+    },
+    "mlkd": {
+        "kd.ce_weight": [0.1, 0.5],
+        "kd.kd_weight": [0.5, 0.9, 6.0, 9.0],
+        "kd.temperature": [1.0, 2.0, 4.0],
+    },
+    "wkd_l": {
+        "kd.gamma": [25.0, 30.0, 200.0, 600.0],
+        "kd.temperature": [2.0, 6.0, 8.0],
+        "kd.sharpness": [1.0, 2.0],
+    },
+    "uskd": {"kd.alpha": [0.1, 1.0], "kd.beta": [0.1], "kd.mu": [0.005, 0.1]},
     "pskd": {"kd.alpha": [0.8]},
     "drkd": {"kd.alpha": [0.10, 0.15, 0.40, 0.95], "kd.temperature": [6.0, 20.0]},
     "lsskd": {

@@ -81,17 +81,26 @@ def timm_loss(text: str, student: Tensor, teacher: Tensor, labels: Tensor) -> Te
 LOSSES = {"torchdistill": torchdistill_loss, "timm": timm_loss}
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.83, 1.0])
+WEIGHTS: list[dict[str, float]] = [
+    *({"alpha": alpha} for alpha in (0.0, 0.1, 0.83, 1.0)),
+    {"alpha": 0.9, "multiplier": 10.0},
+    {"alpha": 0.5, "multiplier": 2.0, "ce_weight": 0.0},
+    {"alpha": 0.5, "ce_weight": 1.0},
+]
+
+
+@pytest.mark.parametrize("values", WEIGHTS)
 @pytest.mark.parametrize("target", sorted(LOSSES))
-def test_its_own_loss_is_ours(target: str, alpha: float) -> None:
+def test_its_own_loss_is_ours(target: str, values: dict[str, float]) -> None:
     config = paper("kd")
-    config = replace(config, kd=replace(config.kd, alpha=alpha, temperature=3.0))
+    config = replace(config, kd=replace(config.kd, temperature=3.0, **values))
+    hard_weight, soft_weight = config.kd.weights
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 8, 10, generator=generator, dtype=torch.float64)
     labels = torch.arange(8)
     hard = cross_entropy(student, labels).mean()
     soft = distillation_kl(student, teacher, 3.0).mean()
-    ours = (1 - alpha) * hard + alpha * 3.0**2 * soft
+    ours = hard_weight * hard + soft_weight * 3.0**2 * soft
     theirs = LOSSES[target](export(config, target), student, teacher, labels)
     torch.testing.assert_close(theirs, ours, rtol=1e-9, atol=0)
 

@@ -94,6 +94,14 @@ class Values:
             return self.config.teacher_recipe().backbone
         return str(teacher) if teacher else None
 
+    def kd_weights(self) -> tuple[float, float]:
+        """The weights of CE and of T²·KL of `kd`; UserError where its logits are standardised."""
+        self.require("kd.standardise", False, "it does not standardise logits")
+        for name in ("alpha", "multiplier", "ce_weight"):
+            self.take(f"kd.{name}")
+        ce_weight, kd_weight = self.take("kd.weights")
+        return round(ce_weight, 12), kd_weight
+
     def sgd(self) -> None:
         """Raise UserError for another optimizer than SGD that decays all parameters."""
         self.require("optimizer.name", "sgd", "it is written for SGD")

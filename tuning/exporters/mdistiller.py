@@ -42,10 +42,10 @@ def export(config: TrainConfig) -> str:
             distiller["TEACHER"] = _network(values, "teacher.backbone", teacher)
         else:
             notes.append("Set DISTILLER.TEACHER: the network of teacher.weights.")
-        alpha = values.take("kd.alpha")
+        ce_weight, kd_weight = values.kd_weights()
         sections["KD"] = {
             "TEMPERATURE": _whole(values, "kd.temperature"),
-            "LOSS": {"CE_WEIGHT": round(1 - alpha, 12), "KD_WEIGHT": alpha},
+            "LOSS": {"CE_WEIGHT": ce_weight, "KD_WEIGHT": kd_weight},
         }
     else:
         values.plain_cross_entropy()

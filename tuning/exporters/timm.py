@@ -17,11 +17,11 @@ def export(config: TrainConfig) -> str:
     values.require("optimizer.warmup", 0.0, "its warm-up starts from another learning rate")
     arguments: dict[str, object] = {}
     if config.method == "kd":
-        alpha = values.take("kd.alpha")
+        ce_weight, kd_weight = values.kd_weights()
         arguments["kd_distill_type"] = "logit"
         arguments["kd_temperature"] = values.take("kd.temperature")
-        arguments["distill_loss_weight"] = alpha
-        arguments["task_loss_weight"] = round(1 - alpha, 12)
+        arguments["distill_loss_weight"] = kd_weight
+        arguments["task_loss_weight"] = ce_weight
         arguments["smoothing"] = 0.0
         arguments["kd_model_name"] = values.teacher_backbone()
     else:

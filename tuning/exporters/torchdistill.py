@@ -49,12 +49,11 @@ def _kd_term(values: Values) -> dict[str, Any]:
     With `alpha` 0, KDLoss returns KL alone, without `beta` and T²; the term's own weight then
     stands for both.
     """
-    alpha, temperature = values.take("kd.alpha"), values.take("kd.temperature")
-    ce_weight = round(1 - alpha, 12)
-    kwargs = {**_LOGITS, "temperature": temperature, "alpha": ce_weight, "beta": alpha}
+    (ce_weight, kd_weight), temperature = values.kd_weights(), values.take("kd.temperature")
+    kwargs = {**_LOGITS, "temperature": temperature, "alpha": ce_weight, "beta": kd_weight}
     return {
         "criterion": {"key": "KDLoss", "kwargs": {**kwargs, "reduction": "batchmean"}},
-        "weight": 1.0 if ce_weight else temperature**2,
+        "weight": 1.0 if ce_weight else kd_weight * temperature**2,
     }
 
 

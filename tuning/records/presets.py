@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from kd.config import SplitConfig, TrainConfig
+from kd.config import SplitConfig, TeacherConfig, TrainConfig
 from tuning.study.rules import first_rung
 
 Preset = Literal["auto", "laptop", "paper"]
@@ -32,6 +32,7 @@ def setting(
     dataset: str | None = None,
     trials: int | None = None,
     epochs: int | None = None,
+    teacher: TeacherConfig | None = None,
 ) -> Setting:
     """The setting of `preset`, with what the user asked for in place of its choices.
 
@@ -39,10 +40,11 @@ def setting(
     images a class so that there is something left to find, and val is large enough that its
     standard error is about one point. paper: CIFAR-100 on ResNet-18 with the paper's recipe.
     """
+    taught = {"teacher": teacher or TeacherConfig()}
     if preset == "paper":
-        base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100")
+        base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100", **taught)
         return _setting(replace(base, epochs=epochs or base.epochs), trials or 64)
-    base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits")
+    base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits", **taught)
     if base.dataset == "digits":
         few_shot = SplitConfig(val_fraction=0.6, train_size=150)
         base = replace(base, batch_size=10, split=few_shot)

@@ -140,6 +140,7 @@ def sweeps(
             dataset=dataset,
             trials=flags.trials,
             epochs=flags.epochs,
+            teacher=_teacher(flags) if _taught(method) else None,
         )
         for method in dict.fromkeys(flags.method)
         for backbone in dict.fromkeys(flags.backbone or (None,))
@@ -224,7 +225,6 @@ def _settings(
     base = replace(
         cell.base,
         seed=options.seed,
-        teacher=_teacher(flags) if cell.base.needs_teacher else TeacherConfig(),
         split=_split(cell.base.split, fixed),
     )
     dataset = DatasetName.parse(base.dataset).published

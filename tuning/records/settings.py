@@ -13,7 +13,7 @@ from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.data import check_dataset
 from kd.errors import UserError, brief, unknown
 from kd.files import replace_file
-from search_spaces import Space, load_space, written_out
+from search_spaces import Space, came_later, load_space, written_out
 from tuning.records.naming import NAME, check_name
 from tuning.records.options import Options
 from tuning.storage.addresses import check_store
@@ -232,22 +232,24 @@ class SweepSettings(Options, Section):
         base = plain.get("base")
         if not isinstance(base, dict):
             raise UserError(f"{path} is damaged: it has no section base; start a new sweep.")
-        base = TrainConfig.from_dict(base, f"{path}, section base")
+        kept, base = base, TrainConfig.from_dict(base, f"{path}, section base")
         if not re.fullmatch(NAME, folder.name):
             raise UserError(
                 f"A sweep's folder is named {folder.name!r}; rename it: letters, digits, and '-', "
                 "'_' or '.' between them."
             )
         found = {"base": base, "storage": folder.parent, "name": folder.name}
-        return parse(cls, {**plain, **found}, str(path))._written_out()
+        return parse(cls, {**plain, **found}, str(path))._as_before(kept)
 
-    def _written_out(self) -> Self:
-        """With the ranges of a sweep before in the form of today, which mean the same."""
-        if not self.ranges:
-            return self
-        cell = (self.base.method, self.base.backbone)
-        ranges = written_out(self.ranges, *cell, optimizer=self.search_optimizer)
-        return replace(self, ranges=ranges)
+    def _as_before(self, kept: dict[str, Any]) -> Self:
+        """The space of a sweep before in the form of today, which means the same.
+
+        `kept` is its base as it is in its folder.
+        """
+        optimizer, cell = self.search_optimizer, (self.base.method, self.base.backbone)
+        late = came_later(kept, self.base, optimizer=optimizer)
+        ranges = self.ranges and written_out(self.ranges, *cell, optimizer=optimizer)
+        return replace(self, fixed=self.fixed | late, ranges=ranges) if late or ranges else self
 
 
 def sweep_names(storage: Path) -> list[str]:

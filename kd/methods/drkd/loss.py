@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from kd.methods.base import Batch, Loss, Method
+from kd.methods.base import Loss
 from kd.methods.drkd.config import Config
+from kd.methods.taught import LogitDistillation
 from kd.parts.losses import cross_entropy, distillation_kl, rectify
 
 
-class DynamicRectification(Method[Config]):
+class DynamicRectification(LogitDistillation[Config]):
     """(1−α)·CE + α·KL_τ(rectified teacher ‖ student), equation 4, scaled as `scaling` says.
 
     The teacher is an earlier-trained copy of the student.
@@ -22,11 +23,6 @@ class DynamicRectification(Method[Config]):
             "per_class": temperature**2 / self.task.num_classes,
         }[self.config.scaling]
         return {**super().scalars(epoch), "scale": self.config.multiplier * scale}
-
-    def forward(self, batch: Batch) -> Loss:
-        """The same in every epoch."""
-        teacher_logits = self.teacher_logits(batch.images)
-        return self.loss(self.student(batch.images), teacher_logits, batch.labels)
 
     def loss(self, logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Loss:
         """Both logits (B, C), the teacher's not yet rectified; labels (B,)."""

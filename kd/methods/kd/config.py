@@ -1,49 +1,45 @@
 """KD, the distillation of Hinton et al.: a trained network teaches a smaller one."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import Self
 
-from kd.methods.config import TEMPERATURES, MethodConfig, Recipe
-from kd.optimizer import OptimizerConfig
-
-IMAGENET = Recipe(
-    epochs=100,
-    batch_size=512,
-    optimizer=OptimizerConfig(lr=0.2, weight_decay=1e-4, milestones=(0.3, 0.6, 0.9)),
-)
+from kd.methods.config import TEMPERATURES, TaughtConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(MethodConfig):
-    """The weights of Hinton et al. 2015, section 2.
+class Config(TaughtConfig):
+    """The weights of Hinton et al. 2015, section 2; both may be set free.
 
     Attributes:
         alpha: α, the weight of T²·KL_T; cross-entropy has 1 − α.
         temperature: T, which softens both networks' predictions.
+        multiplier: m, a further factor of T²·KL_T. Weights c and k that come to more than 1
+            together (mdistiller's, 0.1 and 9 of Sun et al. 2024) are α = 1 − c, m = k/α.
+        ce_weight: the weight of cross-entropy in the place of 1 − α.
+        standardise: whether both networks' logits are standardised first (Sun et al. 2024, logit
+            standardisation); with it T 2, α 0.9 and m 10 are usual.
     """
-
-    teacher: ClassVar[Literal["none", "self", "network"]] = "network"
 
     alpha: float = 0.9
     temperature: float = 4.0
+    multiplier: float = 1.0
+    ce_weight: float | None = None
+    standardise: bool = False
 
     def __post_init__(self) -> None:
         self.check("alpha", 0, 1)
         self.check("temperature", *TEMPERATURES)
+        self.check("multiplier", 0, float("inf"), open_low=True)
+        if self.ce_weight is not None:
+            self.check("ce_weight", 0, float("inf"))
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Those of cross-entropy and of T²·KL_T."""
+        ce_weight = 1 - self.alpha if self.ce_weight is None else self.ce_weight
+        return ce_weight, self.alpha * self.multiplier
 
     @classmethod
-    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
-        """The recipe of Tian et al. 2020 (CRD), whose compact networks have a smaller rate.
-
-        On `imagenet` that of mdistiller's `configs/imagenet`.
-        """
-        if dataset == "imagenet":
-            return IMAGENET
-        if not backbone.startswith(("mobilenet", "shufflenet")):
-            return cls.recipe
-        return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))
-
-    @classmethod
-    def paper(cls, backbone: str, dataset: str) -> Self:
+    def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
         """Mdistiller's α ½ and T 1 on `imagenet`, Tian et al.'s elsewhere."""
         return cls(alpha=0.5, temperature=1.0) if dataset == "imagenet" else cls()

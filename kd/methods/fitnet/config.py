@@ -1,0 +1,26 @@
+"""FitNet: a stage of the student regresses one of the teacher (Romero et al. 2015)."""
+
+from dataclasses import dataclass
+
+from kd.methods.config import FeatureConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(FeatureConfig):
+    """The weight of Tian et al. 2020, and where the hint is.
+
+    Attributes:
+        hint_stage: the stage of the student that is guided, counted from 1; the teacher's is as
+            far from its end.
+        hint_epochs: of a stage before the training, in which the student up to its hint is trained
+            by the hint alone, as in the paper; Tian et al. train both at once.
+    """
+
+    beta: float = 100.0
+    hint_stage: int = 2
+    hint_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check("hint_stage", 1, 100)
+        self.check("hint_epochs", 0, 100_000)
