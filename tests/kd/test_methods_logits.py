@@ -13,7 +13,9 @@ from kd.errors import UserError
 from kd.methods import build_method, config_class
 from kd.methods.base import Batch, Task
 from kd.parts.classes import feature_distances, first_of_each, weight_distances
-from kd.parts.logits import product, standardised
+from kd.parts.logits import standardised
+from kd.parts.losses import product
+from kd.parts.relations import angle_relation, distance_relation, similarity_distance
 from kd.parts.teacher import Teacher
 from kd.training.trainer import Place, Trainer
 
@@ -91,6 +93,25 @@ def test_products_are_not_rounded_under_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not torch.equal(product(a, a), (a @ a).float())
         assert product(a, a).dtype is torch.float32
+
+
+@pytest.mark.parametrize("relation", [similarity_distance, distance_relation, angle_relation])
+def test_relations_of_samples_are_not_rounded_under_autocast(relation):
+    rows = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = relation(*rows)
+    assert torch.equal(rounded, relation(*rows))
+
+
+@pytest.mark.parametrize("name", ["mlkd", "wkd_l"])
+def test_a_loss_is_not_rounded_under_autocast(name):
+    student, teacher = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(0))
+    method, labels = build(name), torch.arange(8) % 5
+    if name == "wkd_l":
+        method.distance.copy_(torch.rand(5, 5).fill_diagonal_(0))
+    plain = method.loss(student, teacher, labels).total
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(method.loss(student, teacher, labels).total, plain)
 
 
 # -- what changes from epoch to epoch -----------------------------------------------------------
