@@ -13,12 +13,6 @@ ABSENT = -1e9
 """The logit, over its temperature, of a class that is left out."""
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product, in the precision of its factors under autocast too."""
-    with torch.autocast(a.device.type, enabled=False):
-        return a @ b
-
-
 def standardised(logits: Tensor) -> Tensor:
     """Z(x) = (x − mean)/(σ + 10⁻⁷) over the classes, σ with C−1 (Sun et al. 2024, equation 9).
 

@@ -16,6 +16,12 @@ SOFT = 64.0
 """The temperature above which two log-softmaxes differ by hardly more than their rounding."""
 
 
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product, in the precision of its factors under autocast too."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b
+
+
 def log_probabilities(logits: Tensor, temperature: Number | None = None) -> Tensor:
     """The logarithm of softmax(logits / T) over the last dimension, in float32 at least.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd.parts.gather import gathered
-from kd.parts.losses import Number
+from kd.parts.losses import Number, product
 
 
 def wide(features: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def similarity_distance(student: Tensor, teacher: Tensor) -> Tensor:
     grams = []
     for features in (student, teacher):
         rows = gathered(wide(features).flatten(1))
-        grams.append(F.normalize(rows @ rows.T))
+        grams.append(F.normalize(product(rows, rows.T)))
     return (grams[0] - grams[1]).square().mean()
 
 
@@ -66,7 +66,7 @@ def angle_relation(student: Tensor, teacher: Tensor) -> Tensor:
     for features in (student, teacher):
         rows = gathered(wide(features))
         apart = F.normalize(rows.unsqueeze(0) - rows.unsqueeze(1), dim=2)
-        cosines.append(apart @ apart.transpose(1, 2))
+        cosines.append(product(apart, apart.transpose(1, 2)))
     return F.smooth_l1_loss(cosines[0], cosines[1])
 
 
@@ -95,7 +95,7 @@ def boundary_distance(student: Tensor, teacher: Tensor, margin: Number) -> Tenso
 def distances(rows: Tensor) -> Tensor:
     """Of every two rows: (B, B) of (B, D)."""
     norms = rows.square().sum(1)
-    squares = norms.unsqueeze(1) + norms.unsqueeze(0) - 2 * (rows @ rows.T)
+    squares = norms.unsqueeze(1) + norms.unsqueeze(0) - 2 * product(rows, rows.T)
     others = 1 - torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
     return squares.clamp(min=1e-12).sqrt() * others
 

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import socket
+import sys
 import warnings
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +24,9 @@ from kd.parts.gather import gathered
 from kd.training import checkpoint
 from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import DivergedError, Place, Trainer
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.golden.build import method as golden_method
 
 CPU = torch.device("cpu")
 LOSSES = ("train_loss", "loss_cls", "loss_hier", "loss_kl", "loss_feat", "loss_his", "loss_stru")
@@ -157,6 +162,53 @@ def test_losses_that_relate_a_batch_and_phases_are_shared_too(images, tmp_path):
                 assert_close(state["method"][name], tensor, 1e-5, f"{method} {name}")
             for ours, metrics in zip(state["history"], expected["history"], strict=True):
                 assert_close(ours["train_loss"], metrics["train_loss"], 1e-4, method)
+
+
+def test_workers_see_the_same_distances_of_classes(images, tmp_path):
+    """WKD-L looks at the teacher's features of all workers' images."""
+    teacher, together = tmp_path / "teacher.safetensors", tmp_path / "together"
+    together.mkdir()
+    train_teacher(config("ce"), *images, teacher, place=Place(device=CPU))
+    runs = [replace(config("wkd_l"), epochs=1).with_teachers([str(teacher)])]
+    alone(runs, images, tmp_path)
+    spawn(2, train_all, runs, images, together)
+    (expected,) = states(tmp_path / "wkd_l", 1)
+    for state in states(together / "wkd_l", 2):
+        for name, tensor in expected["method"].items():
+            assert_close(state["method"][name], tensor, 1e-5, name)
+
+
+RELATING = ("dist", "mlkd", "uskd")
+
+
+def relate(folder):
+    """The gradient by this worker's logits, in float64, as averaging would leave it."""
+    generator = torch.Generator().manual_seed(0)
+    rank = dist.get_rank() if dist.is_initialized() else None
+    mine = {None: slice(0, 6), 0: slice(0, 4), 1: slice(4, 6)}[rank]
+    world = 1 if rank is None else 2
+    student, other = 3 * torch.randn(2, 6, 5, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    for name in RELATING:
+        own = student[mine].clone().requires_grad_()
+        made = golden_method(name, 5)
+        total = made.loss(own, other[mine], labels[mine]).total
+        # As the loader weights a worker's share of a batch.
+        (world * len(own) / 6 * total).backward()
+        torch.save((own.grad / world, total.detach()), folder / f"{name}-{rank}.pt")
+
+
+def test_what_logit_methods_relate_in_a_batch_is_of_all_workers(tmp_path):
+    """Correlations of columns, relations of a batch, a batch's mean: gradients to 1e-12."""
+    relate(tmp_path)
+    spawn(2, relate, tmp_path)
+    for name in RELATING:
+        gradient, total = torch.load(tmp_path / f"{name}-None.pt")
+        parts = [torch.load(tmp_path / f"{name}-{rank}.pt") for rank in (0, 1)]
+        together = torch.cat([part[0] for part in parts])
+        torch.testing.assert_close(together, gradient, rtol=1e-12, atol=1e-14)
+        mean = (4 * parts[0][1] + 2 * parts[1][1]) / 6
+        torch.testing.assert_close(mean, total, rtol=1e-12, atol=0)
 
 
 def add_gathered(folder):

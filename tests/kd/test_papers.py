@@ -45,7 +45,13 @@ def test_compact_networks_learn_from_kd_at_a_smaller_rate(name):
 
 
 CE = {"label_smoothing": 0.0, "smoothing_spread": "uniform"}
-KD = {"alpha": 0.9, "temperature": 4.0}
+KD = {
+    "alpha": 0.9,
+    "temperature": 4.0,
+    "multiplier": 1.0,
+    "ce_weight": None,
+    "standardise": False,
+}
 PSKD = {"alpha": 0.8}
 LSSKD = {
     "alpha": 0.8,

@@ -56,7 +56,7 @@ class Flags:
     grace_period: Annotated[int | None, shown("EPOCHS")] = None
     """Epochs that every trial may train before it can be stopped; the preset says how many."""
     teacher: Annotated[str | None, shown("NAME|FILE")] = None
-    """For kd and drkd: the teacher's backbone, or its .safetensors file."""
+    """For methods with a teacher: its backbone, or its .safetensors file."""
     teacher_saw_val: bool = False
     """Let the teacher's file have been trained on val images; noted in every result."""
     name: Annotated[str | None, shown("NAME")] = None

@@ -7,8 +7,13 @@ from kd.methods.base import Batch, Loss
 from kd.methods.mlkd.config import Config
 from kd.methods.taught import LogitDistillation
 from kd.parts.gather import gathered
-from kd.parts.logits import product
-from kd.parts.losses import Number, cross_entropy, distillation_kl, log_probabilities
+from kd.parts.losses import (
+    Number,
+    cross_entropy,
+    distillation_kl,
+    log_probabilities,
+    product,
+)
 
 BESIDE = (3.0, 5.0, 2.0, 6.0)
 """The temperatures beside T₀."""

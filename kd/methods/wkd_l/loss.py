@@ -12,8 +12,8 @@ from kd.methods.taught import LogitDistillation
 from kd.methods.wkd_l.config import Config
 from kd.parts.classes import feature_distances, first_of_each, weight_distances
 from kd.parts.gather import gathered
-from kd.parts.logits import label_cross_entropy, product, without
-from kd.parts.losses import Number, cross_entropy, log_probabilities
+from kd.parts.logits import label_cross_entropy, without
+from kd.parts.losses import Number, cross_entropy, log_probabilities, product
 from kd.parts.teacher import Teacher
 
 OF_A_CLASS = 50
