@@ -28,10 +28,14 @@ class DynamicRectification(LogitDistillation[Config]):
         """Both logits (B, C), the teacher's not yet rectified; labels (B,)."""
         alpha, temperature = self.numbers["alpha"], self.numbers["temperature"]
         hard = cross_entropy(logits, labels).mean()
-        rectified = rectify(teacher_logits, labels)
-        kl = distillation_kl(logits, rectified, temperature, soft=self.soft)
+        taught = self.rectified(teacher_logits, labels)
+        kl = distillation_kl(logits, taught, temperature, soft=self.soft)
         soft = self.numbers["scale"] * kl.mean()
         return Loss((1 - alpha) * hard + alpha * soft, {"loss_ce": hard, "loss_kl": soft})
+
+    def rectified(self, teacher_logits: Tensor, labels: Tensor) -> Tensor:
+        """What the teacher should have said (equation 3): (B, C)."""
+        return rectify(teacher_logits, labels)
 
 
 METHOD = DynamicRectification
