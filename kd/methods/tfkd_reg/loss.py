@@ -22,7 +22,7 @@ class WrittenTeacher(Method[Config]):
         """Logits (B, C), labels (B,)."""
         classes, certainty = logits.shape[-1], self.numbers["certainty"]
         temperature = self.numbers["temperature"]
-        hot = torch.nn.functional.one_hot(labels, classes).to(log_probabilities(logits).dtype)
+        hot = torch.zeros_like(log_probabilities(logits)).scatter(-1, labels.unsqueeze(-1), 1.0)
         teacher = hot * certainty + (1 - hot) * (1 - certainty) / max(classes - 1, 1)
         if self.config.form == "paper":
             taught = distillation_kl(logits, teacher.log(), temperature, soft=False).mean()
