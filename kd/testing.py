@@ -22,7 +22,7 @@ from kd.parts.teacher import Teacher
 from kd.training.state import MethodState, snapshot, teachers
 
 LABELS = torch.tensor([4, 1, 0, 2, 0, 1, 2, 3, 4, 2, 1, 3])
-TASK = Task(num_classes=5, num_samples=12, epochs=10, steps=3, labels=LABELS)
+TASK = Task(num_classes=5, num_samples=12, epochs=10, steps=3, batch_size=4, labels=LABELS)
 AnyMethod = Method[MethodConfig]
 
 
@@ -152,11 +152,13 @@ def check_student(method: AnyMethod, case: Case) -> None:
 
 
 def check_modes(method: AnyMethod) -> None:
-    """`train` and `eval` reach every module but the teacher, which stays in eval mode."""
+    """`train` and `eval` reach every module but the teacher, and what else is at rest."""
+    resting = {id(part) for module in method.at_rest() for part in module.modules()}
     for training in (False, True):
         method.train(training)
         for name, module in method.named_modules():
-            expected = training and name.split(".")[0] != "teachers"
+            still = name.split(".")[0] == "teachers" or id(module) in resting
+            expected = training and not still
             assert module.training == expected, f"{name or 'the method'} is in the wrong mode"
 
 
@@ -209,7 +211,7 @@ def check_numbers(method: AnyMethod, case: Case) -> None:
             method.numbers.set(fresh.scalars(epoch))
             fresh.begin_epoch(epoch)
             before = deepcopy(method.state_dict())
-            one, two = method(case.batch()).total, fresh(case.batch()).total
+            one, two = (_drawn_alike(own, case.batch()).total for own in (method, fresh))
             method.load_state_dict(before)
             fresh.load_state_dict(before)
             assert torch.equal(one, two), (
@@ -264,9 +266,16 @@ def check_stays_on_device(method: AnyMethod, case: Case) -> None:
     method.zero_grad(set_to_none=True)
 
 
+def _drawn_alike(method: AnyMethod, batch: Batch) -> Loss:
+    """The loss of a step that draws the same by chance each time."""
+    torch.manual_seed(0)
+    loss: Loss = method(batch)
+    return loss
+
+
 def _in_epoch(method: AnyMethod, batch: Batch, epoch: int) -> Tensor:
     method.begin_epoch(epoch)
-    loss: Loss = method(batch)
+    loss = _drawn_alike(method, batch)
     method.after_step(batch)
     return loss.total
 

@@ -27,8 +27,9 @@ MAIN = "main"
 class Task:
     """What a method must know of the run: classes C, training samples N, epochs E, and more.
 
-    in_channels, image_size (H, W): of the images. steps: of an epoch. labels: (N,) int64, those of
-    the training set, sample by sample. backbone: the student's name.
+    in_channels, image_size (H, W): of the images. steps: of an epoch. batch_size: images of a full
+    batch, of all workers. labels: (N,) int64, those of the training set, sample by sample.
+    backbone: the student's name.
     `histories` makes its soft-label memories, in the form and the place of the run.
     """
 
@@ -38,6 +39,7 @@ class Task:
     in_channels: int = 3
     image_size: tuple[int, int] = (32, 32)
     steps: int = 1
+    batch_size: int = 64
     labels: Tensor | None = field(default=None, compare=False, repr=False)
     backbone: str = ""
     histories: Histories = field(default_factory=Histories)
@@ -207,6 +209,10 @@ class Method(nn.Module, Generic[C]):
         """What `phase` trains, and how; by default all that needs a gradient, alike."""
         return [ParameterGroup(parameters=[p for p in self.parameters() if p.requires_grad])]
 
+    def at_rest(self) -> Iterable[nn.Module]:
+        """What stays in eval mode in `phase`, as teachers do: an earlier phase has trained it."""
+        return ()
+
     def begin_phase(self, name: str) -> list[ParameterGroup]:
         """Enter the phase `name`: what it trains needs a gradient from here on, and nothing else.
 
@@ -221,10 +227,12 @@ class Method(nn.Module, Generic[C]):
         chosen = {id(parameter) for group in groups for parameter in group.parameters}
         for parameter in self._trainable:
             parameter.requires_grad_(id(parameter) in chosen)
+        self.train(self.training)
         return groups
 
     def train(self, mode: bool = True) -> Self:
-        """As for any module, but teachers stay in eval mode."""
+        """As for any module, but teachers, and what is at rest, stay in eval mode."""
         super().train(mode)
-        self.teachers.eval()
+        for module in (self.teachers, *self.at_rest()):
+            module.eval()
         return self

@@ -43,7 +43,7 @@ class FeatureDistillation(Method[D]):
 
     def forward(self, batch: Batch) -> Loss:
         """Both networks see the batch as it comes."""
-        return self.loss(self.student.outputs(batch.images), self.taught(batch), batch.labels)
+        return self.loss(self.student.outputs(batch.images), self.taught(batch), batch)
 
     def taught(self, batch: Batch) -> Outputs:
         """What the teacher says of the batch on the way, without gradient."""
@@ -59,19 +59,19 @@ class FeatureDistillation(Method[D]):
         """The first teacher."""
         return cast(Teacher, self.teachers[0])
 
-    def loss(self, own: Outputs, taught: Outputs, labels: Tensor) -> Loss:
-        """The loss of both networks' outputs, and the labels (B,)."""
+    def loss(self, own: Outputs, taught: Outputs, batch: Batch) -> Loss:
+        """The loss of both networks' outputs for a batch."""
         temperature = self.numbers["temperature"]
-        hard = cross_entropy(own.logits, labels).mean()
+        hard = cross_entropy(own.logits, batch.labels).mean()
         kl = distillation_kl(own.logits, taught.logits, temperature, soft=self.soft).mean()
-        apart = self.features(own, taught)
+        apart = self.features(own, taught, batch)
         total = self.numbers["ce_weight"] * hard + self.numbers["beta"] * apart
         total = total + self.numbers["kd_weight"] * temperature**2 * kl
         return Loss(total, {"loss_ce": hard, "loss_kl": kl, "loss_features": apart})
 
     @abstractmethod
-    def features(self, own: Outputs, taught: Outputs) -> Tensor:
-        """L of both networks' outputs: one number."""
+    def features(self, own: Outputs, taught: Outputs, batch: Batch) -> Tensor:
+        """L of both networks' outputs for a batch: one number."""
 
 
 def pairs(own: Outputs, taught: Outputs) -> list[tuple[Tensor, Tensor]]:

@@ -37,6 +37,7 @@ def method_of(
         in_channels=in_channels,
         image_size=(int(train.images.shape[2]), int(train.images.shape[3])),
         steps=len(loader),
+        batch_size=config.batch_size,
         labels=loader.labels,
         backbone=config.backbone,
         histories=histories(config, train, place),

@@ -19,7 +19,13 @@ def method(
 ) -> Any:
     """The method `name` with these hyperparameters, in float64."""
     config = config_class(name)(**values)
-    task = Task(num_classes=classes, num_samples=samples, epochs=epochs, backbone="resnet8")
+    task = Task(
+        num_classes=classes,
+        num_samples=samples,
+        epochs=epochs,
+        backbone="resnet8",
+        labels=torch.arange(samples) % classes,
+    )
     student = build_backbone("resnet8", classes)
     taught = config.teacher != "none"
     teachers = [Teacher(build_backbone("resnet8", classes))] if taught else []

@@ -51,11 +51,11 @@ class ActivationBoundaries(FeatureDistillation[Config]):
         if self.phase == MAIN:
             return super().forward(batch)
         own, taught = self.student.outputs(batch.images), self.taught(batch)
-        apart = self.features(own, taught)
+        apart = self.features(own, taught, batch)
         return Loss(apart, {"loss_features": apart})
 
-    def features(self, own: Outputs, taught: Outputs) -> Tensor:
-        """L of both networks' outputs."""
+    def features(self, own: Outputs, taught: Outputs, batch: Batch) -> Tensor:
+        """L of both networks' outputs for a batch."""
         before = list(
             pairs(
                 own._replace(stages=own.pre_activations),

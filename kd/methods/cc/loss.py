@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from kd.backbones.staged import Outputs, StagedBackbone
-from kd.methods.base import Task
+from kd.methods.base import Batch, Task
 from kd.methods.cc.config import Config
 from kd.methods.taught import FeatureDistillation
 from kd.parts.relations import adjacent_correlation
@@ -25,8 +25,8 @@ class CorrelationCongruence(FeatureDistillation[Config]):
         self.of_student = nn.Linear(student.channels[-1], config.width)
         self.of_teacher = nn.Linear(self.teacher_shapes.pooled.shape[1], config.width)
 
-    def features(self, own: Outputs, taught: Outputs) -> Tensor:
-        """L of both networks' outputs."""
+    def features(self, own: Outputs, taught: Outputs, batch: Batch) -> Tensor:
+        """L of both networks' outputs for a batch."""
         return adjacent_correlation(self.of_student(own.pooled), self.of_teacher(taught.pooled))
 
 

@@ -55,8 +55,8 @@ class Hints(FeatureDistillation[Config]):
         apart = self._apart(x, self.taught(batch).stages[self.its])
         return Loss(self.numbers["beta"] * apart, {"loss_features": apart})
 
-    def features(self, own: Outputs, taught: Outputs) -> Tensor:
-        """L of both networks' outputs."""
+    def features(self, own: Outputs, taught: Outputs, batch: Batch) -> Tensor:
+        """L of both networks' outputs for a batch."""
         return self._apart(own.stages[self.own], taught.stages[self.its])
 
     def _apart(self, own: Tensor, taught: Tensor) -> Tensor:

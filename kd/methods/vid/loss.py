@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd.backbones.staged import Outputs, StagedBackbone
-from kd.methods.base import Task
+from kd.methods.base import Batch, Task
 from kd.methods.taught import FeatureDistillation, pairs
 from kd.methods.vid.config import Config
 from kd.parts.relations import same_size, wide
@@ -32,8 +32,8 @@ class VariationalInformation(FeatureDistillation[Config]):
         widths = [(own.shape[1], taught.shape[1]) for own, taught in shapes]
         self.gaussians = nn.ModuleList(Gaussian(*pair, config.variance) for pair in widths)
 
-    def features(self, own: Outputs, taught: Outputs) -> Tensor:
-        """L of both networks' outputs."""
+    def features(self, own: Outputs, taught: Outputs, batch: Batch) -> Tensor:
+        """L of both networks' outputs for a batch."""
         found = zip(self.gaussians, pairs(own, taught), strict=True)
         return torch.stack([gaussian(*pair) for gaussian, pair in found]).sum()
 
