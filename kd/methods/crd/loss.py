@@ -13,8 +13,7 @@ from kd.methods.base import Batch, Task
 from kd.methods.crd.config import Config
 from kd.methods.taught import FeatureDistillation
 from kd.parts.gather import gathered
-from kd.parts.logits import product
-from kd.parts.losses import Number
+from kd.parts.losses import Number, product
 from kd.parts.relations import wide
 from kd.parts.teacher import Teacher
 

@@ -11,7 +11,7 @@ from kd.methods.base import Batch, Task
 from kd.methods.semckd.config import Config
 from kd.methods.taught import FeatureDistillation
 from kd.parts.gather import gathered
-from kd.parts.logits import product
+from kd.parts.losses import product
 from kd.parts.relations import same_size, wide
 from kd.parts.teacher import Teacher
 
