@@ -87,6 +87,13 @@ TAUGHT_IMAGENET = Recipe(
 )
 
 
+def for_compact(recipe: Recipe, backbone: str) -> Recipe:
+    """The recipe of Tian et al. 2020 (CRD), who train compact networks at a smaller rate."""
+    if not backbone.startswith(("mobilenet", "shufflenet")):
+        return recipe
+    return replace(recipe, optimizer=replace(recipe.optimizer, lr=0.01))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaughtConfig(MethodConfig):
     """Of a method that learns from a network of another form, trained before."""
@@ -99,11 +106,7 @@ class TaughtConfig(MethodConfig):
 
         On `imagenet` that of mdistiller's `configs/imagenet`.
         """
-        if dataset == "imagenet":
-            return TAUGHT_IMAGENET
-        if not backbone.startswith(("mobilenet", "shufflenet")):
-            return cls.recipe
-        return replace(cls.recipe, optimizer=replace(cls.recipe.optimizer, lr=0.01))
+        return TAUGHT_IMAGENET if dataset == "imagenet" else for_compact(cls.recipe, backbone)
 
     @classmethod
     def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
@@ -136,6 +139,40 @@ class FeatureConfig(TaughtConfig):
         for name in ("beta", "ce_weight", "kd_weight"):
             self.check(name, 0, float("inf"))
         self.check("temperature", *TEMPERATURES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnedConfig(MethodConfig):
+    """Of HSAKD and HSSAKD: auxiliary heads tell labels and rotations, and networks compare both.
+
+    Attributes:
+        alpha: the weight of the divergence of all views' logits.
+        beta: the weight of the divergences of the heads.
+        temperature: T of both.
+    """
+
+    recipe: ClassVar[Recipe] = replace(
+        Recipe(), optimizer=replace(Recipe().optimizer, nesterov=True)
+    )
+
+    alpha: float = 1.0
+    beta: float = 1.0
+    temperature: float = 3.0
+
+    def __post_init__(self) -> None:
+        self.check("alpha", 0, float("inf"))
+        self.check("beta", 0, float("inf"))
+        self.check("temperature", *TEMPERATURES)
+
+    @property
+    def needs(self) -> Needs:
+        """Images that can be turned by quarters."""
+        return Needs(square=True)
+
+    @classmethod
+    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
+        """The authors' commands: compact networks have a smaller rate."""
+        return for_compact(super().recipe_for(backbone, dataset), backbone)
 
 
 @dataclass(frozen=True, kw_only=True)

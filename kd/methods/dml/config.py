@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kd.methods.config import TEMPERATURES, MethodConfig
+from kd.methods.config import TEMPERATURES, MethodConfig, Recipe, for_compact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +23,8 @@ class Config(MethodConfig):
         self.check("networks", 2, 16)
         self.check("beta", 0, float("inf"))
         self.check("temperature", *TEMPERATURES)
+
+    @classmethod
+    def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
+        """That of the methods it is compared with, whose compact networks have a smaller rate."""
+        return for_compact(super().recipe_for(backbone, dataset), backbone)

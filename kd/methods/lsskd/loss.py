@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kd.backbones.staged import StagedBackbone, pool
 from kd.data.augment import rotate4
 from kd.methods.base import Batch, Loss, Method, Task
 from kd.methods.lsskd.config import Config
-from kd.parts.heads import AuxiliaryHead
 from kd.parts.losses import (
     distillation_kl,
     feature_distance,
@@ -18,10 +16,8 @@ from kd.parts.losses import (
     soft_cross_entropy,
     soft_targets,
 )
+from kd.parts.rotations import JointHeads, M, by_image, joint_labels, sum_over_heads
 from kd.parts.teacher import Teacher
-
-M = 4
-"""Rotations of every image."""
 
 
 class Outputs(NamedTuple):
@@ -49,42 +45,35 @@ class LayeredSelfSupervised(Method[Config]):
     ) -> None:
         super().__init__(config, student, task, teachers)
         stages, joint_classes = len(student.stages), M * task.num_classes
-        self.heads = nn.ModuleList(
-            AuxiliaryHead(student, stage, joint_classes) for stage in range(stages)
-        )
+        self.heads = JointHeads(student, task.num_classes)
         self.history = task.soft_label_history((task.num_classes,))
         self.joint_history = task.soft_label_history((stages, M, joint_classes))
 
     def forward(self, batch: Batch) -> Loss:
         """One pass over the M·B views; only the backbone's logits of the unturned ones count."""
         features = self.student.features(rotate4(batch.images))
-        final = _by_image(pool(features[-1]))
-        heads = [head(feature) for head, feature in zip(self.heads, features, strict=True)]
-        pooled, joint = (
-            torch.stack([_by_image(tensor) for tensor in tensors], dim=1)
-            for tensors in zip(*heads, strict=True)
-        )
+        final = by_image(pool(features[-1]))
+        pooled, joint = self.heads(features)
         outputs = Outputs(self.student.classifier(final[:, 0]), joint, pooled, final)
         return self.loss(outputs, batch.labels, batch.indices)
 
     def loss(self, outputs: Outputs, labels: Tensor, indices: Tensor) -> Loss:
         """The loss of `outputs`, whose predictions the history then keeps for the next epoch."""
         z, q = outputs.logits, outputs.joint_logits
-        views = torch.arange(M, device=labels.device)
-        joint_labels = (M * labels.unsqueeze(1) + views).unsqueeze(1)
+        joint = joint_labels(labels).unsqueeze(1)
         alpha, temperature = self.numbers["alpha"], self.numbers["temperature"]
         targets = soft_targets(labels, self.history.read(indices, labels), alpha)
-        joint_past = self.joint_history.read(indices, joint_labels)
-        joint_targets = soft_targets(joint_labels, joint_past, alpha)
+        joint_past = self.joint_history.read(indices, joint)
+        joint_targets = soft_targets(joint, joint_past, alpha)
         self.history.write(indices, probabilities(z))
         self.joint_history.write(indices, probabilities(q))
 
         classes = soft_cross_entropy(z, targets).mean()
-        hierarchy = _sum_over_heads(soft_cross_entropy(q, joint_targets))
+        hierarchy = sum_over_heads(soft_cross_entropy(q, joint_targets))
         deepest = q[:, -1:].detach()
         kl = distillation_kl(q[:, :-1], deepest, temperature, soft=self.soft)
-        kl = temperature**2 * _sum_over_heads(kl)
-        feature = _sum_over_heads(self._feature_distance(outputs))
+        kl = temperature**2 * sum_over_heads(kl)
+        feature = sum_over_heads(self._feature_distance(outputs))
         beta, gamma = self.numbers["beta"], self.numbers["gamma"]
         total = classes + hierarchy + beta * kl + gamma * feature
         terms = {
@@ -107,16 +96,6 @@ class LayeredSelfSupervised(Method[Config]):
         if self.config.feature_target == "deepest":
             return feature_distance(outputs.features[:, :-1], outputs.features[:, -1:].detach())
         return feature_distance(outputs.features, outputs.final_features.unsqueeze(1).detach())
-
-
-def _by_image(views: Tensor) -> Tensor:
-    """(M·B, D) to (B, M, D)."""
-    return views.view(-1, M, views.shape[1])
-
-
-def _sum_over_heads(values: Tensor) -> Tensor:
-    """(B, heads, M) to the sum over heads of the mean over images and views."""
-    return values.mean(dim=(0, 2)).sum()
 
 
 METHOD = LayeredSelfSupervised
