@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from kd.backbones import backbone_spec, build_backbone
 from kd.errors import UserError
@@ -20,6 +18,7 @@ from kd.methods.base import MAIN, Batch, Loss, Method, Task
 from kd.parts.history import Histories, SoftLabelHistory
 from kd.parts.teacher import Teacher
 from kd.training.state import MethodState, snapshot, teachers
+from kd.watching import WaitingError, Watch
 
 LABELS = torch.tensor([4, 1, 0, 2, 0, 1, 2, 3, 4, 2, 1, 3])
 TASK = Task(num_classes=5, num_samples=12, epochs=10, steps=3, batch_size=4, labels=LABELS)
@@ -230,34 +229,11 @@ def _other_configs(config: MethodConfig) -> Iterator[tuple[str, MethodConfig]]:
                 yield f"kd.{entry.name}", replace(config, **{entry.name: value / 2})
 
 
-class WaitingError(Exception):
-    """An operation that makes the host wait for the device, or depends on data for its shape."""
-
-
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Raises for the operations that are known to wait for the device, or to copy from the host."""
-
-    _WAITING = (
-        *("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "bincount"),
-        *("_unique", "_unique2", "unique_dim", "unique_consecutive", "repeat_interleave"),
-        "lift_fresh",
-    )
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.name().partition("::")[2].partition(".")[0]
-        tensors = args[1] if name in ("index", "index_put", "index_put_") else ()
-        masked = any(isinstance(t, Tensor) and t.dtype == torch.bool for t in tensors)
-        drawn = any(isinstance(a, torch.Generator) for a in (*args, *(kwargs or {}).values()))
-        if name in self._WAITING or masked or drawn:
-            raise WaitingError(str(func))
-        return func(*args, **(kwargs or {}))
-
-
 def check_stays_on_device(method: AnyMethod, case: Case) -> None:
     """Nothing that a step calls waits for the device, or depends on data for its shape."""
     batch = case.batch()
     try:
-        with _Watch():  # type: ignore[no-untyped-call]
+        with Watch():  # type: ignore[no-untyped-call]
             method(batch).total.backward()
             with torch.no_grad():
                 method.after_step(batch)

@@ -13,8 +13,7 @@ from kd.data.augment import rotate4
 from kd.methods.base import MAIN, Batch, Loss, Method, ParameterGroup, Phase, Task
 from kd.methods.sskd.config import Config
 from kd.parts.gather import gathered
-from kd.parts.logits import product
-from kd.parts.losses import Number, cross_entropy, distillation_kl
+from kd.parts.losses import Number, cross_entropy, distillation_kl, product
 from kd.parts.relations import wide
 from kd.parts.rotations import M, by_image
 from kd.parts.teacher import Teacher
