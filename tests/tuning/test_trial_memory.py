@@ -21,11 +21,12 @@ IMAGENET = Memories("dense", 1_281_167, ((1000,), (4, 4, 4000)))
 BASE = TrainConfig.paper("lsskd", "resnet18", "cifar100")
 
 
-def work(samples: int = 1_281_167, classes: int = 1000) -> Any:
+def work(samples: int = 1_281_167, classes: int = 1000, seeds: int = 1) -> Any:
     """What trials train on, as far as their memories go."""
     pixels = np.broadcast_to(np.zeros(1, np.uint8), (samples, 3, 32, 32))
     names = tuple(map(str, range(classes)))
-    return SimpleNamespace(train=Images(pixels, np.zeros(samples, np.int64), names))
+    images = Images(pixels, np.zeros(samples, np.int64), names)
+    return SimpleNamespace(train=images, seeds=seeds)
 
 
 @pytest.fixture
@@ -60,6 +61,13 @@ def test_a_machine_is_asked_once_for_all_trials_that_it_may_have_at_once(asked, 
     assert images == data.train.images.nbytes
     assert (beside, share) == (3, part)
     assert capsys.readouterr().out == "Soft-label memories: so and so.\n"
+
+
+def test_each_seed_of_a_trial_has_its_own(asked):
+    part = Share(cpus=4, gpus=0.0, slots=2)
+    for seeds in (1, 3):
+        check_memories([(BASE, work(seeds=seeds))], part)
+    assert [beside for _, _, beside, _ in asked] == [2, 6]
 
 
 def test_what_is_set_counts(asked):

@@ -23,7 +23,7 @@ def check_memories(
     asked: dict[tuple[Memories, int], int] = {}
     for config, work in jobs:
         memories = config.memories(len(work.train), len(work.train.class_names))
-        if memories.nbytes >= LARGE:
+        if work.seeds * memories.nbytes >= LARGE:
             asked[memories, work.seeds] = work.train.images.nbytes
     for (memories, seeds), images in asked.items():
         line, refusal = _ask(memories, images, seeds * runs, share)
