@@ -1,6 +1,9 @@
 """Which backbones a test takes where all of them would take too long."""
 
+from dataclasses import fields, replace
+
 from kd.backbones import BACKBONES, backbone_names
+from kd.methods import MethodConfig
 
 FAMILIES = tuple({BACKBONES[name].family: name for name in reversed(BACKBONES)}.values())
 """The first row of each family, which is its smallest network."""
@@ -11,3 +14,9 @@ def pairs(methods: tuple[str, ...]) -> list[tuple[str, str]]:
     found = [(method, backbone) for method in methods for backbone in FAMILIES]
     others = [name for name in backbone_names() if name not in FAMILIES]
     return [*found, *((methods[n % len(methods)], name) for n, name in enumerate(others))]
+
+
+def hurried(method: MethodConfig) -> MethodConfig:
+    """The same with one epoch in each phase before the main one that has any."""
+    counts = {f.name for f in fields(method) if f.name.endswith("_epochs")}
+    return replace(method, **{name: min(1, getattr(method, name)) for name in counts})

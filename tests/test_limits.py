@@ -3,19 +3,22 @@
 import re
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES
+from families import FAMILIES, hurried
 from parquet_folder import parquet_folder
 
 from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.data import Images, check_dataset, open_dataset
+from kd.data.config import SplitConfig
 from kd.data.sources import downloads
-from kd.errors import UserError
+from kd.errors import DivergedError, UserError
 from kd.methods import method_names
 from kd.training.checkpoint import save_weights
 from kd.training.teacher import describe
@@ -92,7 +95,11 @@ def test_what_the_sentence_about_the_split_names_can_be_typed(counts, split, tmp
     assert code == 2
     name = re.search(r"split\.\w+", said)[0]
     value = re.search(r"(?:=|at most )([\d.]+\d|\d+)\.$", said)[1]
-    assert search(tmp_path, capsys, "ce", "--dry-run", *data, "--set", f"{name}={value}")[0] == 0
+    config = TrainConfig.paper("ce", "resnet8", data[1])
+    split = SplitConfig(
+        **{name.removeprefix("split."): float(value) if "." in value else int(value)}
+    )
+    replace(config, split=split).check_images(check_dataset(data[1]))
 
 
 def test_what_is_known_of_a_data_set_is_what_its_images_are(tmp_path):
@@ -106,26 +113,31 @@ def test_what_is_known_of_a_data_set_is_what_its_images_are(tmp_path):
         assert name in downloads.INFO
 
 
-@pytest.mark.parametrize("method", method_names())
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (8, 6, 1)])
-def test_what_passes_the_check_can_be_trained(method, shape, tmp_path):
-    """On every family of backbones: only LSSKD is refused, and only what is not square."""
+SHAPES = ((1, 1, 1), (2, 3, 4), (8, 6, 1))
+
+
+@pytest.mark.parametrize(("place", "method"), list(enumerate(method_names())))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_passes_the_check_can_be_trained(place, method, shape, tmp_path):
+    """Each shape on another family of backbones; refused is only what a method says it needs."""
     from kd.data.split import train_val
     from kd.parts.teacher import Teacher
     from kd.training.trainer import Place, Trainer
 
     name = f"parquet:{parquet_folder(tmp_path, shape, (2, 2))}"
-    for backbone in FAMILIES:
-        config = TrainConfig.paper(method, backbone, name, epochs=1, batch_size=2)
-        config = TrainConfig.from_dict(config.to_dict() | {"split": {"val_fraction": 0.5}})
-        try:
+    backbone = FAMILIES[(place + SHAPES.index(shape)) % len(FAMILIES)]
+    config = TrainConfig.paper(method, backbone, name, epochs=1, batch_size=2)
+    config = replace(config, split=SplitConfig(val_fraction=0.5), kd=hurried(config.kd))
+    needs = config.kd.needs
+    if needs.partner or (needs.square and shape[0] != shape[1]):
+        with pytest.raises(UserError):
             config.check_images(check_dataset(name))
-        except UserError:
-            assert method == "lsskd"
-            assert shape[0] != shape[1]
-            continue
-        images = train_val(open_dataset(name).train, config.split)
-        teachers = [Teacher(build_backbone(backbone, 2, shape[2])) for _ in config.teachers]
+        return
+    config.check_images(check_dataset(name))
+    images = train_val(open_dataset(name).train, config.split)
+    teachers = [Teacher(build_backbone(backbone, 2, shape[2])) for _ in config.teachers]
+    # Batch normalisation over two single pixels may grow beyond all bounds, and is told so.
+    with suppress(*[DivergedError] if shape == (1, 1, 1) else []):
         Trainer(config, *images, place=Place.local("cpu"), teachers=teachers).fit()
 
 
