@@ -287,7 +287,11 @@ def test_a_real_search_confirms_within_its_bound(tmp_path: Path) -> None:
     assert "The test set is still sealed; go on with: python -m tuning.confirm c" in said
     assert "Search and confirmation: 12 epochs trained in " in said
     assert " USD; 6 epochs of it to confirm." in said
-    assert load_result(tmp_path, "c").findings is None
+    result = load_result(tmp_path, "c")
+    assert result.findings is None
+    page = (tmp_path / "c" / "report.html").read_text()
+    assert "Confirming it was begun and is not decided: python -m tuning.confirm c" in page
+    assert "Search and confirmation: 12 epochs trained in " in page
 
 
 @pytest.mark.parametrize(

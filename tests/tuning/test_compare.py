@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from real_sweeps import finish, wait_for
 from synthetic import sweep_result
 
@@ -374,3 +375,28 @@ def test_sweeps_that_were_confirmed_otherwise_are_not_compared(tmp_path: Path) -
     for name, seeds, times in (("c", (4, 5), 2), ("d", (1,), 1), ("e", (2, 3), 1)):
         with pytest.raises(UserError, match=f"^{name} was confirmed otherwise since"):
             measure(comparison, [one, confirmed(name, seeds, times)])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("methods", ["ce", "lskd"], "no method 'lskd'"),
+        ("methods", ["ce", "ce"], "has not a sweep for every method"),
+        ("sweeps", ["../a", "b"], "'../a' is no name of a sweep"),
+        ("baselines", {"pskd": "kd"}, "has a baseline that is not among its methods"),
+        ("seeds", 1, "seeds is 1; it must be at least 2"),
+        ("seeds", 10**9, "seeds is 1000000000; it must be at least 2 and at most 1000"),
+        ("seeds", "many", "it must be a whole number"),
+    ],
+)
+def test_a_damaged_comparison_is_one_sentence(
+    tmp_path: Path, name: str, value: object, sentence: str
+) -> None:
+    _, comparison, sweeps = begun(tmp_path)
+    comparison.begin(tmp_path, sweeps)
+    path = comparison.folder(tmp_path) / "comparison.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {name: value}))
+    with pytest.raises(UserError) as refused:
+        Comparison.load(tmp_path, comparison.name)
+    assert "comparison.yaml" in str(refused.value)
+    assert sentence in str(refused.value)

@@ -11,6 +11,7 @@ from kd.cli import repeated, shown
 from kd.errors import UserError, brief, unknown
 from kd.methods import config_class, method_names
 from tuning.records import request
+from tuning.records.compared import MOST
 from tuning.records.naming import check_given
 from tuning.records.options import Options, Several
 from tuning.records.presets import Preset
@@ -19,7 +20,6 @@ from tuning.study.warm import AUTO, NONE
 
 SEEDS = 10
 """On how many seeds methods are compared where nothing else is said."""
-MOST = 1000
 UNFAIR = ("epochs_total", "hours", "gpu_hours", "cost")
 """Bounds of a search, within which one method would have fewer trials than another."""
 OF_THE_MACHINE = ("cpus_per_trial", "gpus_per_trial", "compile", "mps", "tracking_uri", "data_root",

@@ -1,5 +1,6 @@
 """A comparison as kept in its folder, beside the sweeps of its methods, so that it can go on."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -9,12 +10,16 @@ from typing import Self
 import yaml
 
 from kd.config import Section, parse, read_mapping
-from kd.errors import UserError, unknown
+from kd.errors import UserError, brief, unknown
 from kd.files import replace_file
+from kd.methods import config_class
+from tuning.records.naming import NAME
 from tuning.records.settings import FILE as SWEEP
 from tuning.records.settings import SweepSettings
 
 FILE = "comparison.yaml"
+MOST = 1000
+"""On so many seeds methods are compared at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +39,16 @@ class Comparison(Section):
     asked: str
 
     def __post_init__(self) -> None:
-        if len(self.methods) != len(self.sweeps):
+        for method in self.methods:
+            config_class(method)
+        if not len(set(self.methods)) == len(set(self.sweeps)) == len(self.methods) > 1:
             raise UserError("it has not a sweep for every method.")
+        for sweep in self.sweeps:
+            if not re.fullmatch(NAME, sweep):
+                raise UserError(f"'{brief(sweep)}' is no name of a sweep.")
+        if not {*self.baselines, *self.baselines.values()} <= {*self.methods}:
+            raise UserError("it has a baseline that is not among its methods.")
+        self.check("seeds", 2, MOST)
 
     def folder(self, storage: Path) -> Path:
         """Its own folder, in which its table is."""
@@ -52,8 +65,13 @@ class Comparison(Section):
             raise UserError(f"{name} is a sweep and no comparison; give another name.")
         if not path.exists():
             return None
-        plain = read_mapping(path, "restore a copy of it, or start a new comparison")
-        return parse(cls, plain | {"name": name}, str(path))
+        mended = "restore a copy of it, or start a new comparison"
+        plain = read_mapping(path, mended)
+        try:
+            return parse(cls, plain | {"name": name}, str(path))
+        except UserError as error:
+            why = str(error).removeprefix(f"{path}: ").rstrip(".")
+            raise UserError(f"{path} is damaged ({why}); {mended}.") from None
 
     @classmethod
     def load(cls, storage: Path, name: str) -> Self:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from kd.errors import UserError
 from tuning.records.compared import Comparison
 from tuning.records.findings import Findings
-from tuning.records.result import SweepResult
+from tuning.records.result import SweepResult, trained
+from tuning.records.settings import CONFIRM
 from tuning.study.pairs import Paired, holm, paired
 from tuning.study.trials import REFERENCE, TrialRecord
 
@@ -157,7 +157,7 @@ def _row(method: str, result: SweepResult, findings: Findings, seeds: tuple[int,
 
 def _cost(result: SweepResult) -> Cost:
     folder = result.sweep.folder
-    confirming, teacher = (_trained(folder, study) for study in ("confirm", "teacher"))
+    confirming, teacher = (trained(folder, study) for study in (CONFIRM, "teacher"))
     students = [*result.trials, *confirming]
     return Cost(
         search=result.epochs_spent,
@@ -176,16 +176,6 @@ def _pace(trials: Sequence[TrialRecord]) -> float:
     """Seconds of an epoch: the last one of each training, which has no start in it."""
     known = [t.metrics["epoch_seconds"] / t.seeds for t in trials if "epoch_seconds" in t.metrics]
     return median(known) if known else 0.0
-
-
-def _trained(folder: Path, study: str) -> list[TrialRecord]:
-    """The trainings of a study in a sweep's folder; none where it was never begun."""
-    from tuning.study.journal import has_trials, load_study, read_trials
-
-    journal = folder / f"{study}.log"
-    if not journal.exists() or not has_trials(journal):
-        return []
-    return read_trials(load_study(journal, study))
 
 
 def _compared(rows: Sequence[Row], baselines: Mapping[str, str]) -> list[Row]:

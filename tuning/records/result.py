@@ -13,7 +13,7 @@ from kd.section import flatten
 from search_spaces import Domain, searched
 from tuning.records.findings import Findings
 from tuning.records.protocol import protocol
-from tuning.records.settings import COSTS, SEARCH, STUDY, SweepSettings
+from tuning.records.settings import CONFIRM, COSTS, SEARCH, STUDY, SweepSettings
 from tuning.study.budget import Bound, merged, seconds
 from tuning.study.rules import rungs
 from tuning.study.trials import Span, State, TrialRecord, best_trial
@@ -104,11 +104,15 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A sweep and its trials, in the order of their numbers, and what confirming it found."""
+    """A sweep and its trials, in the order of their numbers, and what confirming it found.
+
+    `again` are the trainings of all its confirmations, of one that is not decided too.
+    """
 
     sweep: Sweep
     trials: Sequence[TrialRecord]
     findings: Findings | None = None
+    again: Sequence[TrialRecord] = ()
 
     def of(self, *states: State) -> list[TrialRecord]:
         """The trials in any of these states."""
@@ -229,7 +233,24 @@ def load_result(storage: Path, name: str) -> SweepResult:
         costs=facts.get(COSTS, {}),
         warm=_warm(settings.folder),
     )
-    return SweepResult(sweep, read_trials(study), Findings.load(settings.folder))
+    found = Findings.load(settings.folder)
+    return SweepResult(sweep, read_trials(study), found, confirming(settings.folder))
+
+
+def confirming(folder: Path) -> list[TrialRecord]:
+    """The trainings of all confirmations of the sweep in `folder`, in the order of their names."""
+    journals = sorted(folder.glob(f"{CONFIRM}*.log"))
+    return [record for path in journals for record in trained(folder, path.stem)]
+
+
+def trained(folder: Path, study: str) -> list[TrialRecord]:
+    """The trainings of a study in a sweep's folder; none where it was never begun."""
+    from tuning.study.journal import has_trials, load_study, read_trials
+
+    journal = folder / f"{study}.log"
+    if not journal.exists() or not has_trials(journal):
+        return []
+    return read_trials(load_study(journal, study))
 
 
 def _warm(folder: Path) -> WarmStart:

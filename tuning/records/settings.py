@@ -28,6 +28,8 @@ FILE = "sweep.yaml"
 STUDY = "study.log"
 """The journal of a sweep's trials; its study is named `SEARCH`."""
 SEARCH = "search"
+CONFIRM = "confirm"
+"""How the journals and studies begin of all that was trained to confirm a sweep."""
 COSTS = "costs"
 """The attribute of that study with what the backbone costs, where that is an objective."""
 AT_LEAST = {

@@ -76,6 +76,11 @@ def caveats(result: SweepResult) -> list[str]:
         return [*on_test(found), *sentences]
     if best is not None and best.seeds > 1:
         sentences.append("The student that is kept is that of its first seed.")
+    if best is not None and result.again:
+        sentences.append(
+            f"Confirming it was begun and is not decided: {confirm_again(result.sweep.settings)} "
+            "goes on."
+        )
     if best is None or best is result.default or result.gain is None:
         return sentences
     size = result.sweep.val_size
@@ -133,14 +138,15 @@ def beginning(warm: WarmStart) -> str:
 
 
 def cost(result: SweepResult) -> str:
-    """Epochs, hours and money spent, and epochs that stopping saved."""
+    """Epochs, hours and money spent, epochs that stopping saved, and what confirming took."""
     saved = result.epochs_saved
     spent, line = result.epochs_spent, spent_on(result.sweep.settings, result.trials)
     if saved:
         stopped = count(len(result.of("stopped")), "trial")
         share = 100 * saved / (spent + saved)
         line += f"; stopping {stopped} early saved {count(saved, 'epoch')} ({share:.0f} %)"
-    return f"{line}.{_bound(result)}"
+    both = f" {cost_of_all(result)}" if result.again else ""
+    return f"{line}.{_bound(result)}{both}"
 
 
 def spent_on(settings: SweepSettings, trials: Sequence[TrialRecord]) -> str:
@@ -154,10 +160,10 @@ def spent_on(settings: SweepSettings, trials: Sequence[TrialRecord]) -> str:
     return line
 
 
-def cost_of_all(result: SweepResult, again: Sequence[TrialRecord]) -> str:
+def cost_of_all(result: SweepResult) -> str:
     """What the search and the trainings that confirmed it took, together."""
-    confirming = count(sum(trial.trained for trial in again), "epoch")
-    both = spent_on(result.sweep.settings, [*result.trials, *again])
+    confirming = count(sum(trial.trained for trial in result.again), "epoch")
+    both = spent_on(result.sweep.settings, [*result.trials, *result.again])
     return f"Search and confirmation: {both}; {confirming} of it to confirm."
 
 
@@ -242,8 +248,7 @@ def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
     sweep, kept = result.sweep, _storage_flag(result.sweep.settings)
     steps = [resume([sweep.settings])] if interrupted else []
     if result.best is not None:
-        begun = (sweep.folder / "confirm.log").exists()
-        known = interrupted or result.findings or (sweep.settings.confirm and not begun)
+        known = interrupted or result.findings or (sweep.settings.confirm and not result.again)
         if not known and result.best is not result.default:
             steps.append(confirm_again(sweep.settings))
         steps += [

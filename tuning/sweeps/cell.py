@@ -21,7 +21,7 @@ from tuning.records.findings import Findings
 from tuning.records.keeper import Keeper
 from tuning.records.plan import compiles, expected_epochs
 from tuning.records.protocol import cell_name, protocol
-from tuning.records.result import Sweep, SweepResult
+from tuning.records.result import Sweep, SweepResult, confirming
 from tuning.records.settings import COSTS, SEARCH, STUDY, SweepSettings
 from tuning.reports.files import attempted, write_report
 from tuning.reports.live_page import LiveReport
@@ -281,7 +281,8 @@ def finish(
     """
     trials = search.trials() if search else []
     found = Findings.load(cell.settings.folder)
-    result = SweepResult(search.sweep if search else cell.about(), trials, found)
+    again = confirming(cell.settings.folder)
+    result = SweepResult(search.sweep if search else cell.about(), trials, found, again)
     name = cell.settings.name
     with attempted(f"The report of {name} is not written", report_again(result.sweep), say):
         tracker.attach(write_report(result))

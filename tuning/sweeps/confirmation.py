@@ -36,7 +36,7 @@ from tuning.study.listing import RaceSearcher
 from tuning.study.race import SEEDS, Race
 from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
-from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, study_of
+from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, show, study_of
 from tuning.sweeps.listed import open_list, open_race
 from tuning.sweeps.opening import begin_opening, end_opening, open_test
 from tuning.sweeps.signals import heard, held
@@ -74,8 +74,14 @@ def confirm_sweep(
     plan = planned(result, asked, study)
     with held():
         budget = replace(settings.budget, confirming=0, seeds=1) if bounded else None
-        found = _confirm(result, settings, asked, plan, study, openings, budget)
-    if found is not None:
+        try:
+            found = _confirm(result, settings, asked, plan, study, openings, budget)
+        except SpentError:
+            show(settings)
+            raise
+    if found is None:
+        show(settings)
+    else:
         register(settings, found)
     return found
 

@@ -9,9 +9,6 @@ from tuning.records.findings import Findings
 from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
 
-CONFIRM = "confirm"
-"""How the journals begin of all that was trained to confirm a sweep."""
-
 
 def confirm_asked(flags: Flags) -> Findings | None:
     """Confirm the sweep, or read what was found before, and print it.
@@ -57,14 +54,6 @@ def confirm_asked(flags: Flags) -> Findings | None:
 def print_cost(settings: SweepSettings) -> None:
     """Print what the search and all that was trained to confirm it took, together."""
     from tuning.reports.sentences import cost_of_all
-    from tuning.study.journal import has_trials, load_study, read_trials
 
     result = load_result(settings.storage, settings.name)
-    again = [
-        record
-        for path in sorted(settings.folder.glob(f"{CONFIRM}*.log"))
-        if has_trials(path)
-        for record in read_trials(load_study(path, path.stem))
-    ]
-    priced = replace(result.sweep, settings=settings)
-    print(cost_of_all(replace(result, sweep=priced), again))
+    print(cost_of_all(replace(result, sweep=replace(result.sweep, settings=settings))))

@@ -9,13 +9,12 @@ from kd.screen import warn
 from tuning.records.findings import FILE, Findings
 from tuning.records.keeper import hand_out
 from tuning.records.protocol import cell_name
-from tuning.records.result import SweepResult, load_result
-from tuning.records.settings import SweepSettings
+from tuning.records.result import SweepResult, load_result, trained
+from tuning.records.settings import CONFIRM, SweepSettings
 from tuning.records.winner import handed_out, proof
 from tuning.reports.files import attempted, write_report
 from tuning.reports.sentences import report_again
 from tuning.storage.trial_files import TrialFiles
-from tuning.study.journal import load_study, read_trials
 from tuning.tracking.registry import promote
 from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
@@ -27,7 +26,7 @@ REFIT = "-refit"
 
 def study_of(openings: int) -> str:
     """The name of the study behind the n-th opening of a test set, and of its journal."""
-    return f"confirm-{openings}" if openings > 1 else "confirm"
+    return f"{CONFIRM}-{openings}" if openings > 1 else CONFIRM
 
 
 def hand_out_confirmed(settings: SweepSettings, findings: Findings) -> None:
@@ -42,16 +41,22 @@ def hand_out_confirmed(settings: SweepSettings, findings: Findings) -> None:
     study, taken = study_of(len(findings.openings)), False
     for name in (study, f"{study}{REFIT}"):
         files = TrialFiles(shelf=settings.shelf, study=name)
-        trained = _trained(settings, name)
-        for number in (n for n, known in trained.items() if known == config):
+        configs = _configs(settings, name)
+        for number in (n for n, known in configs.items() if known == config):
             hand_out(settings.folder, config, files, number)
             taken = True
         # Not before: without them nothing could be told again.
-        for number in trained:
+        for number in configs:
             files.discard(number)
     if not taken:
         # Confirmed before students were kept.
         hand_out(settings.folder, config, TrialFiles(shelf=settings.shelf, study=study), -1)
+    show(settings)
+
+
+def show(settings: SweepSettings) -> None:
+    """Let the sweep's report show what confirming has come to, decided or not."""
+    result = load_result(settings.storage, settings.name)
     with attempted("The report does not show it yet", report_again(result.sweep)):
         write_report(result)
 
@@ -80,14 +85,9 @@ def _holds(file: Path, config: TrainConfig | None) -> bool:
         return False
 
 
-def _trained(settings: SweepSettings, study: str) -> dict[int, TrainConfig]:
+def _configs(settings: SweepSettings, study: str) -> dict[int, TrainConfig]:
     """What a confirmation trained, by the numbers of its own study."""
-    journal = settings.folder / f"{study}.log"
-    if not journal.exists():
-        return {}
-    return {
-        r.number: TrainConfig.from_dict(r.config) for r in read_trials(load_study(journal, study))
-    }
+    return {r.number: TrainConfig.from_dict(r.config) for r in trained(settings.folder, study)}
 
 
 def register(settings: SweepSettings, findings: Findings) -> None:
