@@ -28,6 +28,7 @@ from kd.teachers import (
     TEACHERS_SEED,
     TRAINED_ON_VAL,
     TeacherConfig,
+    is_file,
     published_values,
     teacher_file,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "SplitConfig",
     "TeacherConfig",
     "TrainConfig",
+    "is_file",
     "parse",
     "read_mapping",
     "read_yaml",

@@ -17,6 +17,11 @@ SAW_VAL = "A teacher may have been trained on val images (--teacher-saw-val), so
 TRAINED_ON_VAL = "It was trained on the val images too, so its val accuracy says nothing."
 
 
+def is_file(teacher: str) -> bool:
+    """Whether what was given as a teacher is meant as a file, and not as a backbone's name."""
+    return teacher.endswith((".safetensors", ".pt"))
+
+
 def teacher_file(number: int) -> str:
     """The name of the file of teacher `number`, from 0, in the folder of a run or a sweep."""
     return f"teacher-{number + 1}.safetensors" if number else "teacher.safetensors"

@@ -5,11 +5,12 @@ import pickle
 import zlib
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from kd.backbones import build_backbone
 from kd.backbones.staged import StagedBackbone
@@ -81,21 +82,26 @@ def save_weights(network: StagedBackbone, path: Path, description: dict[str, Any
     `load_weights` builds the network again; whatever else it says travels along.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    content = to_safetensors(tensors, metadata={"kd": json.dumps(description)})
     with replacing(path) as file:
-        file.write(content)
+        file.write(as_weights(network, description))
+
+
+def as_weights(network: StagedBackbone, description: dict[str, Any]) -> bytes:
+    """What `save_weights` writes."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    return to_safetensors(tensors, metadata={"kd": json.dumps(description)})
 
 
 def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:
     """The backbone that `save_weights` wrote, on the CPU in eval mode, and its description.
 
+    Or the student of a run's checkpoint, as `save` writes it, which describes it.
+
     UserError where the file is missing or damaged, or its description is not of its weights.
     """
     try:
-        with safe_open(str(path), framework="pt") as file:
-            description = json.loads((file.metadata() or {})["kd"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        read = _of_checkpoint if is_zipfile(path) else _of_weights
+        description, tensors = read(Path(path))
         network = build_backbone(
             description["backbone"], description["num_classes"], description["in_channels"]
         )
@@ -104,9 +110,30 @@ def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:
         raise UserError(
             f"{path} cannot be read: {error.strerror or error}; see that you may read it."
         ) from None
-    except (*DAMAGED, OSError, SafetensorError):
+    except (*DAMAGED, OSError, SafetensorError, UnreadableError):
         raise UserError(
             f"{path} holds no network written by this project; give a student.safetensors that "
             "kd.train or tuning.search wrote."
         ) from None
     return network.eval(), description
+
+
+def _of_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    with safe_open(str(path), framework="pt") as file:
+        description = json.loads((file.metadata() or {})["kd"])
+        return description, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _of_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    state, begin = load(path), "student."
+    tensors = {n[len(begin) :]: t for n, t in state["method"].items() if n.startswith(begin)}
+    config = state["config"]
+    first = next(tensor for tensor in tensors.values() if tensor.dim() == 4)
+    description = {
+        **{name: config[name] for name in ("backbone", "method", "dataset", "split")},
+        "num_classes": len(tensors["classifier.weight"]),
+        "in_channels": first.shape[1],
+        "epochs": state["epoch"],
+        "images": state.get("images"),
+    }
+    return description, tensors

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from kd.data import DatasetInfo, Images
 from kd.data.device_loader import Statistics, statistics
 from kd.errors import UserError, brief
 from kd.parts.teacher import Teacher
-from kd.training.checkpoint import load_weights, save_weights
+from kd.training.checkpoint import as_weights, load_weights, save_weights
 from kd.training.trainer import Metrics, Place, Trainer
 
 TOLERANCE = 0.1
@@ -122,10 +123,15 @@ def _load(
 
 
 def read_teacher(path: str | Path, remedy: str = "give another file") -> bytes:
-    """What the file of a teacher holds; UserError where it cannot be read, naming `remedy`."""
+    """The weights in the file of a teacher, as `save_weights` writes them.
+
+    UserError where it cannot be read, naming `remedy`.
+    """
     try:
         # Opening a pipe would wait for a writer.
         reason = None if stat.S_ISREG(os.stat(path).st_mode) else "it is not a file"
+        if reason is None and is_zipfile(path):
+            return as_weights(*load_weights(path))
         if reason is None:
             return Path(path).read_bytes()
     except (OSError, ValueError) as error:

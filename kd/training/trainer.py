@@ -82,6 +82,7 @@ class Trainer:
         self.config = config
         self.place = place
         self.epoch = 0
+        self.images = train.whole
         self.history: list[Metrics] = []
         normalise = statistics(train)
         self.loader = DeviceLoader(
@@ -263,6 +264,7 @@ class Trainer:
         """
         return {
             "config": self.config.to_dict(),
+            "images": self.images,
             "epoch": self.epoch,
             "phase": self._part,
             "phase_epoch": self.phase_epoch,

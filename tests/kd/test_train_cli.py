@@ -422,3 +422,33 @@ def test_a_border_wider_than_the_images_is_refused_before_anything_is_written(fi
     with pytest.raises(UserError, match=r"crop_padding is 9, but .* 8×8 pixels; give at most 8"):
         train(Flags(config=file, output=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_checkpoint_of_a_run_can_teach(file, tmp_path, capsys):
+    """As its student does: the same weights, known by their images and by how val was cut."""
+    folder = tmp_path / "run"
+    train(Flags(config=file, output=folder))
+    (student, about), (again, said) = (
+        load_weights(folder / name) for name in ("student.safetensors", "checkpoint.pt")
+    )
+    for name, tensor in student.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+    assert said == {name: about[name] for name in said}
+    taught = TrainConfig.paper("kd", "resnet8", "digits", epochs=1, split=CONFIG.split)
+    weights = replace(taught.teacher, weights=str(folder / "checkpoint.pt"))
+    taught = replace(taught, teacher=weights)
+    (tmp_path / "kd.yaml").write_text(taught.to_yaml())
+    capsys.readouterr()
+    train(Flags(config=tmp_path / "kd.yaml", output=tmp_path / "taught"))
+    assert "does not say which images" not in capsys.readouterr().out
+    other = replace(taught, split=replace(CONFIG.split, seed=1))
+    (tmp_path / "kd.yaml").write_text(other.to_yaml())
+    with pytest.raises(UserError, match="was trained on val images of this split"):
+        train(Flags(config=tmp_path / "kd.yaml", output=tmp_path / "refused"))
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b""])
+def test_a_damaged_checkpoint_teaches_nobody(content, tmp_path):
+    (tmp_path / "t.pt").write_bytes(content)
+    with pytest.raises(UserError, match="holds no network written by this project"):
+        load_weights(tmp_path / "t.pt")

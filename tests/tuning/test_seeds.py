@@ -37,7 +37,8 @@ from tuning.reports.confirmed import scored
 from tuning.reports.estimate import seconds_left
 from tuning.reports.files import tables
 from tuning.reports.page import render
-from tuning.reports.sentences import caveats, cost, headline
+from tuning.reports.sentences import caveats, headline
+from tuning.reports.spending import cost
 from tuning.storage.shelf import Shelf
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.budget import Budget

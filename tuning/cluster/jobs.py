@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kd.config import is_file
 from kd.data.names import DatasetName
 from kd.errors import UserError, unknown
 from tuning.cluster.parcel import pack, quoted, to_words
@@ -136,7 +137,7 @@ class _Remote:
 
         space = flags.space and Path(sent(flags.space))
         teacher = flags.teacher
-        if teacher is not None and teacher.endswith(".safetensors"):
+        if teacher is not None and is_file(teacher):
             teacher = sent(Path(teacher))
         datasets = [DatasetName.parse(text) for text in flags.dataset]
         there_too = tuple(

@@ -12,7 +12,8 @@ from tuning.records.findings import unconfirmed
 from tuning.records.result import SweepResult
 from tuning.reports.confirmed import on_test, rows, student_test, verdict
 from tuning.reports.escapes import fenced, markdown
-from tuning.reports.sentences import caveats, cost, headline
+from tuning.reports.sentences import caveats, headline
+from tuning.reports.spending import cost
 from tuning.reports.wording import percent
 
 _USE = {

@@ -55,7 +55,7 @@ class Flags:
     set: Annotated[Several, repeated("NAME=VALUE")] = ()
     """Fix what all methods have: batch_size=32, or how val is cut: split.val_fraction=0.2."""
     teacher: Annotated[str | None, shown("NAME|FILE")] = None
-    """For methods with a teacher: its backbone, or its .safetensors file."""
+    """For methods with a teacher: its backbone, or a file: .safetensors, or .pt of kd.train."""
     teacher_saw_val: bool = False
     """Let the teacher's file have been trained on val images; noted in every result."""
     name: Annotated[str | None, shown("NAME")] = None

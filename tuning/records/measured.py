@@ -10,6 +10,7 @@ from tuning.records.compared import Comparison
 from tuning.records.findings import Findings
 from tuning.records.result import SweepResult, trained
 from tuning.records.settings import CONFIRM
+from tuning.records.taught import taught
 from tuning.study.pairs import Paired, holm, paired
 from tuning.study.trials import REFERENCE, TrialRecord
 
@@ -157,14 +158,15 @@ def _row(method: str, result: SweepResult, findings: Findings, seeds: tuple[int,
 
 def _cost(result: SweepResult) -> Cost:
     folder = result.sweep.folder
-    confirming, teacher = (trained(folder, study) for study in (CONFIRM, "teacher"))
+    confirming, teachers = trained(folder, CONFIRM), taught(folder)
     students = [*result.trials, *confirming]
     return Cost(
         search=result.epochs_spent,
         confirming=_epochs(confirming),
-        teacher=_epochs(teacher),
+        teacher=sum(teacher.epochs for teacher in teachers),
         epoch_seconds=_pace(students),
-        seconds=_pace(students) * _epochs(students) + _pace(teacher) * _epochs(teacher),
+        seconds=_pace(students) * _epochs(students)
+        + sum(teacher.epoch_seconds * teacher.epochs for teacher in teachers),
     )
 
 

@@ -9,8 +9,10 @@ NAME = r"\w[\w.-]*"
 LONGEST = 100
 """Bytes of a name, and of the cell's part of one: a file system has room for 255 in all."""
 
-TAKEN = ("mlflow.db", "packing.json", "comparison.html")
-"""Files that a storage folder holds beside the sweeps' folders."""
+TEACHERS = "teachers"
+"""The folder of a storage in which teachers are kept for later sweeps."""
+TAKEN = ("mlflow.db", "packing.json", "comparison.html", TEACHERS)
+"""What a storage folder holds beside the sweeps' folders."""
 
 
 def made_of(text: str) -> str:
@@ -30,6 +32,8 @@ def check_given(name: str) -> None:
     """The same for a name that a person gives, to which a cell's may be added."""
     check_name(name)
     if name in TAKEN:
-        raise UserError(f"--name is {name}, a file of every storage folder; give another.")
+        raise UserError(
+            f"--name is {name}, which every storage folder has of its own; give another."
+        )
     if len(name.encode()) > LONGEST:
         raise UserError(f"--name is '{brief(name)}'; give one of at most {LONGEST} bytes.")

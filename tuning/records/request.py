@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from kd.cli import repeated, shown
-from kd.config import SplitConfig, TeacherConfig, parse, read_mapping
+from kd.config import SplitConfig, TeacherConfig, is_file, parse, read_mapping
 from kd.data.names import DatasetName
 from kd.errors import UserError, brief
 from kd.files import relative
@@ -56,7 +56,7 @@ class Flags:
     grace_period: Annotated[int | None, shown("EPOCHS")] = None
     """Epochs that every trial may train before it can be stopped; the preset says how many."""
     teacher: Annotated[str | None, shown("NAME|FILE")] = None
-    """For methods with a teacher: its backbone, or its .safetensors file."""
+    """For methods with a teacher: its backbone, or a file: .safetensors, or .pt of kd.train."""
     teacher_saw_val: bool = False
     """Let the teacher's file have been trained on val images; noted in every result."""
     name: Annotated[str | None, shown("NAME")] = None
@@ -106,7 +106,7 @@ def check(flags: Flags) -> None:
             f"--teacher is for {taught}, and {' and '.join(flags.method)} learn"
             f"{'s' * (len(flags.method) == 1)} from none; leave it away."
         )
-    given = (flags.teacher or "").endswith(".safetensors")
+    given = is_file(flags.teacher or "")
     if flags.teacher_saw_val and not given:
         raise UserError(
             "--teacher-saw-val is for a teacher's file; give --teacher FILE.safetensors too, or "
@@ -282,7 +282,7 @@ def _teacher(flags: Flags) -> TeacherConfig:
     text = flags.teacher
     if text is None:
         return TeacherConfig()
-    if text.endswith(".safetensors"):
+    if is_file(text):
         # Path.is_file raises for a name that is too long, Path.expanduser for `~nobody`.
         path = os.path.expanduser(text)
         if not os.path.isfile(path):

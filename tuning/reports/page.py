@@ -11,6 +11,7 @@ from tuning.records.winner import handed_out
 from tuning.reports import figures, pareto, sentences
 from tuning.reports.confirmed import rows, scored
 from tuning.reports.importance import kept_importance
+from tuning.reports.spending import cost
 from tuning.reports.templating import environment
 from tuning.reports.wording import count, dollars, duration, origin, short, value_of
 
@@ -39,7 +40,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             sweep=result.sweep,
             headline=sentences.headline(result),
             caveats=sentences.caveats(result),
-            cost=sentences.cost(result),
+            cost=cost(result),
             foretold=sentences.foretold(result),
             beginning=sentences.beginning(result.sweep.warm),
             origin=origin,

@@ -17,8 +17,7 @@ from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SHOWN_STORAGE, SweepSettings
 from tuning.reports import wording
 from tuning.reports.confirmed import on_test, verdict
-from tuning.reports.wording import count, dollars, duration, percent, short, trial_name
-from tuning.study.budget import gpu_hours, seconds
+from tuning.reports.wording import count, percent, short, trial_name
 from tuning.study.stopping import best_of
 from tuning.study.trials import TrialRecord, best_trial
 from tuning.study.warm import WarmStart
@@ -137,36 +136,6 @@ def beginning(warm: WarmStart) -> str:
     return visible("; ".join(parts))
 
 
-def cost(result: SweepResult) -> str:
-    """Epochs, hours and money spent, epochs that stopping saved, and what confirming took."""
-    saved = result.epochs_saved
-    spent, line = result.epochs_spent, spent_on(result.sweep.settings, result.trials)
-    if saved:
-        stopped = count(len(result.of("stopped")), "trial")
-        share = 100 * saved / (spent + saved)
-        line += f"; stopping {stopped} early saved {count(saved, 'epoch')} ({share:.0f} %)"
-    both = f" {cost_of_all(result)}" if result.again else ""
-    return f"{line}.{_bound(result)}{both}"
-
-
-def spent_on(settings: SweepSettings, trials: Sequence[TrialRecord]) -> str:
-    """`90 epochs trained in 29 s`, and their GPU-hours and cost where there are some."""
-    epochs = sum(trial.trained for trial in trials)
-    line = f"{count(epochs, 'epoch')} trained in {duration(seconds(trials))}"
-    if held := gpu_hours(trials):
-        line += f", {held:.3g} GPU-hours"
-    if settings.price_per_hour is not None:
-        line += f", {dollars(settings.budget.usd(trials))}"
-    return line
-
-
-def cost_of_all(result: SweepResult) -> str:
-    """What the search and the trainings that confirmed it took, together."""
-    confirming = count(sum(trial.trained for trial in result.again), "epoch")
-    both = spent_on(result.sweep.settings, [*result.trials, *result.again])
-    return f"Search and confirmation: {both}; {confirming} of it to confirm."
-
-
 def foretold(result: SweepResult) -> list[str]:
     """How far early stopping can be trusted, where some of its trials ran on; else nothing."""
     known = foretelling(result)
@@ -202,17 +171,6 @@ def foretold(result: SweepResult) -> list[str]:
             f"({interval}, n = {count(one.n, 'completed trial')})."
         )
     return sentences
-
-
-def _bound(result: SweepResult) -> str:
-    """That the search ended as its budget was spent, where it did."""
-    over, cut = result.sweep.settings.budget.spent(result.trials), len(result.of("running"))
-    planned, asked = result.sweep.trials, result.sweep.settings
-    if not over or (not cut and planned is not None and len(result.trials) >= planned):
-        return ""
-    short = f", which cut {count(cut, 'trial')} short" if cut else ""
-    kept = ", the others being for confirming" if asked.confirm else ""
-    return f" It ended as its {over} were spent{kept}{short}; give more to --resume it."
 
 
 # -- what to type next ------------------------------------------------------------------------

@@ -16,13 +16,13 @@ from tuning.reports.files import REPORT
 from tuning.reports.forecast import compared
 from tuning.reports.sentences import (
     caveats,
-    cost,
     foretold,
     headline,
     next_steps,
     next_steps_of_several,
     shown,
 )
+from tuning.reports.spending import cost
 from tuning.reports.wording import count, percent, short, trial_name, value_of
 from tuning.study.trials import TrialRecord
 

@@ -53,7 +53,7 @@ def confirm_asked(flags: Flags) -> Findings | None:
 
 def print_cost(settings: SweepSettings) -> None:
     """Print what the search and all that was trained to confirm it took, together."""
-    from tuning.reports.sentences import cost_of_all
+    from tuning.reports.spending import cost_of_all
 
     result = load_result(settings.storage, settings.name)
     print(cost_of_all(replace(result, sweep=replace(result.sweep, settings=settings))))

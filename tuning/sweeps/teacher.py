@@ -12,14 +12,15 @@ from kd.methods import config_class
 from kd.screen import warn
 from tuning.engine.run import run_trials
 from tuning.engine.share import Share
+from tuning.records.result import trained
+from tuning.records.taught import STUDY, Taught
 from tuning.reports.live_table import LiveTables
-from tuning.reports.wording import percent
+from tuning.reports.wording import count, percent
 from tuning.study.journal import has_trials, load_study, read_trials
 from tuning.study.trials import TrialRecord
 from tuning.sweeps.cell import Cell
+from tuning.sweeps.kept import keep, place_of, take
 from tuning.sweeps.listed import open_list
-
-STUDY = "teacher"
 
 
 def read_teachers(folder: Path, config: TrainConfig) -> tuple[bytes, ...]:
@@ -61,38 +62,60 @@ def ready(cells: Sequence[Cell]) -> list[Cell]:
 def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
     """The cells with their teachers; those that `ready` did not find are trained, all at once.
 
-    Tune writes into `folder`. UserError where a teacher cannot be had.
+    One that several cells learn from is trained for the first of them. Tune writes into `folder`.
+    UserError where a teacher cannot be had.
     """
-    missing = {cell.settings.name: cell for cell in cells if cell.untaught}
-    if missing:
-        live = LiveTables()
-        with ExitStack() as opened:
-            lanes = {
-                name: open_list(
-                    cell.settings,
-                    [_recipe(cell, number) for number in _untaught(cell)],
-                    cell.work_of(STUDY),
-                    opened,
-                    live,
-                    names=partial(_name, _names(cell)),
-                )
-                for name, cell in missing.items()
-            }
-            for cell in missing.values():
-                for number in _untaught(cell):
-                    print(first_the_teacher(cell.settings.base, number), flush=True)
-            with live:
-                run_trials(list(lanes.values()), share, folder)
-        for name, lane in lanes.items():
-            records = [lane.searcher.records[n] for n in range(len(lane.searcher.records))]
-            for called, record in zip(_names(missing[name]), records, strict=True):
-                if record.state == "completed":
-                    score = percent(record.score)
-                    print(f"{called[0].upper()}{called[1:]}'s val accuracy is {score}.", flush=True)
-            missing[name] = _with_trained(missing[name], records)
-            for record in records:
-                lane.work.files.discard(record.number)
-    return [missing.get(cell.settings.name, cell) for cell in cells]
+    found = list(cells)
+    while missing := [cell for cell in found if cell.untaught]:
+        now = _train(_first_of_their_kind(missing), share, folder)
+        found = [now.get(cell.settings.name, cell) for cell in found]
+        found = [_begun(cell) if cell.untaught else cell for cell in found]
+    return found
+
+
+def _first_of_their_kind(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of which none waits for a teacher that one before it waits for."""
+    first: list[Cell] = []
+    awaited: set[Path] = set()
+    for cell in cells:
+        own = {_kept(cell, number) for number in _untaught(cell)}
+        if not own & awaited:
+            first.append(cell)
+        awaited |= own
+    return first
+
+
+def _train(cells: Sequence[Cell], share: Share, folder: Path) -> dict[str, Cell]:
+    """The cells, by their names, with their teachers, which are trained all at once."""
+    live = LiveTables()
+    with ExitStack() as opened:
+        lanes = [
+            open_list(
+                cell.settings,
+                [_recipe(cell, number) for number in _untaught(cell)],
+                cell.work_of(STUDY),
+                opened,
+                live,
+                names=partial(_name, _names(cell)),
+            )
+            for cell in cells
+        ]
+        for cell in cells:
+            for number in _untaught(cell):
+                print(first_the_teacher(cell.settings.base, number), flush=True)
+        with live:
+            run_trials(lanes, share, folder)
+    found = {}
+    for cell, lane in zip(cells, lanes, strict=True):
+        records = [lane.searcher.records[n] for n in range(len(lane.searcher.records))]
+        for called, record in zip(_names(cell), records, strict=True):
+            if record.state == "completed":
+                score = percent(record.score)
+                print(f"{called[0].upper()}{called[1:]}'s val accuracy is {score}.", flush=True)
+        found[cell.settings.name] = _with_trained(cell, records)
+        for record in records:
+            lane.work.files.discard(record.number)
+    return found
 
 
 def _untaught(cell: Cell) -> list[int]:
@@ -144,19 +167,48 @@ def _taught(cell: Cell) -> Cell:
 
 
 def _is_there(cell: Cell, number: int) -> bool:
-    """Whether a teacher's file is in the sweep's folder, moved there if it was just trained."""
-    path = cell.settings.folder / teacher_file(number)
-    place = _untaught(cell).index(number)
-    return path.exists() or cell.work_of(STUDY).files.take_student(place, path)
+    """Whether a teacher's file is in the sweep's folder.
+
+    It is put there if it was just trained, or if the storage keeps one of the same kind.
+    """
+    settings, place = cell.settings, _untaught(cell).index(number)
+    path, kept = settings.folder / teacher_file(number), _kept(cell, number)
+    if path.exists():
+        return True
+    if cell.work_of(STUDY).files.take_student(place, path):
+        for record in trained(settings.folder, STUDY)[place : place + 1]:
+            Taught.of(settings.name, record).save(path)
+        keep(kept, path)
+    elif (known := take(kept, path)) is not None:
+        called = _names(cell)[place]
+        print(
+            f"{called[0].upper()}{called[1:]}, {_recipe(cell, number).backbone}, is the one that "
+            f"{known.sweep} trained ({count(known.epochs, 'epoch')}, val accuracy "
+            f"{percent(known.val_acc)}).",
+            flush=True,
+        )
+    return path.exists()
+
+
+def _kept(cell: Cell, number: int) -> Path:
+    """Where its teacher `number` is kept for later sweeps."""
+    return place_of(cell.settings.storage, _recipe(cell, number), cell.images)
+
+
+def _begun(cell: Cell) -> Cell:
+    """The cell with its teachers, if they are there by now; then it has begun with them."""
+    found = _taught(cell)
+    if found.teachers:
+        found.begin()
+    return found
 
 
 def _with_trained(cell: Cell, trained: Sequence[TrialRecord]) -> Cell:
-    cell = _taught(cell)
+    cell = _begun(cell)
     if not cell.teachers:
         reasons = [record.reason for record in trained if record.state != "completed"]
         reason = next(filter(None, reasons), "its file is gone")
         raise UserError(
             f"The teacher could not be trained: {reason}; start a new sweep with another --teacher."
         )
-    cell.begin()
     return cell

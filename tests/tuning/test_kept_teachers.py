@@ -1,0 +1,97 @@
+"""A teacher is trained once in a storage, and later sweeps of the same learn from it."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from real_sweeps import Cells, finish, start
+
+from kd.backbones import build_backbone
+from kd.config import TrainConfig
+from kd.training.checkpoint import load_weights, save_weights
+from tuning.records.taught import Taught, taught
+from tuning.sweeps.kept import keep, place_of, take
+
+ABOUT = Taught(sweep="first", epochs=3, seconds=9.0, epoch_seconds=2.0, val_acc=71.0)
+
+
+def recipe(**changes: object) -> TrainConfig:
+    config = TrainConfig.paper("ce", "resnet8", "digits", epochs=3)
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+def trained(path: Path) -> Path:
+    network = build_backbone("resnet8", 10, 1)
+    save_weights(network, path, {"backbone": "resnet8", "num_classes": 10, "in_channels": 1})
+    ABOUT.save(path)
+    return path
+
+
+def test_it_is_found_again_by_what_it_is(tmp_path: Path) -> None:
+    one = place_of(tmp_path, recipe(), "images")
+    assert one == place_of(tmp_path, recipe(), "images")
+    others = [
+        place_of(tmp_path, recipe(), "other images"),
+        place_of(tmp_path, recipe(seed=1), "images"),
+        place_of(tmp_path, recipe(epochs=4), "images"),
+        place_of(tmp_path, recipe(split=replace(recipe().split, seed=1)), "images"),
+    ]
+    assert len({one, *others}) == 5
+    moved = place_of(tmp_path, recipe(dataset=f"parquet:{tmp_path}"), "images")
+    assert moved.name.rpartition("-")[2] == one.name.rpartition("-")[2]
+
+
+def test_a_later_sweep_has_the_same_file_and_knows_what_it_took(tmp_path: Path) -> None:
+    kept = place_of(tmp_path, recipe(), "images")
+    keep(kept, source := trained(tmp_path / "a" / "teacher.safetensors"))
+    target = tmp_path / "b" / "teacher.safetensors"
+    target.parent.mkdir()
+    assert take(kept, target) == ABOUT
+    assert target.read_bytes() == source.read_bytes()
+    assert list(taught(target.parent)) == [ABOUT]
+    assert take(place_of(tmp_path, recipe(), "other images"), target) is None
+
+
+@pytest.mark.parametrize("length", [0, 1000, -1])
+def test_one_that_is_damaged_is_told_and_trained_again(
+    tmp_path: Path, length: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = trained(tmp_path / "teachers" / "resnet8.safetensors")
+    kept.write_bytes(kept.read_bytes()[:length])
+    assert take(kept, tmp_path / "teacher.safetensors") is None
+    assert f"{kept} is damaged, so that teacher is trained again." in capsys.readouterr().out
+    assert not kept.exists()
+    assert not (tmp_path / "teacher.safetensors").exists()
+
+
+def test_where_it_cannot_be_kept_the_sweep_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "teachers").write_text("a file")
+    keep(tmp_path / "teachers" / "t.safetensors", trained(tmp_path / "teacher.safetensors"))
+    assert "teachers for later sweeps: File exists" in capsys.readouterr().out
+
+
+def test_sweeps_side_by_side_and_later_ones_train_it_once(cells: Cells, tmp_path: Path) -> None:
+    (kept,) = (cells.storage / "teachers").glob("*.safetensors")
+    (tmp_path / "teachers").mkdir()
+    for file in kept.parent.iterdir():
+        shutil.copy(file, tmp_path / "teachers")
+    load_weights(kept)
+    flags = ["--teacher", "resnet8", "--epochs", "2", "--trials", "1"]
+    said = finish(start(tmp_path, "kd", "dkd", *flags, "--name", "later"))
+    assert said.count("The teacher, resnet8, is the one that both-kd-resnet8-digits trained") == 2
+    assert "First the teacher" not in said
+    for name in ("later-kd-resnet8-digits", "later-dkd-resnet8-digits"):
+        assert (tmp_path / name / "teacher.safetensors").read_bytes() == kept.read_bytes()
+        (known,) = taught(tmp_path / name)
+        assert (known.sweep, known.epochs) == ("both-kd-resnet8-digits", 2)
+        page = (tmp_path / name / "report.html").read_text()
+        assert re.search(
+            r"Its teacher took 2 epochs more \(\d+ s, by both-kd-resnet8-digits\)", page
+        )
+    said = finish(start(tmp_path, "kd", "dkd", *flags, "--seed", "1", "--name", "other"))
+    assert said.count("First the teacher") == 1
+    assert said.count("is the one that other-kd-resnet8-digits trained") == 1

@@ -1,0 +1,59 @@
+"""Teachers that a storage keeps: trained once, and learnt from by every later sweep of the same.
+
+One is found again by what it is: its recipe, seed and split included, and the images. Both files
+of it are written in one step each, the weights last, so that what is found is whole.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from kd.config import TrainConfig
+from kd.data import DatasetName
+from kd.errors import UserError
+from kd.files import remove, replacing
+from kd.screen import warn
+from tuning.records.naming import TEACHERS, made_of
+from tuning.records.taught import Taught
+
+
+def place_of(storage: Path, recipe: TrainConfig, images: str) -> Path:
+    """Where the teacher of that recipe on the images of that digest is kept."""
+    plain = {**recipe.portable.to_dict(), "dataset": images}
+    digest = hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
+    dataset = DatasetName.parse(recipe.dataset).published
+    return storage / TEACHERS / f"{made_of(f'{recipe.backbone}-{dataset}')}-{digest}.safetensors"
+
+
+def keep(kept: Path, weights: Path) -> None:
+    """Keep a trained teacher for later sweeps; a line where that is not possible."""
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        copy(weights, kept)
+    except (OSError, UserError) as error:
+        why = getattr(error, "strerror", None) or error
+        warn(f"The teacher is not kept in {kept.parent} for later sweeps: {why}")
+
+
+def take(kept: Path, weights: Path) -> Taught | None:
+    """Let a sweep have the teacher that is kept, if there is a whole one; what it took."""
+    from kd.training.checkpoint import load_weights
+
+    if not kept.exists():
+        return None
+    try:
+        load_weights(kept)
+    except UserError:
+        warn(f"{kept} is damaged, so that teacher is trained again.")
+        remove(kept)
+        return None
+    copy(kept, weights)
+    return Taught.beside(weights)
+
+
+def copy(weights: Path, target: Path) -> None:
+    """Copy a teacher's file, and before it what is said beside it."""
+    if (known := Taught.beside(weights)) is not None:
+        known.save(target)
+    with replacing(target) as file:
+        file.write(weights.read_bytes())
