@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import no_file_above
 from real_sweeps import Cells, finish, start
 
 from kd.backbones import build_backbone
 from kd.config import TrainConfig
+from kd.errors import UserError
 from kd.training.checkpoint import load_weights, save_weights
 from tuning.records.taught import Taught, taught
 from tuning.sweeps.kept import keep, place_of, take
@@ -72,6 +74,23 @@ def test_where_it_cannot_be_kept_the_sweep_goes_on(
     (tmp_path / "teachers").write_text("a file")
     keep(tmp_path / "teachers" / "t.safetensors", trained(tmp_path / "teacher.safetensors"))
     assert "teachers for later sweeps: File exists" in capsys.readouterr().out
+
+
+def test_on_a_full_disk_nothing_is_half_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, kept = (
+        trained(tmp_path / "teacher.safetensors"),
+        tmp_path / "teachers" / "t.safetensors",
+    )
+    with no_file_above(1000):
+        keep(kept, source)
+    assert "cannot be written: File too large" in capsys.readouterr().out
+    assert not kept.exists()
+    keep(kept, source)
+    with no_file_above(1000), pytest.raises(UserError, match="cannot be written: File too large"):
+        take(kept, tmp_path / "own.safetensors")
+    assert not (tmp_path / "own.safetensors").exists()
 
 
 def test_sweeps_side_by_side_and_later_ones_train_it_once(cells: Cells, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kd.config import TrainConfig
 from kd.data import DatasetName
 from kd.errors import UserError
-from kd.files import remove, replacing
+from kd.files import remove, replace_file
 from kd.screen import warn
 from tuning.records.naming import TEACHERS, made_of
 from tuning.records.taught import Taught
@@ -55,5 +55,4 @@ def copy(weights: Path, target: Path) -> None:
     """Copy a teacher's file, and before it what is said beside it."""
     if (known := Taught.beside(weights)) is not None:
         known.save(target)
-    with replacing(target) as file:
-        file.write(weights.read_bytes())
+    replace_file(target, weights.read_bytes(), "make room for it")
