@@ -20,6 +20,7 @@ from kd.data.config import AugmentConfig, SplitConfig, check_batches
 from kd.errors import UserError, brief
 from kd.memories import History, Memories
 from kd.methods import MethodConfig, config_class
+from kd.methods.config import stretched
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
 from kd.teachers import (
@@ -102,16 +103,18 @@ class TrainConfig(Section):
         """The configuration that the method's paper trains with, with `changes` on top.
 
         What it publishes for a pair of backbones goes by the teacher of `changes`, or by the one
-        that the registry pairs with the student. What a paper publishes for a data set holds for
-        `parquet:FOLDER` where FOLDER has its name, as in `parquet:data/tiny-imagenet`.
+        that the registry pairs with the student; for a data set, it holds for `parquet:FOLDER` too
+        where FOLDER has its name. What it counts in epochs is `stretched` to those of `changes`.
         """
         config = config_class(method)
         published = DatasetName.parse(dataset).published
         recipe = config.recipe_for(backbone, published)
+        kd = published_values(config, backbone, published, changes.get("teacher"))
+        epochs = changes.get("epochs", recipe.epochs)
         values: dict[str, Any] = {
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
-            "kd": published_values(config, backbone, published, changes.get("teacher")),
+            "kd": stretched(kd, epochs / recipe.epochs),
             "optimizer": recipe.optimizer,
             **changes,
         }
@@ -147,6 +150,8 @@ class TrainConfig(Section):
         changes: dict[str, Any] = {"augment": AugmentConfig()}
         if isinstance(teacher := data.get("teacher"), Mapping):
             changes["teacher"] = parse(TeacherConfig, teacher, where, within="teacher.")
+        if type(epochs := data.get("epochs")) is int:
+            changes["epochs"] = min(max(epochs, 1), EPOCHS)
         whole = cls.paper(method, backbone, dataset, **changes).to_dict()
         given = data.get("augment")
         if not isinstance(given, Mapping) or whole["augment"].keys() - given.keys():
@@ -171,6 +176,10 @@ class TrainConfig(Section):
         return config.with_teachers(
             [str(beside / w) if w and os.path.isfile(beside / w) else w for w in found]
         )
+
+    def lasting(self, epochs: int) -> Self:
+        """The same for so many epochs: what the method counts in epochs keeps its part of them."""
+        return replace(self, epochs=epochs, kd=stretched(self.kd, epochs / self.epochs))
 
     # -- the images ---------------------------------------------------------------------------
 
@@ -231,8 +240,8 @@ class TrainConfig(Section):
 
     def _of_teachers(self, **changes: Any) -> Self:
         """The same with `changes` in what it says of each teacher."""
-        each = (replace(own, **changes) for own in (self.teacher, *self.further_teachers))
-        first, *others = each
+        own = (self.teacher, *self.further_teachers)
+        first, *others = (replace(teacher, **changes) for teacher in own)
         return replace(self, teacher=first, further_teachers=tuple(others))
 
     def teacher_recipe(self, number: int = 0) -> Self:

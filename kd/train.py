@@ -71,7 +71,7 @@ def train(flags: Flags) -> None:
     file = config_file(flags.config, flags.trial)
     config = TrainConfig.load(file)
     if flags.epochs is not None:
-        config = replace(config, epochs=flags.epochs)
+        config = config.lasting(flags.epochs)
     remedy = f"put the images there, or change the line dataset: of {brief(file)}"
     info = check_dataset(config.dataset, flags.data_root, remedy)
     config.check_images(info)

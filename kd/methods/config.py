@@ -1,7 +1,7 @@
 """What the configuration of every method has in common."""
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
 from kd.data.needs import Needs
 from kd.optimizer import OptimizerConfig
@@ -53,6 +53,8 @@ class MethodConfig(Section):
     """Whether training needs a trained copy of the student, or a network of its own choice."""
     most_teachers: ClassVar[int] = 1
     """How many networks it can learn from at once, where it learns from any."""
+    in_epochs: ClassVar[tuple[str, ...]] = ()
+    """Fields that count epochs of a training as long as the recipe's."""
 
     @classmethod
     def recipe_for(cls, backbone: str, dataset: str) -> Recipe:
@@ -92,6 +94,15 @@ def for_compact(recipe: Recipe, backbone: str) -> Recipe:
     if not backbone.startswith(("mobilenet", "shufflenet")):
         return recipe
     return replace(recipe, optimizer=replace(recipe.optimizer, lr=0.01))
+
+
+C = TypeVar("C", bound=MethodConfig)
+
+
+def stretched(config: C, share: float) -> C:
+    """The same for a training so many times as long: what counts epochs keeps its part of it."""
+    counts = {name: getattr(config, name) for name in config.in_epochs}
+    return replace(config, **{n: max(1, round(c * share)) if c else 0 for n, c in counts.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +189,8 @@ class TurnedConfig(MethodConfig):
 @dataclass(frozen=True, kw_only=True)
 class WarmedConfig(TaughtConfig):
     """Of a method whose distillation grows over the first epochs."""
+
+    in_epochs: ClassVar[tuple[str, ...]] = ("warmup",)
 
     warmup: int = 20
 

@@ -234,3 +234,21 @@ def test_the_cosine_falls_from_the_end_of_the_warm_up_to_0(warmup):
         assert rate == pytest.approx(0.05 * (1 + cos(pi * share)))
     if warmup:
         assert learning_rate(config, begin / 2, 100) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("method", [m for m in method_names() if config_class(m).in_epochs])
+def test_what_is_counted_in_epochs_keeps_its_part_of_a_training(method):
+    whole = TrainConfig.paper(method, "resnet8", "digits")
+    halved = TrainConfig.paper(method, "resnet8", "digits", epochs=whole.epochs // 2)
+    short = TrainConfig.paper(method, "resnet8", "digits", epochs=1)
+    for name in whole.kd.in_epochs:
+        published = getattr(whole.kd, name)
+        assert getattr(halved.kd, name) == published // 2
+        assert getattr(short.kd, name) == (1 if published else 0)
+    plain = {"method": method, "backbone": "resnet8", "dataset": "digits"}
+    assert TrainConfig.from_dict(plain | {"epochs": halved.epochs}) == halved
+    assert halved.lasting(whole.epochs) == whole
+    given = {"epochs": 1, "kd": {name: 7 for name in whole.kd.in_epochs}}
+    assert all(
+        getattr(TrainConfig.from_dict(plain | given).kd, n) == 7 for n in whole.kd.in_epochs
+    )

@@ -43,12 +43,12 @@ def setting(
     taught = {"teacher": teacher or TeacherConfig()}
     if preset == "paper":
         base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100", **taught)
-        return _setting(replace(base, epochs=epochs or base.epochs), trials or 64)
+        return _setting(base.lasting(epochs or base.epochs), trials or 64)
     base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits", **taught)
     if base.dataset == "digits":
         few_shot = SplitConfig(val_fraction=0.6, train_size=150)
         base = replace(base, batch_size=10, split=few_shot)
-    return _setting(replace(base, epochs=epochs or 9), trials or 16)
+    return _setting(base.lasting(epochs or 9), trials or 16)
 
 
 def _setting(base: TrainConfig, trials: int) -> Setting:

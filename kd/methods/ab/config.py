@@ -1,6 +1,7 @@
 """AB, Activation Boundaries: the student first learns where the teacher's neurons switch on."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kd.methods.config import FeatureConfig
 
@@ -15,6 +16,8 @@ class Config(FeatureConfig):
         boundary_epochs: of the first stage, which has the boundaries alone.
     """
 
+    in_epochs: ClassVar[tuple[str, ...]] = ("boundary_epochs",)
+
     beta: float = 0.0
     margin: float = 1.0
     boundary_epochs: int = 30
@@ -22,4 +25,4 @@ class Config(FeatureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check("margin", 0, 1e6, open_low=True)
-        self.check("boundary_epochs", 0, 100_000)
+        self.check("boundary_epochs", 0, 1_000_000)

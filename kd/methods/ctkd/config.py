@@ -1,7 +1,7 @@
 """CTKD, Curriculum Temperature: a learnable temperature climbs the student's loss."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from kd.errors import UserError
 from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
@@ -24,6 +24,8 @@ class Config(TaughtConfig):
         standardise: whether both networks' logits are standardised first (Sun et al. 2024).
     """
 
+    in_epochs: ClassVar[tuple[str, ...]] = ("curriculum",)
+
     ce_weight: float = 0.1
     kd_weight: float = 0.9
     lowest_temperature: float = 1.0
@@ -39,7 +41,7 @@ class Config(TaughtConfig):
         for name in ("ce_weight", "kd_weight", "alpha", "beta", "temperature_range"):
             self.check(name, 0, float("inf"))
         self.check("lowest_temperature", *USUAL_TEMPERATURES)
-        self.check("curriculum", 1, 100_000)
+        self.check("curriculum", 1, 1_000_000)
         highest = self.lowest_temperature + self.temperature_range
         if highest > USUAL_TEMPERATURES[1]:
             raise UserError(

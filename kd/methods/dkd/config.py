@@ -39,7 +39,7 @@ class Config(WarmedConfig):
         self.check("alpha", 0, float("inf"))
         self.check("beta", 0, float("inf"))
         self.check("temperature", *USUAL_TEMPERATURES)
-        self.check("warmup", 0, 100_000)
+        self.check("warmup", 0, 1_000_000)
 
     @classmethod
     def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:

@@ -1,6 +1,7 @@
 """FitNet: a stage of the student regresses one of the teacher (Romero et al. 2015)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kd.methods.config import FeatureConfig
 
@@ -16,6 +17,8 @@ class Config(FeatureConfig):
             by the hint alone, as in the paper; Tian et al. train both at once.
     """
 
+    in_epochs: ClassVar[tuple[str, ...]] = ("hint_epochs",)
+
     beta: float = 100.0
     hint_stage: int = 2
     hint_epochs: int = 0
@@ -23,4 +26,4 @@ class Config(FeatureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check("hint_stage", 1, 100)
-        self.check("hint_epochs", 0, 100_000)
+        self.check("hint_epochs", 0, 1_000_000)

@@ -15,10 +15,12 @@ class Config(TurnedConfig):
             stays as it is, as in the first of the authors' two forms.
     """
 
+    in_epochs: ClassVar[tuple[str, ...]] = ("head_epochs",)
+
     teacher: ClassVar[Literal["none", "self", "network"]] = "network"
 
     head_epochs: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("head_epochs", 1, 100_000)
+        self.check("head_epochs", 1, 1_000_000)

@@ -1,6 +1,7 @@
 """SSKD: which views of a batch a teacher finds alike, as a head on it was taught to tell."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kd.data.needs import Needs
 from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
@@ -22,6 +23,8 @@ class Config(TaughtConfig):
         head_epochs: of a stage before, in which the teacher's head is trained.
     """
 
+    in_epochs: ClassVar[tuple[str, ...]] = ("head_epochs",)
+
     ce_weight: float = 0.1
     kd_weight: float = 0.9
     turned_weight: float = 2.7
@@ -39,7 +42,7 @@ class Config(TaughtConfig):
             self.check(name, *USUAL_TEMPERATURES)
         for name in ("turned_kept", "similarity_kept"):
             self.check(name, 0, 1)
-        self.check("head_epochs", 1, 100_000)
+        self.check("head_epochs", 1, 1_000_000)
 
     @property
     def needs(self) -> Needs:
