@@ -283,3 +283,8 @@ def check_memories(method: AnyMethod, case: Case) -> None:
     declared = sorted(method.config.memories(TASK.num_classes, stages))
     found = sorted(m.shape for m in method.modules() if isinstance(m, SoftLabelHistory))
     assert declared == found, f"memories must declare {found}, but says {declared}"
+    others = [m for m in method.modules() if not isinstance(m, SoftLabelHistory)]
+    buffers = [buffer for module in others for buffer in module.buffers(recurse=False)]
+    kept = [b.numel() for b in buffers if b.ndim > 1 and TASK.num_samples in b.shape]
+    count, declares = sum(kept) // TASK.num_samples, method.config.embeddings
+    assert declares == count, f"embeddings must be {count}, but says {declares}"

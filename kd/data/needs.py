@@ -14,11 +14,13 @@ class Needs:
         (DDGSD, MLKD: 2).
     partner: whether each image comes with another one of its class (CS-KD).
     square: whether images are turned by quarters (LSSKD, HSAKD, SSKD).
+    others: whether each image is compared with those of other classes (CRD).
     """
 
     views: int = 1
     partner: bool = False
     square: bool = False
+    others: bool = False
 
     def check(self, method: str, size: tuple[int, int], counts: Mapping[str, int]) -> None:
         """Raise UserError where images of `size` (H, W) cannot serve `method`.
@@ -36,4 +38,9 @@ class Needs:
                 f"{method} takes two images of a class at a time, and class "
                 f"{brief(repr(alone[0]))} has one to train on; add images of it, or choose another "
                 "method."
+            )
+        if self.others and sum(map(bool, counts.values())) < 2:
+            raise UserError(
+                f"{method} compares images with those of other classes, and all of these are of "
+                "one; add images of another class, or choose another method."
             )

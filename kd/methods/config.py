@@ -81,6 +81,11 @@ class MethodConfig(Section):
         """
         return ()
 
+    @property
+    def embeddings(self) -> int:
+        """How many numbers are kept of every training sample beside soft labels, in float32."""
+        return 0
+
 
 TAUGHT_IMAGENET = Recipe(
     epochs=100,

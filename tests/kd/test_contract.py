@@ -183,6 +183,12 @@ def test_the_contract_catches_a_memory_that_is_not_declared(monkeypatch):
         check_method("pskd", "resnet8")
 
 
+def test_the_contract_catches_embeddings_that_are_not_declared(monkeypatch):
+    monkeypatch.setattr("kd.methods.crd.config.Config.embeddings", MethodConfig.embeddings)
+    with pytest.raises(AssertionError, match="embeddings must be 256, but says 0"):
+        check_method("crd", "resnet8")
+
+
 def test_the_contract_catches_a_term_that_holds_the_graph():
     total = torch.zeros((), requires_grad=True) + 1
     loss = Loss(total, {"loss_ce": total})

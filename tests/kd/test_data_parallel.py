@@ -20,6 +20,7 @@ from kd import memories
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
+from kd.methods.crd.loss import OtherClasses
 from kd.parts.gather import gathered
 from kd.training import checkpoint
 from kd.training.teacher import load_teachers, train_teacher
@@ -176,6 +177,60 @@ def test_workers_see_the_same_distances_of_classes(images, tmp_path):
     for state in states(together / "wkd_l", 2):
         for name, tensor in expected["method"].items():
             assert_close(state["method"][name], tensor, 1e-5, name)
+
+
+def by_turns(self, labels, count):
+    """Samples of other classes, the same for all of a class: what draws of chance stand for."""
+    rest = (torch.arange(len(self.order)) >= self.counts[labels].unsqueeze(1)).long()
+    places = rest.cumsum(1) + self.starts[labels].unsqueeze(1) + self.counts[labels].unsqueeze(1)
+    return self.order[(places - 1) % len(self.order)][:, -count:]
+
+
+def train_without_chance(runs, images, folder):
+    OtherClasses.forward = by_turns
+    train_all(runs, images, folder)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_methods_that_learn_from_features_of_a_batch_and_of_before(world, images, tmp_path):
+    """SemCKD's similarities and CRD's memories, of all workers; the last batch is a short one."""
+    teacher, together = tmp_path / "teacher.safetensors", tmp_path / "together"
+    together.mkdir()
+    train_teacher(config("ce"), *images, teacher, place=Place(device=CPU))
+    # A gentler rate and β still: what both learn is steep where BatchNorm does not normalise.
+    values = {"crd": {"negatives": 60}, "semckd": {"beta": 20.0}}
+    gentle = [config(name, optimizer=OptimizerConfig(lr=0.001)) for name in values]
+    runs = [
+        replace(run, epochs=2, kd=replace(run.kd, **values[run.method])).with_teachers(
+            [str(teacher)]
+        )
+        for run in gentle
+    ]
+    forward = OtherClasses.forward
+    try:
+        OtherClasses.forward = by_turns
+        alone(runs, images, tmp_path)
+    finally:
+        OtherClasses.forward = forward
+    spawn(world, train_without_chance, runs, images, together)
+    for method in ("crd", "semckd"):
+        (expected,) = states(tmp_path / method, 1)
+        for state in states(together / method, world):
+            for name, tensor in expected["method"].items():
+                assert_close(state["method"][name], tensor, 1e-6, f"{method} {name}")
+            for ours, metrics in zip(state["history"], expected["history"], strict=True):
+                assert ours["train_loss"] == pytest.approx(metrics["train_loss"], rel=1e-5)
+
+
+def test_workers_remember_the_same_embeddings_whatever_each_of_them_draws(images, tmp_path):
+    teacher = tmp_path / "teacher.safetensors"
+    train_teacher(config("ce"), *images, teacher, place=Place(device=CPU))
+    spawn(2, train_all, [config("crd").with_teachers([str(teacher)])], images, tmp_path)
+    one, other = (state["method"] for state in states(tmp_path / "crd", 2))
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+    lengths = one["memory.rows"].norm(dim=-1)
+    assert_close(lengths, torch.ones_like(lengths), 1e-5, "every sample was seen")
 
 
 RELATING = ("dist", "mlkd", "uskd")

@@ -367,9 +367,10 @@ def test_workers_share_views_and_partners(noise: Images) -> None:
     [
         (Needs(partner=True), "takes two images of a class at a time, and class 'b' has one"),
         (Needs(square=True), "turns images by quarters, and these have 4×5 pixels"),
+        (Needs(others=True), "with those of other classes, and all of these are of one"),
     ],
 )
 def test_images_that_cannot_serve_are_refused(needs: Needs, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        needs.check("cskd", (4, 5), {"a": 2, "b": 1, "c": 0})
+        needs.check("cskd", (4, 5), {"a": 0, "b": 1, "c": 0})
     needs.check("cskd", (4, 4), {"a": 2, "b": 2, "c": 0})

@@ -93,6 +93,13 @@ PUBLISHED: dict[str, dict[str, list[Any]]] = {
         "kd.sharpness": [1.0, 2.0],
     },
     "uskd": {"kd.alpha": [0.1, 1.0], "kd.beta": [0.1], "kd.mu": [0.005, 0.1]},
+    "crd": {
+        "kd.beta": [0.8],
+        "kd.contrast_temperature": [0.07],
+        "kd.kd_weight": [0.0, 1.0],
+        "kd.temperature": [4.0],
+    },
+    "semckd": {"kd.beta": [50.0, 400.0], "kd.kd_weight": [1.0], "kd.temperature": [4.0]},
     "pskd": {"kd.alpha": [0.8]},
     "drkd": {"kd.alpha": [0.10, 0.15, 0.40, 0.95], "kd.temperature": [6.0, 20.0]},
     "lsskd": {

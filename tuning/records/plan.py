@@ -1,11 +1,12 @@
 """What a sweep will do and cost, said before it starts."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from statistics import fmean
 
 from kd.data import check_dataset
 from kd.data.split import check_split
-from kd.memories import Memories
+from kd.memories import readable
 from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.forecast import outline
@@ -167,9 +168,9 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
         if given.weights is None:
             teacher = base.teacher_recipe(number)
             print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
-    if memories := _memories(settings, space):
-        each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
-        print(f"soft-label memories of each {each}: {memories}")
+    each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
+    for kept, takes in _memories(settings, space):
+        print(f"{kept} of each {each}: {takes}")
     augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
     print(f"augmentation: {augment}")
     print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")
@@ -179,10 +180,13 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
         print(*(f"  {name} = {first[name]}, not {flat[name]}" for name in moved), sep="\n")
 
 
-def _memories(settings: SweepSettings, space: Space) -> Memories | None:
-    """What a trial remembers of every training image; None where that is nothing."""
+def _memories(settings: SweepSettings, space: Space) -> Iterator[tuple[str, str]]:
+    """What a trial remembers of the training images, and its size."""
     config = next(space.extremes(settings.base))
     counts = check_dataset(config.dataset, settings.data_root).counts
     training = sum(check_split(counts, config.split).values())
     memories = config.memories(training, len(counts))
-    return memories if memories.nbytes else None
+    if memories.nbytes:
+        yield "soft-label memories", str(memories)
+    if config.kd.embeddings:
+        yield "embeddings", readable(4 * config.kd.embeddings * training)

@@ -3,6 +3,7 @@
 import torch
 
 from kd.methods.ab.loss import scales
+from kd.methods.semckd.loss import calibrated_distance
 from kd.methods.vid.loss import Gaussian
 from kd.parts.relations import (
     adjacent_correlation,
@@ -14,6 +15,7 @@ from kd.parts.relations import (
     similarity_distance,
     wide,
 )
+from tests.golden.build import method
 from tests.golden.numbers import Numbers, checks
 
 
@@ -68,3 +70,45 @@ def feature_losses(numbers: Numbers) -> None:
     found = [w * boundary_distance(*pair, 1.0) for w, pair in zip(weights, before, strict=True)]
     numbers.met("ab_losses", torch.stack(found))
     gradient("ab_grad_s0", torch.stack(found).sum(), before[0][0])
+
+
+@checks("semckd")
+def semckd(numbers: Numbers) -> None:
+    own, taught = numbers["s_value"], numbers["f_target"]
+    pairs = list(zip(own.flatten(0, 1), taught.flatten(0, 1), strict=True))
+    numbers.met("loss", calibrated_distance(pairs, numbers["weight"]))
+
+
+@checks("crd")
+def crd(numbers: Numbers) -> None:
+    """One batch after the other; the memories are compared after the last."""
+    width = len(numbers["Ws"])
+    count = len(numbers["memory_v1_before"])
+    _, temperature, *_, momentum = numbers.arrays["params_after_0"].tolist()
+    made = method(
+        *("crd", count),
+        samples=count,
+        width=width,
+        contrast_temperature=temperature,
+        momentum=momentum,
+    )
+    for layer, network in (("of_student", "s"), ("of_teacher", "t")):
+        weight, bias = numbers[f"W{network}"], numbers[f"b{network}"]
+        embed = torch.nn.Linear(weight.shape[1], width).double()
+        embed.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
+        setattr(made, layer, embed)
+    before = [numbers[f"memory_v{n}_before"].detach() for n in (1, 2)]
+    made.memory.rows.copy_(torch.stack(before))
+    steps = [key.removeprefix("loss_") for key in numbers.arrays if key.startswith("loss_")]
+    for step in sorted(steps, key=int):
+        own, taught = numbers[f"fs_{step}"], numbers[f"ft_{step}"]
+        indices, chosen = numbers[f"idx_{step}"], numbers[f"contrast_idx_{step}"]
+        loss = made.contrast(own, taught.detach(), indices, chosen[:, 1:])
+        numbers.met(f"loss_{step}", loss)
+        numbers.met(f"grad_fs_{step}", torch.autograd.grad(loss, [own])[0])
+        first, second = made.memory.scales.exp().tolist()
+        negatives = float(chosen.shape[1] - 1)
+        found = [negatives, temperature, first, second, momentum]
+        numbers.met(f"params_after_{step}", torch.tensor(found, dtype=torch.float64))
+    for n, rows in enumerate(made.memory.rows, 1):
+        numbers.met(f"memory_v{n}_after", rows)
