@@ -249,6 +249,4 @@ def test_what_is_counted_in_epochs_keeps_its_part_of_a_training(method):
     assert TrainConfig.from_dict(plain | {"epochs": halved.epochs}) == halved
     assert halved.lasting(whole.epochs) == whole
     given = {"epochs": 1, "kd": dict.fromkeys(whole.kd.in_epochs, 7)}
-    assert all(
-        getattr(TrainConfig.from_dict(plain | given).kd, n) == 7 for n in whole.kd.in_epochs
-    )
+    assert all(getattr(TrainConfig.from_dict(plain | given).kd, n) == 7 for n in whole.kd.in_epochs)
