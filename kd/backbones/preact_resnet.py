@@ -23,5 +23,5 @@ def build(num_classes: int, in_channels: int, *, depths: tuple[int, ...]) -> Sta
         nn.BatchNorm2d(CHANNELS[0]),
         nn.ReLU(inplace=True),
     )
-    strides = (1, 2, 2, 2)
-    return assemble(num_classes, stem, layers, channels=CHANNELS, strides=strides, he=False)
+    channels, strides = CHANNELS[: len(depths) + 1], (1, 2, 2, 2)
+    return assemble(num_classes, stem, layers, channels=channels, strides=strides, he=False)

@@ -103,8 +103,7 @@ def build(
     stem = nn.Sequential(
         conv3x3(in_channels, WIDTHS[0]), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True)
     )
-    strides = (1, 2, 2, 2)[: len(depths)]
-    return assemble(num_classes, stem, layers, channels=channels, strides=strides)
+    return assemble(num_classes, stem, layers, channels=channels, strides=(1, 2, 2, 2))
 
 
 def torchvision_key(key: str) -> str:

@@ -25,8 +25,8 @@ def build(num_classes: int, in_channels: int, *, depths: tuple[int, ...]) -> Sta
         return blocks(ExcitedBlock, in_channels, CHANNELS[index + 1], stride, depths[index])
 
     stem = convolution(in_channels, CHANNELS[0])
-    strides = (1, 2, 2, 2)
-    return assemble(num_classes, stem, layers, channels=CHANNELS, strides=strides, he=False)
+    channels, strides = CHANNELS[: len(depths) + 1], (1, 2, 2, 2)
+    return assemble(num_classes, stem, layers, channels=channels, strides=strides, he=False)
 
 
 class ExcitedBlock(Block):

@@ -61,7 +61,7 @@ class StagedBackbone(nn.Module):
         self,
         stem: nn.Module,
         stages: Sequence[nn.Module],
-        classifier: nn.Module,
+        classifier: nn.Linear,
         *,
         channels: Sequence[int],
         make_stage: StageFactory,
@@ -144,7 +144,7 @@ def assemble(
         stem: images to the input of the first stage.
         layers: of a stage.
         channels: of the stem's output, then of every stage's.
-        strides: of every stage.
+        strides: of every stage; what follows is left.
         he: whether convolutions are drawn by `initialise`; else as PyTorch draws them.
     """
     draw = initialise if he else _leave
@@ -156,7 +156,7 @@ def assemble(
         return nn.Sequential(*taken).apply(draw)
 
     stem.apply(draw)
-    stages = [make_stage(index) for index in range(len(strides))]
+    stages = [make_stage(index) for index in range(len(channels) - 1)]
     classifier = nn.Linear(channels[-1], num_classes)
     return StagedBackbone(stem, stages, classifier, channels=channels[1:], make_stage=make_stage)
 
