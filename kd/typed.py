@@ -27,7 +27,7 @@ def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
     words = sys.argv[1:] if argv is None else list(argv)
     _check_empty(words)
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+    prog = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):

@@ -8,9 +8,6 @@ import signal
 from typing import Any
 
 import pytest
-from families import SMALL
-
-from kd.backbones import BACKBONES
 
 for number, handler in (
     (signal.SIGINT, signal.default_int_handler),
@@ -55,10 +52,3 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "ray" if nodeid.startswith(RAY) else nodeid
 
     return OneRay(config, log)
-
-
-@pytest.fixture
-def small_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The registry has the small networks of `families` too."""
-    for name, spec in SMALL.items():
-        monkeypatch.setitem(BACKBONES, name, spec)

@@ -1,9 +1,8 @@
 """Which backbones a test takes where all of them would take too long."""
 
-import os
 from dataclasses import fields, replace
 
-from kd.backbones import BACKBONES, BackboneSpec
+from kd.backbones import BACKBONES, backbone_names
 from kd.methods import MethodConfig
 
 FAMILIES = tuple({BACKBONES[name].family: name for name in reversed(BACKBONES)}.values())
