@@ -20,11 +20,10 @@ from kd.data.config import AugmentConfig, SplitConfig, check_batches
 from kd.errors import UserError, brief
 from kd.memories import History, Memories
 from kd.methods import MethodConfig, config_class
-from kd.methods.config import stretched
+from kd.methods.config import EPOCHS, stretched
 from kd.optimizer import OptimizerConfig
 from kd.section import SEEDS, Section, flatten, parse, read_mapping, read_yaml
 from kd.teachers import (
-    EPOCHS,
     SAW_VAL,
     TEACHERS_SEED,
     TRAINED_ON_VAL,
@@ -114,7 +113,7 @@ class TrainConfig(Section):
         values: dict[str, Any] = {
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
-            "kd": stretched(kd, epochs / recipe.epochs),
+            "kd": stretched(kd, epochs, recipe.epochs),
             "optimizer": recipe.optimizer,
             **changes,
         }
@@ -179,7 +178,7 @@ class TrainConfig(Section):
 
     def lasting(self, epochs: int) -> Self:
         """The same for so many epochs: what the method counts in epochs keeps its part of them."""
-        return replace(self, epochs=epochs, kd=stretched(self.kd, epochs / self.epochs))
+        return replace(self, epochs=epochs, kd=stretched(self.kd, epochs, self.epochs))
 
     # -- the images ---------------------------------------------------------------------------
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from kd.backbones import backbone_spec
 from kd.errors import UserError
 from kd.methods import MethodConfig, config_class, method_names
-from kd.methods.config import TaughtConfig
+from kd.methods.config import EPOCHS, TaughtConfig
 from kd.section import SEEDS, Section
 
-EPOCHS = 1_000_000
-"""As many as a run may have."""
 TEACHERS_SEED = 2**31
 """How far a teacher's seed is from its student's: they must not begin as twins."""
 SAW_VAL = "A teacher may have been trained on val images (--teacher-saw-val), so val flatters."

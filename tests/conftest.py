@@ -1,14 +1,17 @@
 """What `pytest -n 2` has to know: who starts a Ray; one at a time is enough.
 
 A shell that starts the tests in the background, or `nohup`, leaves signals ignored, and what the
-tests start would inherit that: here they are heard again.
+tests start would inherit that: here they are heard again. Each process computes on one thread:
+the threads of several, each as many as there are cores, wait for each other most of their time.
 """
 
+import os
 import signal
 from typing import Any
 
 import pytest
 
+os.environ["OMP_NUM_THREADS"] = "1"
 for number, handler in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGHUP, signal.SIG_DFL),

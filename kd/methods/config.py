@@ -7,6 +7,8 @@ from kd.data.needs import Needs
 from kd.optimizer import OptimizerConfig
 from kd.section import Section
 
+EPOCHS = 1_000_000
+"""As many as a run, or a part of it, may have."""
 TEMPERATURES = (1e-3, 1e12)
 """Between which a loss is computed with the precision of the logits: `kd.parts.losses`."""
 USUAL_TEMPERATURES = (1e-3, 64.0)
@@ -104,8 +106,9 @@ def for_compact(recipe: Recipe, backbone: str) -> Recipe:
 C = TypeVar("C", bound=MethodConfig)
 
 
-def stretched(config: C, share: float) -> C:
-    """The same for a training so many times as long: what counts epochs keeps its part of it."""
+def stretched(config: C, epochs: int, usual: int) -> C:
+    """The same for `epochs` instead of the `usual`: what counts epochs keeps its part of them."""
+    share = min(max(epochs, 1), EPOCHS) / usual
     counts = {name: getattr(config, name) for name in config.in_epochs}
     return replace(config, **{n: max(1, round(c * share)) if c else 0 for n, c in counts.items()})
 

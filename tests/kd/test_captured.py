@@ -30,7 +30,6 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 
 @pytest.fixture(scope="module")
 def images():
-    torch.set_num_threads(1)
     return train_val(open_dataset("digits").train, SplitConfig(val_fraction=0.6, train_size=90))
 
 

@@ -63,7 +63,6 @@ def test_a_step_is_one_graph_for_every_epoch_and_every_trial(name):
 
 @pytest.fixture(scope="module")
 def images():
-    torch.set_num_threads(1)
     return train_val(open_dataset("digits").train, SplitConfig(val_fraction=0.6, train_size=90))
 
 

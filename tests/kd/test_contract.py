@@ -21,7 +21,6 @@ IMAGE_SIZE = {"resnet8": 16, "resnet20": 16}
 
 @pytest.mark.parametrize(("method", "backbone"), pairs(method_names()))
 def test_contract(method: str, backbone: str):
-    torch.set_num_threads(1)
     check_method(method, backbone, IMAGE_SIZE.get(backbone, 8))
 
 
@@ -37,12 +36,10 @@ FORMS = [
 @pytest.mark.parametrize("histories", FORMS, ids=lambda h: f"{h.form} {h.kept or ''}")
 @pytest.mark.parametrize("method", ["dtskd", "lsskd", "pskd"])
 def test_contract_with_memories_of_every_form(method: str, histories: Histories):
-    torch.set_num_threads(1)
     check_method(method, "resnet8", IMAGE_SIZE["resnet8"], histories)
 
 
 def test_contract_with_memories_on_the_host(tmp_path):
-    torch.set_num_threads(1)
     check_method("lsskd", "resnet8", 16, Histories(host=True, folder=tmp_path))
 
 

@@ -26,7 +26,6 @@ CPU = Place(device=torch.device("cpu"))
 
 @pytest.fixture(autouse=True)
 def small_methods():
-    torch.set_num_threads(1)
     with registered():
         yield
 

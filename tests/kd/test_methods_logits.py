@@ -246,7 +246,6 @@ def test_the_first_images_of_each_class():
 
 @pytest.mark.parametrize("class_distance", ["features", "weights"])
 def test_wkd_l_looks_at_the_teacher_once_and_keeps_what_it_saw(class_distance):
-    torch.set_num_threads(1)
     images = train_val(open_dataset("digits").train, SplitConfig(val_fraction=0.6, train_size=60))
     config = TrainConfig.paper("wkd_l", "resnet8", "digits", epochs=2, batch_size=30)
     config = replace(config, kd=replace(config.kd, class_distance=class_distance))

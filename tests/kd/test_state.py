@@ -25,7 +25,6 @@ WITH_MEMORIES = {"pskd": {"history"}, "dtskd": {"history"}, "lsskd": {"history",
 
 @pytest.fixture(scope="module")
 def images():
-    torch.set_num_threads(1)
     return train_val(open_dataset("digits").train, SplitConfig(val_fraction=0.6, train_size=75))
 
 

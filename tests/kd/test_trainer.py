@@ -21,7 +21,6 @@ CPU = Place(device=torch.device("cpu"))
 
 @pytest.fixture(scope="module")
 def images():
-    torch.set_num_threads(1)
     return train_val(open_dataset("digits").train, SplitConfig(val_fraction=0.6, train_size=100))
 
 
@@ -45,7 +44,9 @@ def trainer(settings, images):
 def test_a_run_continued_from_a_file_ends_bit_for_bit_like_the_unbroken_one(
     method, images, tmp_path
 ):
-    settings = with_teacher(config(method), images, tmp_path)
+    # A gentle rate: from a steep one what is learnt from a teacher of three epochs may diverge.
+    gentle = replace(config(method), optimizer=OptimizerConfig(lr=0.01))
+    settings = with_teacher(gentle, images, tmp_path)
     unbroken = trainer(settings, images)
     unbroken.fit()
 

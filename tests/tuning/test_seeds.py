@@ -54,7 +54,6 @@ SIZE = 3
 
 @pytest.fixture(scope="module")
 def images() -> tuple[Images, Images]:
-    torch.set_num_threads(1)
     return train_val(open_dataset("digits").train, SPLIT)
 
 

@@ -238,7 +238,6 @@ def test_workers_that_do_not_wait_for_an_answer_wait_for_it_before_a_state_is_ke
 
 def test_only_the_first_worker_writes(tmp_path):
     work = work_in(tmp_path, Judged((1,)))
-    torch.set_num_threads(1)
     pool = Pool(CONFIG, work.train, work.val, place=Place.local("cpu"))
     trainer = pool.first
     trainer.place = replace(trainer.place, rank=1, world=2)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kd.methods.config import FeatureConfig
+from kd.methods.config import EPOCHS, FeatureConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,4 +25,4 @@ class Config(FeatureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check("margin", 0, 1e6, open_low=True)
-        self.check("boundary_epochs", 0, 1_000_000)
+        self.check("boundary_epochs", 0, EPOCHS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from kd.errors import UserError
-from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
+from kd.methods.config import EPOCHS, USUAL_TEMPERATURES, TaughtConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Config(TaughtConfig):
         for name in ("ce_weight", "kd_weight", "alpha", "beta", "temperature_range"):
             self.check(name, 0, float("inf"))
         self.check("lowest_temperature", *USUAL_TEMPERATURES)
-        self.check("curriculum", 1, 1_000_000)
+        self.check("curriculum", 1, EPOCHS)
         highest = self.lowest_temperature + self.temperature_range
         if highest > USUAL_TEMPERATURES[1]:
             raise UserError(

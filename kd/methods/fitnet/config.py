@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kd.methods.config import FeatureConfig
+from kd.methods.config import EPOCHS, FeatureConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,4 +26,4 @@ class Config(FeatureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check("hint_stage", 1, 100)
-        self.check("hint_epochs", 0, 1_000_000)
+        self.check("hint_epochs", 0, EPOCHS)

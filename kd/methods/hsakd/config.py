@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from kd.methods.config import TurnedConfig
+from kd.methods.config import EPOCHS, TurnedConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,4 +23,4 @@ class Config(TurnedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("head_epochs", 1, 1_000_000)
+        self.check("head_epochs", 1, EPOCHS)

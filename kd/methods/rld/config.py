@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from kd.methods.config import USUAL_TEMPERATURES, WarmedConfig
+from kd.methods.config import EPOCHS, USUAL_TEMPERATURES, WarmedConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Config(WarmedConfig):
         self.check("beta", 0, float("inf"))
         self.check("temperature", *USUAL_TEMPERATURES)
         self.check("alpha_temperature", *USUAL_TEMPERATURES)
-        self.check("warmup", 0, 1_000_000)
+        self.check("warmup", 0, EPOCHS)
 
     @classmethod
     def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:

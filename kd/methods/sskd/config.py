@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kd.data.needs import Needs
-from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
+from kd.methods.config import EPOCHS, USUAL_TEMPERATURES, TaughtConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Config(TaughtConfig):
             self.check(name, *USUAL_TEMPERATURES)
         for name in ("turned_kept", "similarity_kept"):
             self.check(name, 0, 1)
-        self.check("head_epochs", 1, 1_000_000)
+        self.check("head_epochs", 1, EPOCHS)
 
     @property
     def needs(self) -> Needs:
