@@ -1,8 +1,19 @@
 """Auxiliary classifiers that watch a backbone from within."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
 from kd.backbones.staged import StagedBackbone, pool
+
+
+class Seen(NamedTuple):
+    """What a head says: its last map (B, D, H, W), that one pooled (B, D), and logits."""
+
+    feature: Tensor
+    pooled: Tensor
+    logits: Tensor
 
 
 class AuxiliaryHead(nn.Module):
@@ -22,7 +33,20 @@ class AuxiliaryHead(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.classifier = nn.Linear(student.channels[last], num_classes)
 
-    def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """Stage output (B, channels[stage], H, W) to its pooled feature (B, D) and logits."""
-        pooled = pool(self.stages(feature))
-        return pooled, self.classifier(pooled)
+    def forward(self, feature: Tensor) -> Seen:
+        """Of a stage's output (B, channels[stage], H, W)."""
+        last = self.stages(feature)
+        pooled = pool(last)
+        return Seen(last, pooled, self.classifier(pooled))
+
+
+class EarlyHeads(nn.ModuleList):
+    """A head after every stage but the last, for the classes of the backbone (DKS; MixSKD)."""
+
+    def __init__(self, student: StagedBackbone, num_classes: int) -> None:
+        stages = range(len(student.stages) - 1)
+        super().__init__(AuxiliaryHead(student, stage, num_classes) for stage in stages)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Seen]:
+        """Of the outputs of all stages; what the last one gives is the backbone's to say."""
+        return [head(feature) for head, feature in zip(self, features[:-1], strict=True)]

@@ -33,7 +33,7 @@ class JointHeads(nn.ModuleList):
 
     def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Outputs of the stages for (M·B) views to pooled features (B, L, M, D) and q."""
-        found = [head(stage) for head, stage in zip(self, stages[-len(self) :], strict=True)]
+        found = [head(stage)[1:] for head, stage in zip(self, stages[-len(self) :], strict=True)]
         pooled, joint = (
             torch.stack([by_image(tensor) for tensor in tensors], dim=1)
             for tensors in zip(*found, strict=True)
