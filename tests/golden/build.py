@@ -15,7 +15,13 @@ EPOCHS = 300
 
 
 def method(
-    name: str, classes: int, *, samples: int = 1, epochs: int = EPOCHS, **values: Any
+    name: str,
+    classes: int,
+    *,
+    samples: int = 1,
+    epochs: int = EPOCHS,
+    backbone: str = "resnet8",
+    **values: Any,
 ) -> Any:
     """The method `name` with these hyperparameters, in float64."""
     config = config_class(name)(**values)
@@ -23,12 +29,12 @@ def method(
         num_classes=classes,
         num_samples=samples,
         epochs=epochs,
-        backbone="resnet8",
+        backbone=backbone,
         labels=torch.arange(samples) % classes,
     )
-    student = build_backbone("resnet8", classes)
+    student = build_backbone(backbone, classes)
     taught = config.teacher != "none"
-    teachers = [Teacher(build_backbone("resnet8", classes))] if taught else []
+    teachers = [Teacher(build_backbone(backbone, classes))] if taught else []
     made: Method[Any] = build_method(name, config, student, task, teachers).double()
     return made
 

@@ -1,8 +1,10 @@
 """KD, Tf-KD and DR-KD: what a teacher's logits teach."""
 
+import torch
 from torch import Tensor
 
 from kd.parts.losses import cross_entropy, distillation_kl
+from tests.golden.build import method
 from tests.golden.numbers import Numbers, checks
 
 
@@ -25,10 +27,23 @@ def kd(numbers: Numbers) -> None:
     for source, temperature in (("RepDistiller", 4), ("mdistiller", 4), ("HSAKD", 3), ("cskd", 4)):
         key = f"kl_T{temperature}_batchmean_timesT2__{source}"
         compare(key, mix(1, temperature, temperature**2))
-    compare("kd_total_0.1ce_0.9kl_T4__RepDistiller", mix(0.9, 4, 16))
+    made = method("kd", classes, alpha=0.9, temperature=4.0)
+    compare("kd_total_0.1ce_0.9kl_T4__RepDistiller", made.loss(student, teacher, labels).total)
     compare("kd_total_a0.9_T4_meanNC__TfKD_loss_kd", mix(0.9, 4, 16 / classes))
     compare("REF_review_eq1_a0.9_T4", mix(0.9, 4, 16))
     compare("REF_drkd_eq2_noT2_a0.9_T4", mix(0.9, 4, 1))
     for alpha, temperature, factor in ((0.95, 20, 1), (0.95, 6, 50), (0.4, 20, 50), (0.9, 20, 100)):
         key = f"tfkd_self_a{alpha}_T{temperature}_mult{factor}_meanNC__TfKD"
         compare(key, mix(alpha, temperature, factor * temperature**2 / classes))
+
+
+@checks("REF_kl_temperatures")
+def kl_temperatures(numbers: Numbers) -> None:
+    """From temperatures that leave one class alone to those at which all classes are alike."""
+    student, teacher = numbers["student_logits"], numbers["teacher_logits"]
+    found = []
+    for temperature in numbers["temperatures"].tolist():
+        kl = temperature**2 * distillation_kl(student, teacher, temperature)
+        found.append((kl, *torch.autograd.grad(kl.sum(), (student, teacher))))
+    for key, values in zip(("kl_timesT2", "grad_student", "grad_teacher"), zip(*found), strict=True):
+        numbers.met(key, torch.stack(values))
