@@ -434,7 +434,7 @@ def weighed(
 
 def pareto_of(result: SweepResult) -> list[int]:
     """The trials of the set as a DataFrame tells them."""
-    known = SearchResult(result.sweep.name, result.sweep.folder, None, None, False, result)
+    known = SearchResult(result.sweep.name, result.sweep.folder, None, None, False, False, result)
     return known.pareto["trial"].tolist()
 
 
@@ -477,7 +477,8 @@ def test_a_sweep_tells_its_pareto_set_everywhere(tmp_path):
         (tmp_path / "s" / name).write_bytes(content)
     assert Recorded([tmp_path / "s"]).offers == ("val_acc", "ece", "train_seconds")
     assert (
-        SearchResult("s", tmp_path, None, None, False, result).pareto["trial"].tolist() == expected
+        SearchResult("s", tmp_path, None, None, False, False, result).pareto["trial"].tolist()
+        == expected
     )
 
 
