@@ -264,6 +264,7 @@ def best_so_far_of_the_page(result: SweepResult) -> tuple[list[list[float]], lis
     def percent(pixel: float) -> float:
         return first + (low - pixel) / (low - high) * (last - first)
 
+    assert re.search(r"<title>\d\d\.\d\d % after (\d min )?\d\d? s</title>", chart)
     line = re.search(r'<polyline class="best" points="([^"]+)"', chart)
     level = re.search(r'<path class="paper" d="M46,([\d.]+)', chart)
     frame = re.search(r'<path class="frame" d="M46,(\d+)V(\d+)', chart)
@@ -642,6 +643,8 @@ def test_a_confirmed_sweep_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Trial 3 is better than the paper&#39;s default: +6.00 points of val accuracy" in page
     assert "On test, trial 3 is +3.00 points on the default over 6 seeds, p = " in page
     assert "The test set was opened once." in page
+    assert len(findings.trainings) == 6 + 6 + 3
+    assert findings.trainings[-1] == (5, 3, {"val_acc": 80.0}), "one that was dropped is kept too"
     print_findings(findings)
     for shown in (page, capsys.readouterr().out):
         assert "over the first n of the same new seeds" in shown, "of one that was dropped fewer"
