@@ -471,6 +471,9 @@ def test_a_sweep_tells_its_pareto_set_everywhere(tmp_path):
     page = render(result)
     assert "<h2>Pareto set</h2>" in page
     assert page.count(", in the Pareto set</title>") == len(expected)
+    numbers = map(int, re.findall(r'<text class="label"[^>]*>(\d+)</text>', page))
+    assert result.best.number in (named := set(numbers))
+    assert named <= set(expected)
     assert "Hypervolume of the Pareto set, over epochs spent" in page
     # The report can be replayed.
     for name, content in zip(TABLES, tables(result), strict=True):
