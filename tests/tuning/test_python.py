@@ -104,7 +104,7 @@ def test_the_result_is_what_the_folder_holds(searches: Searches) -> None:
         assert result.best == TrainConfig.load(folder / "best_config.yaml")
         assert result.report == folder / "report.html"
         assert result.report.exists()
-        assert not (result.confirmed or result.proved)
+        assert (result.confirmed, result.proved) == (False, False)
         for table, name in ((result.trials, "trials"), (result.curves, "curves")):
             pd.testing.assert_frame_equal(table, pd.read_parquet(folder / f"{name}.parquet"))
         assert len(result.trials) == 3
