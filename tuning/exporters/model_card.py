@@ -146,7 +146,7 @@ def _confirmed(config: TrainConfig, result: SweepResult | None) -> list[str]:
     return [
         verdict(findings),
         "\n".join(table),
-        " ".join(map(markdown, [SEEN, *on_test(findings)])),
+        " ".join(map(markdown, [*SEEN, *on_test(findings)])),
     ]
 
 
