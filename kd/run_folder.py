@@ -27,9 +27,16 @@ REMEDY = "give another --output"
 def config_file(given: Path, trial: int | None) -> Path:
     """The file that is meant; UserError for a trial of what is no sweep, or that is not there."""
     if trial is None:
-        # What is neither is told by who reads it.
         best = given / BEST_CONFIG
-        return best if os.path.isfile(best) else given
+        if os.path.isfile(best):
+            return best
+        if os.path.isdir(given) or not os.path.exists(given):
+            raise UserError(
+                f"{brief(given)} is no YAML or JSON file, and no folder of a sweep that has a best "
+                "trial; give one of them."
+            )
+        # What else it may be is told by who reads it.
+        return given
     configs = given / CONFIGS
     file = configs / f"{trial}.yaml"
     if os.path.isfile(file):

@@ -46,8 +46,7 @@ class Flags:
     """Train one configuration, without Ray."""
 
     config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
-    """A YAML or JSON file, as tuning.search writes it, or a sweep's folder; what it omits is as in
-    the paper."""
+    """A YAML or JSON file, or a sweep's folder; what it leaves out is as in the paper."""
     trial: Annotated[int | None, shown("N")] = None
     """Of a sweep's folder, this trial instead of what the sweep hands out."""
     output: Annotated[Path | None, shown("FOLDER")] = None

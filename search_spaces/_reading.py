@@ -1,6 +1,7 @@
 """From what a file says about one hyperparameter to its domain."""
 
 from dataclasses import replace
+from math import sqrt
 from typing import Any
 
 from kd.errors import UserError, brief, unknown
@@ -12,6 +13,7 @@ from search_spaces._domains import (
     exact,
     is_number,
     number_or_text,
+    written,
 )
 
 MOST_STEPS = 1_000_000
@@ -47,9 +49,11 @@ def read_domain(
     if not numeric and isinstance(spec, dict) and "choices" not in spec:
         raise UserError(f"{name} is no number; give a list of choices.")
     if not isinstance(spec, dict) or not spec:
+        alone = is_number(spec) or isinstance(spec, bool)
+        fixed = f"; to fix it: --set {name}={written(spec)}" if alone else ""
         raise UserError(
             f"{name} is {brief(repr(spec))}; give a range such as {{low: 1, high: 8}}, or a list "
-            "of choices."
+            f"of choices{fixed}."
         )
     known = ["choices"] if "choices" in spec else RANGE
     for key in spec:
@@ -107,9 +111,11 @@ def _read_range(
         return RangeAbove(low=low, high=high, other=replaces.other)
     if "step" in spec:
         if log:
+            middle = round(sqrt(low * high), 0 if integer or step == 1 else 2)
+            values = ", ".join(f"{value:g}" for value in dict.fromkeys((low, middle, high)))
             raise UserError(
                 f"{name} has log and a step; drop one of them, or list the values: "
-                "{choices: [1, 2, 4]}."
+                f"{{choices: [{values}]}}."
             )
         _check_step(name, low, high, step, integer)
     return Range(low=low, high=high, log=log, integer=integer, step=step)

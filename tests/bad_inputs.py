@@ -82,6 +82,7 @@ FILES = {
     "spaces/pair_alike.yaml": "alpha: [0.5, 0.5]",
     "spaces/pair_above.yaml": "beta_max: [0.6, 1]",
     "spaces/pair_floor.yaml": "beta_min: [0, 0.5]",
+    "spaces/alone.yaml": "alpha: 0.3",
     "spaces/dots.yaml": "alpha: 0.1 .. 0.5",
     "spaces/step_log.yaml": "beta: {low: 1, high: 8, log: true, step: 1}",
     "spaces/step_none.yaml": "alpha: {low: 0.1, high: 0.9, step: 0}",

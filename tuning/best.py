@@ -17,6 +17,11 @@ from tuning.tracking.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+NUMBERS = ("val %", "epochs", "trials")
+HEADINGS = ("method", "backbone", "data set", *NUMBERS, "confirmed", "date", "sweep")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,37 +60,62 @@ def show(flags: Flags) -> None:
 def print_table(
     chosen: Sequence[Best], champions: Sequence[Best], console: "Console | None" = None
 ) -> None:
-    """Print a row for each of `chosen`; those that are not among `champions` are marked."""
+    """Print a row for each of `chosen`; those that are not among `champions` are marked.
+
+    On a terminal that has no room for a line of all the cells, a row is three lines of three.
+    """
     from rich.console import Console
-    from rich.table import Table
 
     console = console or Console()
     if not console.is_terminal:
         console.width = 200
-    table = Table(box=None, header_style="bold", caption_justify="left", padding=(0, 2, 0, 0))
-    for name in ("method", "backbone", "data set"):
-        table.add_column(name, no_wrap=True)
-    for name in ("val %", "epochs", "trials"):
-        table.add_column(name, no_wrap=True, justify="right")
-    for name in ("confirmed", "date"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("sweep", overflow="fold", min_width=12)
-    for b in chosen:
-        mark = "" if b in champions else " *"
-        table.add_row(
-            b.config.method,
-            b.config.backbone,
-            terminal(b.config.portable.dataset),
-            f"{b.score:.2f}{mark}",
-            str(b.config.epochs),
-            str(b.trials),
-            terminal(b.confirmed),
-            f"{datetime.fromtimestamp(b.created):%Y-%m-%d}",
-            terminal(b.sweep),
-        )
+    rows = [_cells(best, "" if best in champions else " *") for best in chosen]
+    table = _table(rows, lines=1)
+    unbounded = console.options.update(width=10_000)
+    if console.is_terminal and console.measure(table, options=unbounded).maximum > console.width:
+        table = _table(rows, lines=3)
     if len(champions) < len(chosen):
         table.caption = "* another protocol than the cell's champion; the scores do not compare"
     console.print(table)
+
+
+def _cells(best: Best, mark: str) -> list["Text"]:
+    """What is said of one, by `HEADINGS`."""
+    cells = (
+        best.config.method,
+        best.config.backbone,
+        best.config.portable.dataset,
+        f"{best.score:.2f}{mark}",
+        str(best.config.epochs),
+        str(best.trials),
+        best.confirmed,
+        f"{datetime.fromtimestamp(best.created):%Y-%m-%d}",
+        best.sweep,
+    )
+    return list(map(terminal, cells))
+
+
+def _table(rows: Sequence[Sequence["Text"]], lines: int) -> "Table":
+    """A table of such rows, with so many cells below each other in each of its columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    padding = (0, 2, 1 if lines > 1 else 0, 0)
+    table = Table(box=None, header_style="bold", caption_justify="left", padding=padding)
+    starts = range(0, len(HEADINGS), lines)
+    for start in starts:
+        heading = HEADINGS[start : start + lines]
+        last, numbers = start == starts[-1], heading[0] in NUMBERS
+        table.add_column(
+            "\n".join(heading),
+            justify="right" if numbers else "left",
+            no_wrap=not last,
+            overflow="fold",
+            min_width=12 if last else None,
+        )
+    for row in rows:
+        table.add_row(*(Text("\n").join(row[start : start + lines]) for start in starts))
+    return table
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -26,6 +26,13 @@ TABLE = "parquet"
 TARGETS = (*FORMATS, *SUFFIXES, TABLE)
 
 
+_FORMATS = (
+    "A configuration as yaml, json, toml, python, env, flags, hydra, lightning, torchdistill, "
+    "mdistiller, pskd, timm; all best configurations as parquet; the trained student as "
+    "safetensors, torch-export, onnx."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     """Write a tuned configuration, or its trained student, in the format of another project.
@@ -48,10 +55,7 @@ class Flags:
     """Of the sweep, this trial's instead of what it hands out."""
     config: Annotated[Path | None, shown("FILE")] = None
     """Instead of a cell: a YAML or JSON file."""
-    to: Annotated[str, tyro.conf.arg(metavar="FORMAT")] = "yaml"
-    """A configuration as yaml, json, toml, python, env, flags, hydra, lightning, torchdistill,
-    mdistiller, pskd, timm; all best configurations as parquet; the trained student as
-    safetensors, torch-export, onnx."""
+    to: Annotated[str, tyro.conf.arg(metavar="FORMAT", help=_FORMATS)] = "yaml"
     output: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")
     ] = None

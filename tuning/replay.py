@@ -211,7 +211,7 @@ def print_table(found: "Sequence[Repeat]", regret: float, seconds: float) -> Non
 
     from tuning.replaying.summary import mean_of, reached, rows
 
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     headings = ("spent", "epochs", "seconds", "handed out, %", "regret", "median", "worst")
     several = found[0].course.start.volume is not None
     for heading in (*headings, "volume") if several else headings:

@@ -31,8 +31,7 @@ class Flags:
     output: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")
     ] = None
-    """The file to write; the default is report.html in the sweep's folder, for a comparison
-    comparison.html in the storage folder."""
+    """The file to write; without it report.html of the sweep, comparison.html in the storage."""
 
 
 def report(flags: Flags) -> int:

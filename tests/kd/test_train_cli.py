@@ -399,7 +399,7 @@ def test_a_configuration_that_is_no_file_is_one_sentence(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "folder.yaml").mkdir()
     assert "pipe.yaml cannot be read: it is a pipe or a device" in refusal(tmp_path, "pipe.yaml")
-    assert "folder.yaml cannot be read: Is a directory" in refusal(tmp_path, "folder.yaml")
+    assert "folder.yaml is no YAML or JSON file, and no" in refusal(tmp_path, "folder.yaml")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a folder to be read only needs root")

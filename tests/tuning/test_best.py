@@ -3,19 +3,21 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from mlflow_store import empty_store
+from rich.console import Console
 
 from kd.config import SplitConfig, TrainConfig
 from kd.errors import UserError
 from tuning import best_config
-from tuning.best import Flags, show
+from tuning.best import Flags, print_table, show
 from tuning.records.findings import UNCONFIRMED
 from tuning.records.protocol import cell_name, dataset_identity, protocol
 from tuning.study.trials import TrialRecord
-from tuning.tracking.lookup import find_best
+from tuning.tracking.lookup import find_best, select
 from tuning.tracking.promoted import Best, champion
 from tuning.tracking.registry import promote
 from tuning.tracking.runs import SweepRuns
@@ -141,6 +143,7 @@ def test_what_is_confirmed_stands_for_its_sweep_and_goes_before_single_runs(
 def test_two_processes_promote_at_once(tmp_path: Path) -> None:
     script = """
 import sys
+from io import StringIO
 from pathlib import Path
 import mlflow
 from test_best import crown, tuned
@@ -246,6 +249,7 @@ def test_reading_the_database_is_reading_by_mlflow(tmp_path: Path) -> None:
 
 READ = """
 import sys
+from io import StringIO
 from pathlib import Path
 from tuning.tracking.store import Store
 from tuning.tracking.versions import read_all
@@ -300,6 +304,12 @@ def test_the_table_and_the_one(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "80.00 *" in table
     assert "70.00 " in table
     assert "do not compare" in table
+    wide, narrow = (Console(file=StringIO(), force_terminal=True, width=w) for w in (180, 60))
+    for console in (wide, narrow):
+        print_table(*select(store, None, None, None, None), console)
+    for name in ("confirmed", "short", "digits", "80.00"):
+        assert name in narrow.file.getvalue(), "in lines of three cells"
+    assert "lsskd   resnet8" in wide.file.getvalue()
     show(Flags(method="lsskd", backbone="resnet8", dataset="digits", storage=tmp_path))
     printed = tmp_path / "printed.yaml"
     printed.write_text(capsys.readouterr().out)

@@ -260,7 +260,7 @@ def test_a_real_search_keeps_its_budget(tmp_path: Path) -> None:
         "ce", "--preset", "laptop", "--local", "--epochs", "3", "--name", "b",
         "--epochs-total", "12", "--scheduler", "none", "--search-optimizer", *kept,
     )  # fmt: skip
-    assert "as many trials of at most 3 epochs as 12 epochs allow, about 12 in all" in said
+    assert "as many trials of at most 3 epochs as 12 epochs allow, about 12 epochs in all" in said
     assert "It ended as its 12 epochs were spent" in said
     assert "The forecast was 12 epochs in" in said
     result = load_result(tmp_path, "b")

@@ -319,6 +319,7 @@ def test_a_sentence_claims_what_the_test_says_and_no_more() -> None:
     )
     assert said[2].startswith(f"lsskd does not help, it is worse: -2.00 points {on_ce}")
     assert "Tuning pskd makes no distinguishable difference: +1.00 points" in said[4]
+    assert said[6].startswith("kd, pskd, lsskd and ce have the same scores on every seed: ")
     assert said[-1].startswith("Nothing was proved better than the paper's default of ce, so")
 
 

@@ -64,7 +64,7 @@ def test_a_confirmation_that_was_cut_off_goes_on(cells):
     client = MlflowClient(f"sqlite:///{cells.storage / 'mlflow.db'}")
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = client.search_runs(experiments, f"tags.`kd.confirms` = '{name}'")
-    assert len(runs) == sum(map(len, found["test"].values()))
+    assert len(runs) == sum(map(len, found["val_acc"].values()))
     by_seed = {r.data.tags["kd.seed_id"]: r.data.metrics["test_acc"] for r in runs}
     assert by_seed[f"{name}/0/1"] == pytest.approx(found["test"]["0"][0]["test_acc"])
     trials = {r.info.run_id for r in client.search_runs(experiments, "tags.`kd.trial_id` LIKE '%'")}

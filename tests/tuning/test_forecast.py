@@ -8,6 +8,7 @@ import pytest
 from synthetic import sweep_result
 
 from kd.errors import UserError
+from kd.screen import silent
 from tuning.engine import runtime
 from tuning.engine.trying import UntriedError, try_out
 from tuning.records.asked import check_ends
@@ -122,17 +123,24 @@ def test_a_search_is_forecast_from_its_first_epochs(tmp_path: Path) -> None:
     sweep = sweep_result(tmp_path / "s", trials=16).sweep
     sweep.folder.mkdir()
     said: list[str] = []
-    foresight = Foresight(sweep, said.append)
-    began = time.time()
-    for epoch, seconds in ((1, 9.0), (2, 2.0), (3, 2.0)):
-        for number in range(2):
-            trial = TrialRecord(number=number, config={}, spans=((began - 30, began),))
-            foresight.on_epoch(trial, epoch, {"epoch_seconds": seconds})
-    foresight.wait()
+
+    def foresee() -> None:
+        foresight = Foresight(sweep, said.append)
+        began = time.time()
+        for epoch, seconds in ((1, 9.0), (2, 2.0), (3, 2.0)):
+            for number in range(2):
+                trial = TrialRecord(number=number, config={}, spans=((began - 30, began),))
+                foresight.on_epoch(trial, epoch, {"epoch_seconds": seconds})
+        foresight.wait()
+
+    foresee()
     kept = Forecast.load(sweep.folder)
     assert kept
     assert kept.fits(sweep.settings)
     assert said == [short(kept)]
+    with silent():
+        foresee()
+    assert said == [short(kept)], "it is no warning"
     # 30 s to the first report, 9 of which it trained.
     epochs = kept.epochs.middle
     assert kept.seconds.middle == pytest.approx(21 + epochs + 8 * 0.35, rel=0.15)

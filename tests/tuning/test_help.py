@@ -17,9 +17,13 @@ OF_THE_PARSER = re.compile(r"\{None\}|\{True|\bSTR\b|default: (None|\)|\(\))|\[\
 
 
 @pytest.mark.parametrize("name", ["kd.train", *COMMANDS])
-def test_help_has_no_word_of_the_parser(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_reads_well_on_a_narrow_terminal(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         import_module(name).main(["--help"])
     said = capsys.readouterr().out
     assert ended.value.code == 0
     assert not OF_THE_PARSER.search(said), said
+    assert not re.search(r"[a-z,;] {12,}\W?\n\W? {9,}[a-z]\w{0,9}[ .,]", said), "it had room above"

@@ -71,6 +71,9 @@ def test_table_fits_the_terminal(tmp_path: Path, width: int) -> None:
 def test_many_running_trials_leave_room_for_the_best(tmp_path: Path) -> None:
     result = sweep_result(tmp_path / "sweep", trials=60)
     live = LiveTable(result.sweep, result.trials[:20], console=silent())
+    listed = LiveTable(result.sweep, result.trials[:20], console=silent(), names=lambda _: "seed 1")
+    assert "20/60 trials" in "".join(screen(live))
+    assert "20/60 trainings" in "".join(screen(listed)), "those of a list are no trials of a search"
     for trial in result.trials[20:]:
         trial.state = "running"
         live.on_start(trial)

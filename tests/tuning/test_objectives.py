@@ -434,7 +434,7 @@ def weighed(
 
 def pareto_of(result: SweepResult) -> list[int]:
     """The trials of the set as a DataFrame tells them."""
-    known = SearchResult(result.sweep.name, result.sweep.folder, None, None, False, result)
+    known = SearchResult(result.sweep.name, result.sweep.folder, None, None, False, False, result)
     return known.pareto["trial"].tolist()
 
 
@@ -471,13 +471,17 @@ def test_a_sweep_tells_its_pareto_set_everywhere(tmp_path):
     page = render(result)
     assert "<h2>Pareto set</h2>" in page
     assert page.count(", in the Pareto set</title>") == len(expected)
+    numbers = map(int, re.findall(r'<text class="label"[^>]*>(\d+)</text>', page))
+    assert result.best.number in (named := set(numbers))
+    assert named <= set(expected)
     assert "Hypervolume of the Pareto set, over epochs spent" in page
     # The report can be replayed.
     for name, content in zip(TABLES, tables(result), strict=True):
         (tmp_path / "s" / name).write_bytes(content)
     assert Recorded([tmp_path / "s"]).offers == ("val_acc", "ece", "train_seconds")
     assert (
-        SearchResult("s", tmp_path, None, None, False, result).pareto["trial"].tolist() == expected
+        SearchResult("s", tmp_path, None, None, False, False, result).pareto["trial"].tolist()
+        == expected
     )
 
 

@@ -104,7 +104,7 @@ def test_the_result_is_what_the_folder_holds(searches: Searches) -> None:
         assert result.best == TrainConfig.load(folder / "best_config.yaml")
         assert result.report == folder / "report.html"
         assert result.report.exists()
-        assert not result.confirmed
+        assert (result.confirmed, result.proved) == (False, False)
         for table, name in ((result.trials, "trials"), (result.curves, "curves")):
             pd.testing.assert_frame_equal(table, pd.read_parquet(folder / f"{name}.parquet"))
         assert len(result.trials) == 3
@@ -156,6 +156,7 @@ def test_confirming_gives_the_result_anew(
     assert proved.best == TrainConfig.load(proved.folder / "best_config.yaml")
     assert proved.best is not None
     assert proved.best.seed == 1
+    assert proved.proved is ("is better than" in repr(proved))
     assert "paper's default" in repr(proved)
     again = run_confirm(first.name, storage=searches.storage)
     assert again == proved

@@ -26,6 +26,7 @@ from tuning.report import main
 from tuning.reports.axis import Axis
 from tuning.reports.comparison import check_comparable, course, table
 from tuning.reports.comparison import render as render_comparison
+from tuning.reports.confirmed import print_findings
 from tuning.reports.figures import best_so_far, curves, pair_of, slice_of
 from tuning.reports.files import tables, write_report
 from tuning.reports.importance import importance, kept_importance
@@ -263,6 +264,7 @@ def best_so_far_of_the_page(result: SweepResult) -> tuple[list[list[float]], lis
     def percent(pixel: float) -> float:
         return first + (low - pixel) / (low - high) * (last - first)
 
+    assert re.search(r"<title>\d\d\.\d\d % after (\d min )?\d\d? s</title>", chart)
     line = re.search(r'<polyline class="best" points="([^"]+)"', chart)
     level = re.search(r'<path class="paper" d="M46,([\d.]+)', chart)
     frame = re.search(r'<path class="frame" d="M46,(\d+)V(\d+)', chart)
@@ -622,7 +624,7 @@ def test_report_is_written_again_from_the_folder(
     assert "give another -o" in capsys.readouterr().err
 
 
-def test_a_confirmed_sweep_says_so(tmp_path: Path) -> None:
+def test_a_confirmed_sweep_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = sweep_result(tmp_path / "s")
     keep(result)
     assert "not opened" in render(result)
@@ -641,6 +643,11 @@ def test_a_confirmed_sweep_says_so(tmp_path: Path) -> None:
     assert "Trial 3 is better than the paper&#39;s default: +6.00 points of val accuracy" in page
     assert "On test, trial 3 is +3.00 points on the default over 6 seeds, p = " in page
     assert "The test set was opened once." in page
+    assert len(findings.trainings) == 6 + 6 + 3
+    assert findings.trainings[-1] == (5, 3, {"val_acc": 80.0}), "one that was dropped is kept too"
+    print_findings(findings)
+    for shown in (page, capsys.readouterr().out):
+        assert "over the first n of the same new seeds" in shown, "of one that was dropped fewer"
     assert "<dt>confirmed, trial 3</dt>" in page
     assert page.count("86.50 ± 1.87 % (n = 6)") == 2
     assert page.count("sealed") == 1
@@ -699,13 +706,17 @@ def test_report_offers_the_nearest_name(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_sweeps_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep(sweep_result(tmp_path / "one"))
-    keep(sweep_result(tmp_path / "two", seed=1))
+    proved = sweep_result(tmp_path / "two", seed=1)
+    keep(proved)
+    findings_of(proved, 3).save(proved.sweep.folder)
     assert run("one", "two", "--storage", str(tmp_path)) == 0
     page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
     parsed = Page(page)
     assert parsed.tags.count("svg") == 3
     assert "one" in page
     assert "two" in page
+    assert f">{load_result(tmp_path, 'one').best_score:.2f} (n = 1)<" in page
+    assert ">86.50 ± 1.87 (n = 6)<" in page
     assert "| lsskd, tuned |" in capsys.readouterr().out
 
 

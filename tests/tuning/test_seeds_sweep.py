@@ -31,7 +31,7 @@ def pooled(tmp_path_factory: pytest.TempPathFactory) -> Pooled:
 
 def test_its_epochs_count_twice_and_its_best_is_a_mean(pooled: Pooled) -> None:
     result, best = pooled.result, pooled.result.best
-    assert "2 trials of at most 2 epochs on 2 seeds, about 8 in all" in pooled.said
+    assert "2 trials of at most 2 epochs on 2 seeds, about 8 epochs in all" in pooled.said
     assert "8 epochs trained in" in pooled.said
     assert "mean of 2 seeds, not confirmed" in pooled.said
     assert "(mean of 2 seeds)" in pooled.said

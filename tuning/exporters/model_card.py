@@ -10,7 +10,7 @@ from kd.export import torchvision_keys
 from kd.text import as_json
 from tuning.records.findings import unconfirmed
 from tuning.records.result import SweepResult
-from tuning.reports.confirmed import on_test, rows, student_test, verdict
+from tuning.reports.confirmed import SEEN, on_test, rows, student_test, verdict
 from tuning.reports.escapes import fenced, markdown
 from tuning.reports.sentences import caveats, headline
 from tuning.reports.spending import cost
@@ -146,8 +146,7 @@ def _confirmed(config: TrainConfig, result: SweepResult | None) -> list[str]:
     return [
         verdict(findings),
         "\n".join(table),
-        "Mean and standard deviation over the first n of the same new seeds. "
-        + " ".join(map(markdown, on_test(findings))),
+        " ".join(map(markdown, [*SEEN, *on_test(findings)])),
     ]
 
 

@@ -14,6 +14,7 @@ from tuning.records.keywords import from_keywords, signature
 from tuning.records.pareto import front
 from tuning.records.result import SweepResult, load_result
 from tuning.records.winner import sweep_config
+from tuning.study.trials import REFERENCE
 from tuning.sweeps.confirming import confirm_asked
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class SearchResult:
             trial as the search saw it; None where no trial completed.
         score: its val accuracy in percent: the mean over new seeds where it was confirmed, else
             of one run, or the mean of the seeds of a trial.
-        confirmed: whether the sweep was confirmed.
+        confirmed: whether a confirmation came to its end, so that `score` is a mean over new seeds.
+        proved: whether that showed `best` to be better than the paper's default. Where it was
+            `confirmed` and this is False, `best` is that default.
     """
 
     name: str
@@ -41,6 +44,7 @@ class SearchResult:
     best: TrainConfig | None
     score: float | None
     confirmed: bool
+    proved: bool
     _found: SweepResult = field(compare=False)
 
     def __repr__(self) -> str:
@@ -54,8 +58,10 @@ class SearchResult:
         found = load_result(Path(storage), name)
         folder = found.sweep.folder
         best = sweep_config(folder.parent, folder.name) if found.best else None
-        known = found.findings is not None
-        return cls(found.sweep.name, folder, best, found.best_score, known, found)
+        known = found.findings
+        proved = known is not None and known.handed_out != REFERENCE
+        score = found.best_score
+        return cls(found.sweep.name, folder, best, score, known is not None, proved, found)
 
     @property
     def report(self) -> Path:

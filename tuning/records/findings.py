@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import repeat
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Self
@@ -124,6 +125,17 @@ class Findings(Section):
     def p_of(self, number: int) -> float:
         """One-sided p on val of "not better than the default", over all candidates and looks."""
         return p_value(self.differences(number), len(self.val_acc) - 1)
+
+    @property
+    def trainings(self) -> list[tuple[int, int, dict[str, float]]]:
+        """(trial, seed, scores) of all, the dropped ones too; of test where it was opened."""
+        return [
+            (number, seed, {"val_acc": val, **test})
+            for number, scores in self.val_acc.items()
+            for seed, val, test in zip(
+                self.seeds, scores, self.test.get(number) or repeat({}), strict=False
+            )
+        ]
 
     @property
     def nearest(self) -> int | None:

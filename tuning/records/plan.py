@@ -10,7 +10,7 @@ from kd.memories import readable
 from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.forecast import outline
-from tuning.records.settings import SweepSettings
+from tuning.records.settings import SweepSettings, sweep_names
 from tuning.study.budget import Budget
 from tuning.study.expected import Pace, courses
 from tuning.study.grid import ordered
@@ -140,8 +140,10 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     print(f"{base.method} on {base.backbone} and {base.dataset}")
     print(f"{size(settings)} each" if settings.trials else size(settings))
     cold = settings.warm_start == NONE or settings.sampler == GRID
-    if not cold and (few := room(settings.planned)):
-        known = "earlier sweeps" if settings.warm_start == AUTO else settings.warm_start
+    named, elsewhere = settings.warm_start not in (AUTO, NONE), settings.tracking_uri is not None
+    any_earlier = named or elsewhere or sweep_names(settings.storage)
+    if not cold and any_earlier and (few := room(settings.planned)):
+        known = settings.warm_start if named else "earlier sweeps"
         print(f"after the paper's default at most {few} that {known} found best")
     print(f"drawn by {settings.sampler}, stopped early by {settings.scheduler}")
     if len(settings.objectives) > 1:

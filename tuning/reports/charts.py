@@ -47,6 +47,7 @@ class Chart:
         self._rows = [(place, cut(label, 14)) for place, label in rows]
         self.left = max(46, 12 + round(LETTER * max(len(label) for _, label in self._rows)))
         self._marks: list[Markup] = []
+        self._labelled: list[Point] = []
         self._frame(x_label, y_label)
 
     def at(self, x: Any, y: Any) -> Point:
@@ -88,6 +89,16 @@ class Chart:
     ) -> None:
         """A mark of the style's shape, or of another one; `fill` is its opacity."""
         self._marks.append(mark(*self.at(x, y), style, tip, size=size, fill=fill, shape=shape))
+
+    def label(self, x: Any, y: Any, words: str) -> None:
+        """A word or two above a mark; none where they would run into another label."""
+        across, up = self.at(x, y)
+        wide = LETTER * len(words)
+        if any(abs(across - x) < wide + 4 and abs(up - y) < LINE for x, y in self._labelled):
+            return
+        self._labelled.append((across, up))
+        inner = min(max(across, self.left + wide / 2), self.width - self.RIGHT - wide / 2)
+        self._text(inner, up - 8, words, "label", "middle")
 
     def tick(self, x: Any, style: str, tip: str) -> None:
         """A mark on the x axis, for something that has an x only: a stroke, a cross if failed."""

@@ -13,6 +13,13 @@ from tuning.reports.wording import count, percent
 from tuning.study.race import ERROR, Race, p_value
 from tuning.study.trials import REFERENCE, TrialRecord
 
+SEEN = (
+    "Mean ± standard deviation over the first n of the same new seeds, which the search had not "
+    "seen.",
+    "Who is better was decided on val, seed by seed, over those that both have.",
+)
+"""What stands below `rows`, whose n are unlike where a candidate was dropped."""
+
 
 def rows(findings: Findings) -> list[tuple[str, str, str]]:
     """(name, val accuracy, test accuracy) of every trial, with deviation and n."""
@@ -139,5 +146,5 @@ def print_findings(findings: Findings) -> None:
         table.add_row(*map(terminal, row))
     out = console()
     out.print(table)
-    for sentence in (verdict(findings), *on_test(findings)):
+    for sentence in (*SEEN, verdict(findings), *on_test(findings)):
         out.print(terminal(sentence), soft_wrap=True)

@@ -1,6 +1,6 @@
 """Which charts the page shows of a sweep, from its numbers, and the sentence under each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart, bars, parallel
 from tuning.reports.importance import Importance
-from tuning.reports.wording import percent, short, tip
+from tuning.reports.wording import count, duration, percent, short, tip
 from tuning.study.trials import TrialRecord
 
 
@@ -64,18 +64,28 @@ def best_so_far(result: SweepResult) -> list[Figure]:
         return []
     return [
         Figure(
-            _rising(minutes, "Best val accuracy so far, over time", "minutes"),
+            _rising(
+                minutes,
+                "Best val accuracy so far, over time",
+                "minutes",
+                lambda passed: duration(60 * passed),
+            ),
             "The best completed trial so far, by wall time without pauses. What lies below the "
             "axis is drawn at its edge.",
         ),
         Figure(
-            _rising(epochs, "Best val accuracy so far, over epochs", "epochs spent"),
+            _rising(
+                epochs,
+                "Best val accuracy so far, over epochs",
+                "epochs spent",
+                lambda spent: count(round(spent), "epoch"),
+            ),
             "The same by epochs trained, which other machines can be compared by.",
         ),
     ]
 
 
-def _rising(so_far: BestSoFar, name: str, x_label: str) -> Markup:
+def _rising(so_far: BestSoFar, name: str, x_label: str, say: Callable[[float], str]) -> Markup:
     chart = Chart(
         Axis(0, max(so_far.end, 1e-9)),
         Axis(*so_far.limits),
@@ -85,7 +95,7 @@ def _rising(so_far: BestSoFar, name: str, x_label: str) -> Markup:
     )
     chart.steps(so_far.steps, so_far.end, "best", percent(so_far.steps[-1][1]))
     for place, score in so_far.steps:
-        chart.dot(place, score, "best", f"{percent(score)} after {place:.4g} {x_label}")
+        chart.dot(place, score, "best", f"{percent(score)} after {say(place)}")
     if so_far.default is not None:
         chart.level(so_far.default, "paper", f"the paper's default, {percent(so_far.default)}")
     return chart.svg()

@@ -41,13 +41,19 @@ def title(sweep: Sweep, width: int) -> RenderableType:
 
 
 def progress(
-    result: SweepResult, width: int, *, passed: str, seconds_left: float | None
+    result: SweepResult,
+    width: int,
+    *,
+    passed: str,
+    seconds_left: float | None,
+    what: str = "trial",
 ) -> RenderableType:
     """How far the sweep is and how many trials are in which state, in two lines.
 
-    `passed` is what the clock shows; `seconds_left` an estimate, None where there is none yet.
+    `passed` is what the clock shows; `seconds_left` an estimate, None where there is none yet;
+    `what` one of them is called.
     """
-    done, said = so_far(result)
+    done, said = so_far(result, what)
     clock = Text(passed, no_wrap=True)
     if seconds_left is not None and done < 1:
         clock.append(f"  about {duration(seconds_left)} left", style="dim")
@@ -70,11 +76,11 @@ def progress(
     return Group(grid, counts)
 
 
-def so_far(result: SweepResult) -> tuple[float, str]:
+def so_far(result: SweepResult, what: str = "trial") -> tuple[float, str]:
     """Which part of the search is done, by the bound that is nearest, and that in words."""
     ended, planned = len(result.ended), result.sweep.trials
     share = ended / planned if planned else 0.0
-    trials = count(ended, "trial") if planned is None else f"{ended}/{planned} trials"
+    trials = count(ended, what) if planned is None else f"{ended}/{count(planned, what)}"
     bound = result.nearest
     if bound is None or (planned is not None and bound.share <= share):
         return share, trials

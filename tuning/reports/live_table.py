@@ -151,7 +151,8 @@ class LiveTable:
     def _head(self, result: SweepResult) -> list[RenderableType]:
         width = self.console.width
         left, passed = self.seconds_left(), self._clock()
-        bar = live_rows.progress(result, width, passed=passed, seconds_left=left)
+        what = "training" if self._names else "trial"
+        bar = live_rows.progress(result, width, passed=passed, seconds_left=left, what=what)
         return ["", live_rows.title(self.sweep, width), bar]
 
     def _clock(self) -> str:

@@ -94,6 +94,14 @@ def sentences(measured: Measured) -> list[str]:
     said += [_verdict(row, row.on_baseline) for row in measured.rows if row.on_baseline]
     tuned = [row for row in measured.rows if not row.is_default]
     said += [_tuning(row, row.on_default) for row in tuned if row.on_default]
+    alike: dict[object, list[str]] = {}
+    for row in measured.rows:
+        alike.setdefault(tuple(map(tuple, both(row.tuned))), []).append(row.method)
+    said += [
+        f"{_listed(methods)} have the same scores on every seed: tuned, they may be one training."
+        for methods in alike.values()
+        if len(methods) > 1
+    ]
     if same := [row.method for row in measured.rows if row.is_default]:
         said.append(
             f"Nothing was proved better than the paper's default of {_listed(same)}, so that is "

@@ -9,7 +9,7 @@ from tuning.records.findings import unconfirmed
 from tuning.records.result import SweepResult
 from tuning.records.winner import handed_out
 from tuning.reports import figures, pareto, sentences
-from tuning.reports.confirmed import rows, scored
+from tuning.reports.confirmed import SEEN, rows, scored
 from tuning.reports.importance import kept_importance
 from tuning.reports.spending import cost
 from tuning.reports.templating import environment
@@ -48,6 +48,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             rows=_comparison(result),
             curves=figures.curves(result),
             confirmed=rows(found) if found else [],
+            seen=" ".join(SEEN),
             unconfirmed=unconfirmed(result.sweep.settings.seeds_per_trial),
             scored=scored,
             progress=figures.best_so_far(result),

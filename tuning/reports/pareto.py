@@ -125,8 +125,10 @@ def scatter(results: Sequence[SweepResult], objective: Objective) -> Figure:
         else "A diamond is in the Pareto set, a star the one that is handed out, a square the "
         "paper's default, a small disc not in the set"
     )
-    words = f"Completed trials. {how}. The line: the best val accuracy at no more {objective.words}"
-    return Figure(chart.svg(), f"{words} than that.")
+    line_of = f"The line: the best val accuracy at no more {objective.words} than that."
+    return Figure(
+        chart.svg(), f"Completed trials. {how}. A number is that of a trial of the set. {line_of}"
+    )
 
 
 def _mark(chart: Chart, results: Sequence[SweepResult], member: Member, place: int) -> None:
@@ -135,6 +137,8 @@ def _mark(chart: Chart, results: Sequence[SweepResult], member: Member, place: i
     value = objectives_of(results)[place].shown(member.values[place])
     words = f"{tip(member.trial)}, {value}{within}"
     x, y = member.values[place], member.values[0]
+    if member.best:
+        chart.label(x, y, str(member.trial.number))
     if len(results) > 1:
         style, shape = look(member.sweep)
         size, fill = (5.0, 1.0) if member.best else (2.6, 0.4)

@@ -23,7 +23,7 @@ from tuning.reports.sentences import (
     shown,
 )
 from tuning.reports.spending import cost
-from tuning.reports.wording import count, percent, short, trial_name, value_of
+from tuning.reports.wording import count, short, trial_name, value_of
 from tuning.study.trials import TrialRecord
 
 
@@ -112,8 +112,8 @@ def print_cells(
             sweep.method,
             sweep.backbone,
             terminal(sweep.dataset),
-            percent(result.default_score),
-            percent(result.best_score),
+            scored(result, result.default),
+            scored(result, result.best),
             "–" if result.gain is None else f"{result.gain:+.2f}",
         )
     console.print("", table, sep="\n")

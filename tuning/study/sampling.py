@@ -1,5 +1,6 @@
 """How the next configuration is drawn."""
 
+import logging
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -169,6 +170,8 @@ def _gp(drawing: Drawing) -> "BaseSampler":
     """Optuna's Gaussian process, which learns from completed trials alone."""
     from optuna.samplers import GPSampler
 
+    # It says that it would draw sooner with greenlet, to whoever cannot tell what that is.
+    logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
     return GPSampler(
         n_startup_trials=drawing.startup, seed=drawing.seed, warn_independent_sampling=False
     )

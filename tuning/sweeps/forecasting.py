@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from kd.data.names import DOWNLOADED, DatasetName
 from kd.errors import UserError
+from kd.screen import is_silent
 from kd.text import visible
 from search_spaces import Space
 from tuning.engine.packing import share_of
@@ -199,4 +200,5 @@ class Foresight:
             sweep = self._sweep
             forecast = Forecast.of(sweep.settings, pace, self._slots, self._gpus)
             forecast.keep(sweep.folder)
-            self._say(words.short(forecast))
+            if not is_silent():  # which is for the thread that called, and this is another
+                self._say(words.short(forecast))

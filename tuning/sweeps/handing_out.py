@@ -96,16 +96,9 @@ def register(settings: SweepSettings, findings: Findings) -> None:
     store = Store.at(settings.storage, settings.tracking_uri)
     try:
         promote_result(result, store)
-        seeds = [
-            (number, seed, {"val_acc": val, **found})
-            for number, scores in findings.test.items()
-            for seed, val, found in zip(
-                findings.seeds, findings.val_acc[number], scores, strict=True
-            )
-        ]
         base = settings.base
         cell = cell_name(base.method, base.backbone, base.dataset)
-        log_seeds(store, cell, settings.name, seeds)
+        log_seeds(store, cell, settings.name, findings.trainings)
     except UserError as error:
         warn(f"The result is in {FILE}, but not in MLflow: {error}")
 

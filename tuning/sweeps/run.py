@@ -109,7 +109,7 @@ def _announce(cells: Sequence[Cell]) -> None:
     """Say what begins now: Ray and its workers take some seconds, in which nothing is seen."""
     for cell in cells:
         expected = expected_epochs(cell.settings)
-        about = f", about {expected[0]} in all" if expected else ""
+        about = f", about {expected[0]} epochs in all" if expected else ""
         print(f"{cell.settings.name}: {size(cell.settings)}{about}")
         for line in set_aside(cell.settings):
             print(f"{cell.settings.name}: {line}")
