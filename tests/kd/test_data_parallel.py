@@ -231,7 +231,23 @@ def test_workers_remember_the_same_embeddings_whatever_each_of_them_draws(images
     assert_close(lengths, torch.ones_like(lengths), 1e-5, "every sample was seen")
 
 
-RELATING = ("dist", "mlkd", "uskd")
+def of_pairs(made, own, other, labels):
+    """Two classifiers, or two views, of which the logits are the features too."""
+    both = torch.stack([own, other])
+    return made.loss(both, both, labels)
+
+
+def of_logits(made, own, other, labels):
+    return made.loss(own, other, labels)
+
+
+RELATING = {
+    "dist": (of_logits, {}),
+    "mlkd": (of_logits, {}),
+    "uskd": (of_logits, {}),
+    "byot": (of_pairs, {"beta": 0.1}),
+    "ddgsd": (of_pairs, {"mu": 1.0}),
+}
 
 
 def relate(folder):
@@ -242,17 +258,16 @@ def relate(folder):
     world = 1 if rank is None else 2
     student, other = 3 * torch.randn(2, 6, 5, generator=generator, dtype=torch.float64)
     labels = torch.tensor([0, 1, 2, 3, 4, 0])
-    for name in RELATING:
+    for name, (loss, values) in RELATING.items():
         own = student[mine].clone().requires_grad_()
-        made = golden_method(name, 5)
-        total = made.loss(own, other[mine], labels[mine]).total
+        total = loss(golden_method(name, 5, **values), own, other[mine], labels[mine]).total
         # As the loader weights a worker's share of a batch.
         (world * len(own) / 6 * total).backward()
         torch.save((own.grad / world, total.detach()), folder / f"{name}-{rank}.pt")
 
 
-def test_what_logit_methods_relate_in_a_batch_is_of_all_workers(tmp_path):
-    """Correlations of columns, relations of a batch, a batch's mean: gradients to 1e-12."""
+def test_what_methods_relate_in_a_batch_is_of_all_workers(tmp_path):
+    """Correlations of columns, relations of a batch, its mean and its sum: gradients to 1e-12."""
     relate(tmp_path)
     spawn(2, relate, tmp_path)
     for name in RELATING:

@@ -100,6 +100,23 @@ PUBLISHED: dict[str, dict[str, list[Any]]] = {
         "kd.temperature": [4.0],
     },
     "semckd": {"kd.beta": [50.0, 400.0], "kd.kd_weight": [1.0], "kd.temperature": [4.0]},
+    "byot": {"kd.alpha": [0.1], "kd.beta": [1e-6], "kd.temperature": [3.0]},
+    "dks": {"kd.beta": [1.0], "kd.temperature": [1.0, 4.0]},
+    "frskd": {"kd.alpha": [2.0], "kd.beta": [100.0], "kd.temperature": [4.0]},
+    "ddgsd": {
+        "kd.ce_weight": [0.5, 1.0],
+        "kd.beta": [1.0],
+        "kd.mu": [5e-4],
+        "kd.temperature": [4.0],
+    },
+    "mixskd": {
+        "kd.mixup_alpha": [0.1, 0.4],
+        "kd.mixed_label_weight": [1.0],
+        "kd.kd_weight": [1.0],
+        "kd.feature_weight": [1.0],
+        "kd.discriminator_weight": [1.0],
+        "kd.temperature": [3.0],
+    },
     "pskd": {"kd.alpha": [0.8]},
     "drkd": {"kd.alpha": [0.10, 0.15, 0.40, 0.95], "kd.temperature": [6.0, 20.0]},
     "lsskd": {

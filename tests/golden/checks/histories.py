@@ -30,7 +30,7 @@ def gradients(total: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
 @checks("pskd")
 def pskd(numbers: Numbers) -> None:
     logits, labels = numbers["logits"], numbers["labels"]
-    epochs, alpha = int(numbers["end_epoch"]), float(numbers["alpha_T"])
+    epochs, alpha = int(numbers["end_epoch"]), float(numbers["alpha_T"].detach())
     values = {"samples": len(labels), "alpha": alpha}
     made = method("pskd", logits.shape[-1], epochs=epochs, **values)
     losses, targets, grads, alphas, kept = [], [], [], [], []
@@ -62,8 +62,8 @@ def schedule(made: Any, name: str) -> Tensor:
 # -- DTSKD ------------------------------------------------------------------------------------
 
 
-def dtskd(numbers: Numbers, *, written: bool = True, **values: Any) -> None:
-    """Two epochs of 8 images, on 4 branches, with a history that is `written` or stays empty."""
+def dtskd(numbers: Numbers, **values: Any) -> None:
+    """Two epochs of 8 images, on 4 branches."""
     logits, labels = numbers["logits_epoch_branch"], numbers["labels"]
     everyone = torch.arange(len(labels))
     made = method("dtskd", logits.shape[-1], samples=8, backbone="mobilenetv2", **values)
@@ -75,8 +75,6 @@ def dtskd(numbers: Numbers, *, written: bool = True, **values: Any) -> None:
             terms = (loss.total, loss.terms["loss_his"], loss.terms["loss_stru"])
             rows.append(torch.stack([*terms, made.numbers["beta"]]))
             grads += gradients(loss.total, seen)
-            made.history.seen &= written
-            made.history.values *= written
         kept.append(made.history.read(everyone, labels.unsqueeze(1)).transpose(0, 1))
     numbers.met("loss_lossHis_lossStru_beta", torch.stack(rows).view(2, 2, 4))
     numbers.met("grad_in_visit_order", torch.cat(grads).view(2, 8, 4, -1).transpose(1, 2))
@@ -95,7 +93,6 @@ def attached(numbers: Numbers) -> None:
 
 @checks("dtskd_official_asreleased")
 def as_released(numbers: Numbers) -> None:
-    dtskd(numbers, written=False)
     for key, epochs, high, low in (
         ("beta_t_code_max09_min00_300", 300, 0.9, 0.0),
         ("beta_t_imagenet_max10_min08_90", 90, 1.0, 0.8),

@@ -45,5 +45,5 @@ def kl_temperatures(numbers: Numbers) -> None:
     for temperature in numbers["temperatures"].tolist():
         kl = temperature**2 * distillation_kl(student, teacher, temperature)
         found.append((kl, *torch.autograd.grad(kl.sum(), (student, teacher))))
-    for key, values in zip(("kl_timesT2", "grad_student", "grad_teacher"), zip(*found), strict=True):
-        numbers.met(key, torch.stack(values))
+    for place, key in enumerate(("kl_timesT2", "grad_student", "grad_teacher")):
+        numbers.met(key, torch.stack([values[place] for values in found]))
