@@ -175,11 +175,31 @@ def lay_out_tables(folder: Path, sweep: Path) -> None:
         "strange": changed(**{"kd.delta": 3.0}),
         "longer": changed(epochs=9),
         "words": pa.table({"word": ["no trial"]}),
+        "state": changed(state=3),
+        "backwards": changed(seeds=-3),
+        "endless": changed(seconds=float("inf")),
+        "texts": changed(**{"kd.beta": "much"}),
+        "within": changed(**{"kd.beta.0": 3.0}),
+        "hole": changed(**{"optimizer.milestones.9": 3}),
+        "twice": pa.concat_tables([trials, trials.slice(1, 1)]),
+        "high": trials,
+        "below": trials,
+        "again": trials,
+        "early": trials,
     }
     for name, table in wrong.items():
         (folder / name).mkdir(parents=True)
         pq.write_table(table, folder / name / "trials.parquet")
         shutil.copy(sweep / "curves.parquet", folder / name)
+    curves = pq.read_table(sweep / "curves.parquet").to_pylist()
+    wrong_curves = {
+        "high": [*curves[:-1], curves[-1] | {"val_acc": 1e300}],
+        "below": [*curves[:-1], curves[-1] | {"val_acc": -65.0}],
+        "again": [*curves, curves[-1]],
+        "early": [point | {"epoch": "first"} for point in curves],
+    }
+    for name, points in wrong_curves.items():
+        pq.write_table(pa.Table.from_pylist(points), folder / name / "curves.parquet")
     (folder / "garbage").mkdir()
     for name in ("trials.parquet", "curves.parquet"):
         (folder / "garbage" / name).write_text("garbage")

@@ -86,8 +86,10 @@ def test_a_sweep_is_registered_and_closed_whatever_becomes_of_its_report(
 
 
 def test_a_sweep_whose_teacher_saw_val_stands_for_no_cell(tmp_path: Path) -> None:
-    empty_store(tmp_path)
+    store = empty_store(tmp_path)
     result = sweep_result(tmp_path / "s", trials=4, stopping=False)
+    cut = result.trials[3]
+    cut.state, cut.gpus = "running", 0.5
     result.sweep.settings.save()
     settings = result.sweep.settings
     cell = Cell.of(settings, settings.space(), open_dataset("digits").train)
@@ -96,12 +98,18 @@ def test_a_sweep_whose_teacher_saw_val_stands_for_no_cell(tmp_path: Path) -> Non
     search = Played(SweepResult(cell.about(), result.trials))
     said: list[str] = []
     with cell.tracker() as tracker:
-        for trial in result.trials:
+        for trial in result.trials[:3]:
             tracker.catch_up(trial)
         cell = replace(cell, base=taught)
-        finish(cell, search, tracker, "finished", said.append)  # type: ignore[arg-type]
+        ended = finish(cell, search, tracker, "finished", said.append)  # type: ignore[arg-type]
     assert [sentence.partition(":")[0] for sentence in said] == [
         f"{settings.name} does not stand for its cell in tuning.best"
     ]
     with pytest.raises(UserError):
         best_config("lsskd", "resnet8", "digits", storage=tmp_path)
+    # A trial that a bound cut short has its costs all the same.
+    (sweep,) = store.connect().search_runs(["1"], "tags.`kd.sweep_id` != ''")
+    costs = {name: sweep.data.metrics[f"cost.{name}"] for name in ("epochs", "gpu_seconds")}
+    assert costs == {"epochs": ended.epochs_spent, "gpu_seconds": ended.gpu_seconds}
+    assert sweep.data.metrics["cost.seconds"] == pytest.approx(ended.trial_seconds)
+    assert sweep.data.metrics["trials.completed"] == 3

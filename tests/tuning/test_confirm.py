@@ -99,7 +99,20 @@ def test_the_default_and_the_best_other_trials_compete(tmp_path: Path):
 
 def test_a_sweep_without_a_rival_of_the_default_is_refused(tmp_path: Path):
     result = sweep_result(tmp_path / "sweep", trials=1)
-    with pytest.raises(UserError, match="no completed trial beside"):
+    again = f"search on: python -m tuning.search --resume sweep --storage {tmp_path}"
+    with pytest.raises(UserError, match=f"no completed trial beside .*; {again} --trials 5$"):
+        candidates(result, 1)
+    # What ended it is raised, and what did not is left as it was.
+    most = {"hours": 1e-6, "epochs_total": 9, "gpu_hours": 99.0, "trials": None}
+    settings = dataclasses.replace(result.sweep.settings, **most)
+    result = dataclasses.replace(result, sweep=dataclasses.replace(result.sweep, settings=settings))
+    hours = f"{2 * result.seconds / 3600:.3g}"
+    with pytest.raises(UserError, match=f"; {again} --epochs-total 18 --hours {hours}$"):
+        candidates(result, 1)
+    # One that was only interrupted has trials left.
+    settings = dataclasses.replace(settings, hours=None, epochs_total=None, trials=8)
+    result = dataclasses.replace(result, sweep=dataclasses.replace(result.sweep, settings=settings))
+    with pytest.raises(UserError, match=f"; {again}$"):
         candidates(result, 1)
 
 

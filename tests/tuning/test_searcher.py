@@ -19,7 +19,7 @@ from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import load_space
 from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
-from tuning.study.journal import load_study, open_study, read_trials
+from tuning.study.journal import has_trials, load_study, open_study, read_trials
 from tuning.study.listing import ListSearcher
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import make_stopping
@@ -358,16 +358,21 @@ def test_half_a_line_is_dropped_when_the_study_is_opened(path):
     assert [t.number for t in read_trials(load_study(path, "trial"))] == [0, 1]
 
 
-def test_a_damaged_journal_is_refused(path):
+@pytest.mark.parametrize("line", [b"\0\0\0\n", b"garbage\n", b"[" * 9999 + b"\n", b"\n"])
+@pytest.mark.parametrize("where", [0, 3, -1])
+def test_a_damaged_journal_is_refused(path, where, line):
     with searching(path) as searcher:
         play(searcher)
     lines = path.read_bytes().splitlines(keepends=True)
-    lines[3] = b"\0\0\0\n"
-    path.write_bytes(b"".join(lines))
-    with pytest.raises(UserError, match="is damaged"), searching(path):
-        pass
-    with pytest.raises(UserError, match="is damaged"):
-        load_study(path, "trial")
+    lines[where] = line
+    for content in (b"".join(lines), line):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="is damaged"), searching(path):
+            pass
+        with pytest.raises(UserError, match="is damaged"):
+            load_study(path, "trial")
+        with pytest.raises(UserError, match="is damaged"):
+            has_trials(path)
 
 
 def test_a_study_belongs_to_one_process(path):

@@ -321,7 +321,7 @@ def test_a_table_says_how_many_seeds_and_that_they_chose(tmp_path: Path) -> None
     assert "over those that it was chosen by" in compared([result, pooled(tmp_path / "other")])
     alone = sweep_result(tmp_path / "alone", trials=8)
     assert "over those that it was chosen by" not in compared([alone])
-    with pytest.raises(UserError, match="pooled has seeds 3 and alone has none; compare sweeps of"):
+    with pytest.raises(UserError, match="pooled has seeds 3 and alone has 1; compare sweeps of"):
         check_comparable([result, alone])
 
 

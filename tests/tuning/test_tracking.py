@@ -455,6 +455,31 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
             observer.close("failed")
 
 
+def test_a_store_whose_making_was_killed_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.store.db.utils as steps
+
+    store, whole = Store.at(tmp_path), empty_store(tmp_path / "whole")
+
+    def killed(engine: Any) -> None:
+        with sqlite3.connect(engine.url.database) as database:
+            database.execute("CREATE TABLE experiments (id)")
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(steps, "_initialize_tables", killed)
+    with pytest.raises(UserError, match="killed"):
+        store.connect()
+    assert not (tmp_path / "mlflow.db").exists()
+    # An empty one is none either.
+    (tmp_path / "mlflow.db").touch()
+    monkeypatch.setattr(
+        steps, "_initialize_tables", lambda engine: shutil.copy(whole.file, engine.url.database)
+    )
+    assert store.connect().search_experiments()
+    assert {file.name for file in tmp_path.iterdir()} == {"whole", "mlflow.db", "mlflow.lock"}
+
+
 def test_a_password_is_not_shown() -> None:
     assert Store("postgresql://kd:secret@host/db").name == "postgresql://kd:***@host/db"
     for uri in (

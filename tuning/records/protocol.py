@@ -6,6 +6,9 @@ from kd.config import TrainConfig
 from kd.data.names import DatasetName
 from kd.errors import UserError
 
+UNSAID = {"seeds": "1", "teacher_saw_val": "false"}
+"""What a protocol means that does not name these."""
+
 
 def protocol(config: TrainConfig, seeds: int = 1) -> dict[str, str]:
     """What two scores must share to be compared: epochs, images, split, seeds, what a teacher saw.

@@ -6,7 +6,7 @@ where two choices that differ are 1 apart. The truth is the mean of its last sco
 seeds that it was recorded with. So a search finds what is in the tables, and nothing else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
@@ -18,6 +18,7 @@ from kd.config import TrainConfig
 from kd.errors import UserError, brief
 from search_spaces import Choice, Domain, Range, RangeAbove, Space, load_space
 from tuning.records.settings import FILE, SweepSettings
+from tuning.replaying.tables import Row, read_table
 from tuning.study.cube import Cube, FloatArray
 from tuning.study.objectives import VAL_ACC, Objectives, losses
 
@@ -30,7 +31,6 @@ CELL = ("method", "backbone", "dataset", "epochs")
 SEEDS = "seeds"
 TOLD = ("ece", "train_seconds")
 """The objectives that a table of curves may have a column for, beside val accuracy."""
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,14 @@ class Recorded:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         tables = [_read(path) for path in paths]
-        rows = [row for table in tables for row in table.rows]
         _check_same(tables)
         self.name = ", ".join(
             dict.fromkeys(table.folder.name or str(table.folder) for table in tables)
         )
         first = tables[0]
-        self.base = _config(_default_of(first), first.folder)
+        self.base = _default_of(first)
         self.seeds = int(first.rows[0].get(SEEDS) or 1)
-        self.space = first.space or _space_of(rows, self.base, first.folder)
+        self.space = first.space or _space_of(tables, self.base)
         self.cube = Cube(self.space)
         self._points, self._entries = _entries(tables, self.cube, self.base.epochs)
 
@@ -130,6 +129,7 @@ class Recorded:
 class _Table:
     folder: Path
     rows: list[Row]
+    configs: list[TrainConfig]
     curves: dict[int, dict[str, dict[int, float]]]
     space: Space | None
 
@@ -145,8 +145,8 @@ def _read(path: Path) -> _Table:
     if not path.is_dir() and path.name not in (TRIALS, CURVES):
         raise UserError(f"{brief(path)} is no {TRIALS} or {CURVES}; give one, or a sweep's folder.")
     folder = path if path.is_dir() else path.parent
-    rows = _rows(folder / TRIALS, ("trial", "state", *CELL))
-    points = _rows(folder / CURVES, ("trial", "epoch", "val_acc"))
+    rows = read_table(folder / TRIALS, ("trial", "state", *CELL), key=("trial",))
+    points = read_table(folder / CURVES, ("trial", "epoch", "val_acc"), key=("trial", "epoch"))
     if not rows:
         raise UserError(f"{folder / TRIALS} has no trials; give a sweep that was finished.")
     curves: dict[int, dict[str, dict[int, float]]] = {}
@@ -159,28 +159,8 @@ def _read(path: Path) -> _Table:
     if (folder / FILE).exists():
         whole = folder.absolute()
         space = SweepSettings.load(whole.parent, whole.name).space()
-    return _Table(folder, rows, curves, space)
-
-
-def _rows(path: Path, needed: Iterable[str]) -> list[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise UserError(
-            f"{path.parent} has no {path.name}; write it: python -m tuning.report NAME, or give "
-            "the folder of a sweep."
-        )
-    try:
-        rows: list[Row] = pq.read_table(path).to_pylist()
-    except (pa.ArrowException, OSError):
-        raise UserError(
-            f"{path} is no Parquet table, or damaged; write it again: python -m tuning.report NAME."
-        ) from None
-    missing = [name for name in needed if rows and name not in rows[0]]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}; give one that a sweep has written.")
-    return rows
+    configs = [_config(row, folder) for row in rows]
+    return _Table(folder, rows, configs, curves, space)
 
 
 def _check_same(tables: Sequence[_Table]) -> None:
@@ -200,25 +180,29 @@ def _check_same(tables: Sequence[_Table]) -> None:
 # -- configurations ----------------------------------------------------------------------------
 
 
-def _default_of(table: _Table) -> Row:
-    """The row of trial 0, which is the paper's default."""
-    for row in table.rows:
+def _default_of(table: _Table) -> TrainConfig:
+    """The configuration of trial 0, which is the paper's default."""
+    for row, config in zip(table.rows, table.configs, strict=True):
         if row["trial"] == 0:
-            return row
+            return config
     raise UserError(f"{table.folder / TRIALS} has no trial 0; give one that a sweep has written.")
 
 
 def _config(row: Row, where: Path) -> TrainConfig:
     """The configuration that a row holds, in columns with dotted names."""
-    names = {field.name for field in fields(TrainConfig)}
+    heads = {field.name for field in fields(TrainConfig)}
+    held = {name: v for name, v in row.items() if v is not None and name.split(".")[0] in heads}
     plain: dict[str, Any] = {}
-    for dotted, value in row.items():
-        head, *rest = dotted.split(".")
-        if head in names and value is not None:
-            part = plain
-            for key in (head, *rest[:-1]) if rest else ():
-                part = part.setdefault(key, {})
-            part[rest[-1] if rest else head] = value
+    for dotted, value in held.items():
+        if within := next((name for name in held if dotted.startswith(f"{name}.")), None):
+            raise UserError(
+                f"{where / TRIALS} has columns {within!r} and {dotted!r}; give one that a sweep "
+                "has written."
+            )
+        part, (*above, last) = plain, dotted.split(".")
+        for key in above:
+            part = part.setdefault(key, {})
+        part[last] = value
     return TrainConfig.from_dict(_listed(plain), str(where / TRIALS))
 
 
@@ -226,23 +210,31 @@ def _listed(value: Any) -> Any:
     """Nested values, where what has numbers for keys is a list: `kd.lambda_b.0`."""
     if not isinstance(value, dict):
         return value
-    if value and all(key.isdigit() for key in value):
-        return [_listed(value[key]) for key in sorted(value, key=int)]
+    places = [str(place) for place in range(len(value))]
+    if value and value.keys() == set(places):
+        return [_listed(value[place]) for place in places]
     return {key: _listed(inner) for key, inner in value.items()}
 
 
-def _space_of(rows: Sequence[Row], base: TrainConfig, where: Path) -> Space:
-    """What varies in the rows: in the method's own range where it has one, else as it varies."""
+def _space_of(tables: Sequence[_Table], base: TrainConfig) -> Space:
+    """What varies in the tables: in the method's own range where it has one, else as it varies."""
     usual = load_space(base.method, base.backbone, optimizer=True)
+    held = [
+        (row, config.flat())
+        for table in tables
+        for row, config in zip(table.rows, table.configs, strict=True)
+    ]
     values: dict[str, list[Any]] = {}
     for name in base.flat():
         head, _, rest = name.partition(".")
         if (head in SECTIONS and rest) or name in WHOLE:
-            seen = [row[name] for row in rows if row.get(name) is not None]
-            values[name] = sorted(set(seen), key=str)
+            # Tables of before lack columns of today.
+            seen = {flat[name] for row, flat in held if name in flat and row.get(name) is not None}
+            values[name] = sorted(seen, key=str)
     varying = {name: seen for name, seen in values.items() if len(seen) > 1}
     if not varying:
-        raise UserError(f"{where / TRIALS} has one configuration alone; give a sweep of several.")
+        where = tables[0].folder / TRIALS
+        raise UserError(f"{where} has one configuration alone; give a sweep of several.")
     domains = dict(usual.domains)
     # What a range starts at stays beside it.
     starts = {d.other for n, d in domains.items() if isinstance(d, RangeAbove) and n in varying}
@@ -263,15 +255,14 @@ def _entries(tables: Sequence[_Table], cube: Cube, epochs: int) -> tuple[FloatAr
     """The completed configurations: their places, shape (n, d), and what was recorded of each."""
     found: dict[tuple[float, ...], list[tuple[FloatArray, dict[str, FloatArray], float]]] = {}
     for table in tables:
-        for row in table.rows:
+        for row, config in zip(table.rows, table.configs, strict=True):
             told = {
                 name: np.array([course.get(e, np.nan) for e in range(1, epochs + 1)], dtype=float)
                 for name, course in table.curves.get(row["trial"], {}).items()
             }
             told = {name: course for name, course in told.items() if np.isfinite(course).all()}
             if row["state"] == "completed" and VAL_ACC.name in told:
-                flat = _config(row, table.folder).flat()
-                point = tuple(np.round(cube.point_of(flat), 9).tolist())
+                point = tuple(np.round(cube.point(config), 9).tolist())
                 seconds = _seconds(row, epochs)
                 told = {"train_seconds": np.full(epochs, seconds), **told}
                 found.setdefault(point, []).append((told.pop(VAL_ACC.name), told, seconds))

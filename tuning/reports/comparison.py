@@ -8,6 +8,7 @@ from typing import Literal
 from kd.errors import UserError
 from tuning.records.findings import NOT_CONFIRMED
 from tuning.records.progress import BestSoFar, over_epochs
+from tuning.records.protocol import UNSAID
 from tuning.records.result import SweepResult
 from tuning.reports.axis import Axis
 from tuning.reports.charts import Chart, key
@@ -27,7 +28,9 @@ def check_comparable(results: Sequence[SweepResult]) -> None:
             raise UserError(f"{result.sweep.name} has no trial yet; wait for its first one.")
     for first, second in pairwise(result.sweep for result in results):
         for name in (*first.protocol, *second.protocol):
-            value, other = (one.protocol.get(name, "none") for one in (first, second))
+            value, other = (
+                one.protocol.get(name, UNSAID.get(name, "none")) for one in (first, second)
+            )
             if other != value:
                 if name == "dataset":
                     # What tells images apart is a digest, which nobody knows them by.

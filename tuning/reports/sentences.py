@@ -182,6 +182,15 @@ def resume(sweeps: Sequence[SweepSettings]) -> str:
     return f"python -m tuning.search --resume {names}{_storage_flag(sweeps[0])}"
 
 
+def search_on(result: SweepResult) -> str:
+    """The command that lets a sweep try more: with more of what it ended by."""
+    settings = result.sweep.settings
+    more = [bound.doubled for bound in settings.budget.reached(result.trials)]
+    if settings.trials and len(result.ended) >= settings.trials:
+        more.append(f"--trials {len(result.ended) + 4}")
+    return " ".join([resume([settings]), *more])
+
+
 def confirm_again(settings: SweepSettings) -> str:
     """The command that proves what a sweep hands out."""
     return f"python -m tuning.confirm {settings.name}{_storage_flag(settings)}"

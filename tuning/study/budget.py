@@ -8,6 +8,8 @@ from typing import NamedTuple
 from tuning.study.trials import Span, TrialRecord
 
 HOUR = 3600.0
+FLAGS = {"epochs": "epochs-total", "hours": "hours", "GPU-hours": "gpu-hours", "USD": "cost"}
+"""The flag that gives a bound in each unit."""
 
 
 class Bound(NamedTuple):
@@ -27,6 +29,12 @@ class Bound(NamedTuple):
     def share(self) -> float:
         """Which part of its own the search has spent; 1 and more where nothing is left."""
         return self.spent / self.own if self.own > 0 else math.inf
+
+    @property
+    def doubled(self) -> str:
+        """The flag that gives the double, of what was spent where that is more."""
+        most = 2 * max(self.most, self.spent)
+        return f"--{FLAGS[self.unit]} {int(most) if self.unit == 'epochs' else f'{most:.3g}'}"
 
     def __str__(self) -> str:
         whole = f"{self.most:g} {self.unit}"
@@ -105,16 +113,19 @@ class Budget:
         """The bound of which the least is left; None where there is none."""
         return max(self.bounds(trials), key=lambda bound: bound.share, default=None)
 
-    def spent(self, trials: Iterable[TrialRecord], begun: int = 0) -> str:
-        """Which bound is reached, `begun` trials being in an epoch, as `500 epochs`; "" for none.
+    def reached(self, trials: Iterable[TrialRecord], begun: int = 0) -> list[Bound]:
+        """The bounds of which nothing is left, `begun` trials being in an epoch.
 
-        A bound in epochs is, too, where it has no room for an epoch on all seeds.
+        A bound in epochs is one, too, where it has no room for an epoch on all seeds.
         """
         if not self:
-            return ""
+            return []
         taken = begun * self.seeds + self.seeds - 1
-        reached = (bound for bound in self.bounds(trials, taken) if bound.share >= 1)
-        return next(map(str, reached), "")
+        return [bound for bound in self.bounds(trials, taken) if bound.share >= 1]
+
+    def spent(self, trials: Iterable[TrialRecord], begun: int = 0) -> str:
+        """The first bound that is `reached`, as `500 epochs`; "" for none."""
+        return next(map(str, self.reached(trials, begun)), "")
 
     def usd(self, trials: Iterable[TrialRecord]) -> float:
         """What `trials` cost; 0 without a price."""

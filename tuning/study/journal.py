@@ -4,6 +4,7 @@ The study is all that a sweep needs to go on after its process was killed.
 """
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,6 +159,11 @@ class _HeldLock(JournalFileOpenLock):
 
 def _journal(path: Path) -> JournalStorage:
     try:
-        return JournalStorage(_Journal(str(path), lock_obj=_HeldLock(str(path))))
-    except (ValueError, KeyError, TypeError, AssertionError):
+        storage = JournalStorage(_Journal(str(path), lock_obj=_HeldLock(str(path))))
+        lines, whole, _ = path.read_bytes().rpartition(b"\n")
+        if whole:
+            # Optuna takes a last line that is none for one that is still being written.
+            json.loads(lines.rpartition(b"\n")[2])
+        return storage
+    except (ValueError, KeyError, TypeError, AssertionError, RecursionError):
         raise UserError(f"{path} is damaged; restore a copy of it, or start a new sweep.") from None

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from kd.config import TrainConfig
 from kd.errors import UserError, brief
 from tuning.records.result import SweepResult
+from tuning.reports.sentences import resume, search_on
 from tuning.reports.wording import count
 from tuning.study.journal import study_facts
 from tuning.study.race import SEEDS, TOP, fewest_seeds
@@ -55,10 +56,7 @@ def candidates(result: SweepResult, top: int, trials: Sequence[int] = ()) -> dic
     what = "completed trial beside the paper's default"
     if not lonely:
         what = "trial whose configuration is not the default's"
-    raise UserError(
-        f"{result.sweep.name} has no {what}; search on, with --resume {result.sweep.name} "
-        f"--trials {len(result.trials) + 4}."
-    )
+    raise UserError(f"{result.sweep.name} has no {what}; search on: {search_on(result)}")
 
 
 def _competing(result: SweepResult, top: int, trials: Sequence[int]) -> dict[int, TrainConfig]:
@@ -163,9 +161,8 @@ def _compared(result: SweepResult, fill: int) -> Plan:
     """
     trials = tuple(_competing(result, TOP, ()))
     if not trials:
-        raise UserError(
-            f"{result.sweep.name} has no trial yet; go on with --resume {result.sweep.name}."
-        )
+        again = resume([result.sweep.settings])
+        raise UserError(f"{result.sweep.name} has no trial yet; go on with: {again}")
     raced = SEEDS if len(trials) > 1 else 1
     return Plan(TOP, max(fill, raced), trials, fill)
 

@@ -280,6 +280,9 @@ def finish(
     the sweep was interrupted before it began to search.
     """
     trials = search.trials() if search else []
+    for record in trials:
+        if record.state == "running":
+            tracker.catch_up(record)
     found = Findings.load(cell.settings.folder)
     again = confirming(cell.settings.folder)
     result = SweepResult(search.sweep if search else cell.about(), trials, found, again)

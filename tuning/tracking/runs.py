@@ -27,8 +27,8 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Ended:
-    """What an ended trial adds to the sweep's totals; its `cost` by the metrics' names."""
+class _Told:
+    """What a trial adds to the sweep's totals; its `cost` by the metrics' names."""
 
     outcome: str
     score: float | None
@@ -66,14 +66,13 @@ class SweepRuns:
         self._client.set_experiment_tag(self._experiment.id, view_tag(self._parent), shown)
         self._client.update_run(self._parent, status="RUNNING")
         self._runs: dict[int, _Run] = {}
-        self._ended = {
-            int(run.data.tags["kd.trial_id"].rpartition("/")[2]): _Ended(
-                run.data.tags["kd.outcome"],
+        self._told = {
+            int(run.data.tags["kd.trial_id"].rpartition("/")[2]): _Told(
+                run.data.tags.get("kd.outcome", "running"),
                 run.data.metrics.get("val_acc"),
                 {name: run.data.metrics.get(name, 0.0) for name in _COST},
             )
             for run in self._experiment.children(self._parent)
-            if "kd.outcome" in run.data.tags
         }
 
     @property
@@ -101,10 +100,7 @@ class SweepRuns:
         """Close the trial's run and bring the sweep's totals up to date."""
         run = self._run(trial)
         ended = trial.ended or time.time()
-        spent = (trial.trained, trial.seconds, trial.seconds * trial.gpus)
-        cost = dict(zip(_COST, spent, strict=True))
-        self._ended[trial.number] = _Ended(trial.state, trial.score, cost)
-        log_metrics(self._client, run.id, cost, trial.epoch, ended)
+        self._log_cost(trial, ended)
         points = [{"epoch": e, "val_acc": value} for e, value in sorted(trial.curve.items())]
         self._client.log_dict(run.id, {"curve": points}, "curve.json")
         if trial.reason:
@@ -116,8 +112,11 @@ class SweepRuns:
         self._log_totals(ended)
 
     def catch_up(self, trial: TrialRecord) -> None:
-        """Write what is missing of a trial that ended in a process which died soon after."""
-        if trial.number in self._ended:
+        """Write what is missing of a trial that ended in a process which died soon after.
+
+        Or that is cut short: it may go on, and what it took until now counts.
+        """
+        if trial.number in self._told and self._told[trial.number].outcome != "running":
             return
         best = 0.0
         for epoch, value in sorted(trial.curve.items()):
@@ -125,7 +124,10 @@ class SweepRuns:
             metrics = trial.metrics if epoch == trial.epoch else {"val_acc": value}
             when = trial.ended or time.time()
             self.log_epoch(trial, epoch, metrics | {"best.val_acc": best}, when)
-        self.end(trial)
+        if trial.state == "running":
+            self._log_cost(trial, time.time())
+        else:
+            self.end(trial)
 
     def attach(self, files: Iterable[Path]) -> None:
         """Keep files, such as the report, with the sweep's run."""
@@ -133,7 +135,8 @@ class SweepRuns:
             self._client.log_artifact(self._parent, str(path))
 
     def close(self, outcome: Outcome) -> None:
-        """End the sweep's run, and kill the trials' runs that are still open."""
+        """End the sweep's run with its totals, and kill the trials' runs that are still open."""
+        self._log_totals(time.time())
         for run in self._experiment.children(self._parent, "attributes.status = 'RUNNING'"):
             self._client.set_terminated(run.info.run_id, "KILLED")
         self._client.set_tag(self._parent, "kd.outcome", outcome)
@@ -170,12 +173,18 @@ class SweepRuns:
         log_params(self._client, made, params)
         return made
 
+    def _log_cost(self, trial: TrialRecord, when: float) -> None:
+        spent = (trial.trained, trial.seconds, trial.seconds * trial.gpus)
+        cost = dict(zip(_COST, spent, strict=True))
+        self._told[trial.number] = _Told(trial.state, trial.score, cost)
+        log_metrics(self._client, self._run(trial).id, cost, trial.epoch, when)
+
     def _log_totals(self, when: float) -> None:
-        ended = self._ended.values()
-        totals = {name: sum(e.cost[name] for e in ended) for name in _COST}
+        told = self._told.values()
+        totals = {name: sum(one.cost[name] for one in told) for name in _COST}
         for outcome in ("completed", "stopped", "failed"):
-            totals[f"trials.{outcome}"] = sum(e.outcome == outcome for e in ended)
-        scores = [e.score for e in ended if e.outcome == "completed" and e.score is not None]
+            totals[f"trials.{outcome}"] = sum(one.outcome == outcome for one in told)
+        scores = [one.score for one in told if one.outcome == "completed" and one.score is not None]
         if scores:
             totals["best.val_acc"] = max(scores)
-        log_metrics(self._client, self._parent, totals, len(ended), when)
+        log_metrics(self._client, self._parent, totals, len(told), when)

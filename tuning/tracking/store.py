@@ -3,12 +3,14 @@
 import fcntl
 import logging
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, TypeVar
 
 from kd.errors import UserError
@@ -107,6 +109,9 @@ class Store:
             if self.file is None:
                 return within(ANSWER_WITHIN, ask)
             with _alone(self.file):
+                if not _size(self.file):
+                    self._make(self.file)
+                _check_database(self.file)
                 return within(MADE_WITHIN, ask)
         except Exception as error:  # MLflow's, or a database driver's own
             raise self._refusal(error) from None
@@ -124,6 +129,26 @@ class Store:
     def told(self, error: Exception) -> str:
         """What an exception of the store says in its first line, without a password."""
         return scrubbed(first_line(error), self.uri)
+
+    def _make(self, path: Path) -> None:
+        """Make the database at `path`, which is there when it is whole.
+
+        MLflow makes it in many steps, and cannot go on with one that was killed between them.
+        """
+        half = path.with_name(f".{path.name}")
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir()
+        # MLflow keeps what it opened: another try in this process needs another name.
+        made = Path(mkdtemp(dir=half)) / path.name
+
+        def make() -> None:
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            SqlAlchemyStore(f"sqlite:///{made}", self.artifacts).engine.dispose()
+
+        within(MADE_WITHIN, make)
+        made.replace(path)
+        shutil.rmtree(half, ignore_errors=True)
 
     def _refusal(self, error: Exception) -> UserError:
         text = self.told(error)
@@ -173,9 +198,8 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes from opening the database at `path`, which may not exist yet.
+    """Keep other processes from making or opening the database at `path`, which may not exist yet.
 
-    Two processes that let MLflow make the same database at once get in each other's way.
     Raises at once for a file that MLflow would try again for minutes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -186,10 +210,11 @@ def _alone(path: Path) -> Iterator[None]:
         with suppress(OSError):
             lock = stack.enter_context(path.with_suffix(".lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            path.touch()
-        _check_database(path)
         yield
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _check_database(path: Path) -> None:

@@ -137,7 +137,7 @@ class Tracker:
         self._put(partial(SweepRuns.end, trial=_copy(trial)))
 
     def catch_up(self, trial: TrialRecord) -> None:
-        """A resumed sweep brings an ended trial along; what MLflow misses of it is written."""
+        """An ended trial of before, or one that is cut short; what MLflow misses is written."""
         self._put(partial(SweepRuns.catch_up, trial=_copy(trial)))
 
     def attach(self, files: Sequence[Path]) -> None:
