@@ -133,6 +133,8 @@ def beginning(warm: WarmStart) -> str:
     if warm.told:
         known = [f"{count(n, 'trial')} of {name}" for name, n in warm.sweeps().items()]
         parts.append(f"learns from {', '.join(known)} too")
+    if warm.known:
+        parts.append(f"known here: {warm.known}, not tried again")
     return visible("; ".join(parts))
 
 
