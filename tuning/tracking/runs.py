@@ -119,12 +119,9 @@ class SweepRuns:
         """Write what is missing of a trial that ended in a process which died soon after."""
         if trial.number in self._ended:
             return
-        best = 0.0
         for epoch, value in sorted(trial.curve.items()):
-            best = max(best, value)
             metrics = trial.metrics if epoch == trial.epoch else {"val_acc": value}
-            when = trial.ended or time.time()
-            self.log_epoch(trial, epoch, metrics | {"best.val_acc": best}, when)
+            self.log_epoch(trial, epoch, metrics, trial.ended or time.time())
         self.end(trial)
 
     def attach(self, files: Iterable[Path]) -> None:
