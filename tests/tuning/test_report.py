@@ -184,11 +184,14 @@ def test_confirming_is_what_comes_next_until_it_is_done(tmp_path: Path) -> None:
 def test_a_default_that_was_moved_is_said_to_be(tmp_path: Path) -> None:
     result = hand_made(tmp_path / "s")
     assert "What is called the paper's default has" not in said(result)
+    assert "nearest to the paper" not in said(result) + render(result)
     result.trials[0].config["kd"]["temperature"] = 1.0
     result.trials[0].config["batch_size"] = 16
     words = "the paper&#39;s default has batch_size = 16 (not 10), kd.temperature = 1 (not 3)"
     assert words in render(result)
     assert words.replace("&#39;", "'") in said(result)
+    assert "nearest to the paper's   " in said(result)
+    assert 'class="number">nearest to the paper&#39;s</th>' in render(result)
 
 
 def findings_of(result: SweepResult, winner: int, gain: float = 6.0) -> Findings:

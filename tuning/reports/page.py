@@ -39,6 +39,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             live=live,
             sweep=result.sweep,
             headline=sentences.headline(result),
+            reference=sentences.reference(result),
             caveats=sentences.caveats(result),
             cost=cost(result),
             foretold=sentences.foretold(result),

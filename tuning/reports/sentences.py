@@ -108,6 +108,11 @@ def moved(result: SweepResult) -> list[str]:
     return [f"What is called the paper's default has {', '.join(other)}: so the sweep was asked."]
 
 
+def reference(result: SweepResult) -> str:
+    """What heads the numbers of the trial that stands as the paper's default."""
+    return "nearest to the paper's" if moved(result) else "paper's default"
+
+
 def seen_val(settings: SweepSettings) -> list[str]:
     """That val is known to a teacher, where that was allowed."""
     return [SAW_VAL] if settings.base.saw_val else []
