@@ -50,10 +50,13 @@ def compared(result: SweepResult) -> list[str]:
     forecast = Forecast.load(result.sweep.folder)
     if forecast is None or not forecast.fits(result.sweep.settings):
         return []
-    low, _, high = forecast.seconds
-    fewest, _, most = map(whole, forecast.epochs)
-    span = fewest if fewest == most else f"{fewest} to {most}"
+    epochs, times = _span(forecast.epochs, whole), _span(forecast.seconds, duration)
     return [
-        f"The forecast was {span} epochs in {duration(low)} to {duration(high)}; it took "
+        f"The forecast was {epochs} epochs in {times}; it took "
         f"{count(result.epochs_spent, 'epoch')} in {duration(result.seconds)}."
     ]
+
+
+def _span(band: Band, say: Callable[[float], str]) -> str:
+    low, high = say(band.low), say(band.high)
+    return low if low == high else f"{low} to {high}"
