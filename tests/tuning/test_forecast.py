@@ -1,5 +1,7 @@
 """What a search will take is told before it begins, kept, and compared with what it took."""
 
+import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 from synthetic import sweep_result
 
 from kd.errors import UserError
-from tuning.engine import runtime
+from tuning.engine import runtime, trying
 from tuning.engine.trying import UntriedError, try_out
 from tuning.records.asked import check_ends
 from tuning.records.forecast import FILE, Band, Forecast, confirming
@@ -184,8 +186,8 @@ def dry(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_a_dry_run_trains_for_a_moment(capsys: pytest.CaptureFixture[str]) -> None:
     said = dry(capsys, "kd", "--confirm", "--price-per-hour", "3.50", "--trials", "4")
     assert "measured here: " in said
-    for line in ("  trials: 4\n", "  epochs: ", "  training time: ", "  cost: "):
-        assert line in said
+    for line in ("trials: 4\n", "epochs: ", "training time: ", "cost: ", "of it, starting: "):
+        assert f"  {line}" in said
     assert "  before it, the teacher: 9 epochs, " in said
     assert "  after it, confirming: 108 to 360 epochs, " in said
     if not runtime.local_gpus():

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tuning.records.forecast import Band, Forecast
 from tuning.records.result import SweepResult
 from tuning.reports.wording import count, dollars, duration
+from tuning.study.expected import Pace
 
 
 def banded(band: Band, say: Callable[[float], str]) -> str:
@@ -25,6 +26,15 @@ def lines(forecast: Forecast) -> list[str]:
     if forecast.usd is not None:
         rows["cost"] = banded(forecast.usd, dollars)
     return [f"  {name}: {said}" for name, said in rows.items()]
+
+
+def starting(forecast: Forecast, pace: Pace, slots: int) -> str:
+    """The line of what of the training time is none of its epochs."""
+    trials = forecast.trials.middle * pace.trial / slots
+    return (
+        f"  of it, starting: {duration(pace.start)} for processes, {duration(trials)} to set up "
+        "trials in them"
+    )
 
 
 def epochs(forecast: Forecast) -> str:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -48,14 +49,17 @@ def dry_run(settings: SweepSettings, space: Space) -> None:
     seeds = settings.seeds_per_trial
     of = f" of {seeds} seeds" if seeds > 1 else ""
     print(f"{found.how}: {tried.trials.epoch:.2g} s an epoch{of}, {at_once}; so it will take")
-    print(*words.lines(Forecast.of(settings, tried.trials, slots, found.gpus)), sep="\n")
+    forecast = Forecast.of(settings, tried.trials, slots, found.gpus)
+    print(*words.lines(forecast), words.starting(forecast, tried.trials, slots), sep="\n")
     _print_teachers(settings, tried)
     if settings.confirm:
         print(_confirming(settings, tried.trials, slots))
     if found.packs:
         print("  less where several trials share a GPU, which is measured when it starts")
     print(f"  {BESIDE}")
-    if tried.trials.doubt > 2 * CALM:
+    if tried.hurried:
+        print("  with so wide a band as this machine is too busy to measure it to the end")
+    elif tried.trials.doubt > 2 * CALM:
         print(f"  with so wide a band as other work is on this machine, or {found.doubt}")
 
 
@@ -97,8 +101,11 @@ def _print_teachers(settings: SweepSettings, tried: Tried) -> None:
     """What is trained before the search, a line each."""
     base = settings.base
     untaught = [n for n, teacher in enumerate(base.teachers) if teacher.weights is None]
-    for number, pace in zip(untaught, tried.teachers, strict=True):
+    for number, pace in zip_longest(untaught, tried.teachers):
         epochs = base.teacher_recipe(number).epochs
+        if pace is None:
+            print(f"  before it, the teacher: {epochs} epochs, whose pace is not measured")
+            continue
         seconds, spread = pace.start + epochs * pace.epoch, 2 * pace.doubt
         band = Band(seconds * (1 - spread), seconds, seconds * (1 + spread))
         print(f"  before it, the teacher: {epochs} epochs, {words.banded(band, duration)}")
