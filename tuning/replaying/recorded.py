@@ -122,6 +122,11 @@ class Recorded:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def trainings(self) -> int:
+        """How many curves there are, those of other seeds too."""
+        return sum(len(entry.curves) for entry in self._entries)
+
 
 # -- files -------------------------------------------------------------------------------------
 
