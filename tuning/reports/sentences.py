@@ -209,8 +209,10 @@ def report_again(sweep: Sweep) -> str:
 
 
 def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
-    """Commands to type next."""
+    """Commands to type next; none where a comparison is interrupted, which says how it goes on."""
     sweep, kept = result.sweep, _storage_flag(result.sweep.settings)
+    if interrupted and sweep.settings.compared_on:
+        return []
     steps = [resume([sweep.settings])] if interrupted else []
     if result.best is not None:
         known = interrupted or result.findings or (sweep.settings.confirm and not result.again)
