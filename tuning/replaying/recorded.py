@@ -120,11 +120,6 @@ class Recorded:
         return int((away**2).sum(1).argmin())
 
     def __len__(self) -> int:
-        return len(self._entries)
-
-    @property
-    def trainings(self) -> int:
-        """How many curves there are, those of other seeds too."""
         return sum(len(entry.curves) for entry in self._entries)
 
 

@@ -76,7 +76,7 @@ class Kept:
     @property
     def size(self) -> int:
         """How many curves there are."""
-        return self.recorded.trainings
+        return len(self.recorded)
 
     @property
     def epochs(self) -> int:
