@@ -4,7 +4,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -21,11 +21,14 @@ A = TypeVar("A")
 def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
     """The dataclass `flags` with what `argv` says; `~` in its paths is expanded.
 
+    A flag in its `refused` is refused with the sentence that stands there.
+
     UserError in one sentence for a flag, a value or a path that cannot be; the parser's own
     SystemExit after --help.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     _check_empty(words)
+    _check_refused(words, getattr(flags, "refused", {}))
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     prog = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
     complaint = io.StringIO()
@@ -47,6 +50,12 @@ def _check_empty(words: Sequence[str]) -> None:
         flag = word.rstrip("=") or before
         whose = f"{flag} is empty" if flag.startswith("--") else "One of the words is empty"
         raise UserError(f"{brief(whose)}; give a value, or leave it away.")
+
+
+def _check_refused(words: Sequence[str], refused: Mapping[str, str]) -> None:
+    for word in words:
+        if (flag := word.partition("=")[0].replace("_", "-")) in refused:
+            raise UserError(refused[flag])
 
 
 def _expanded(read: Any) -> Any:

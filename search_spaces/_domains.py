@@ -89,8 +89,13 @@ class Choice:
         return " | ".join(map(written, self.values))
 
     def nearest(self, value: Any) -> Any:
-        """`value` if it may be chosen, else the first choice."""
-        return value if value in self.values else self.values[0]
+        """`value` if it may be chosen, else of a number the nearest, of all else the first."""
+        if value in self.values:
+            return value
+        numbers = [choice for choice in self.values if is_number(choice)]
+        if numbers and is_number(value):
+            return min(numbers, key=lambda choice: abs(exact(choice) - exact(value)))
+        return self.values[0]
 
     def corners(self) -> tuple[Any, ...]:
         """Every choice."""

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from kd.cli import run
 from tuning.records.compare_request import Flags
-from tuning.sweeps.comparing import compare_asked
+from tuning.sweeps.comparing import compare_asked, foretell
 
 
 def compare(flags: Flags) -> None:
     """Run the command line."""
-    compare_asked(flags)
+    if flags.dry_run:
+        foretell(flags)
+    else:
+        compare_asked(flags)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

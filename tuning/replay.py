@@ -17,6 +17,7 @@ from kd.files import check_folder, replace_file
 from tuning.records.options import Several
 from tuning.replaying.generated import KINDS
 from tuning.reports.escapes import terminal
+from tuning.reports.wording import count
 from tuning.storage.tables import to_parquet
 from tuning.study.grid import ordered
 from tuning.study.objectives import chosen
@@ -36,6 +37,8 @@ LIMITS = {
     "regret": (0, 100),
 }
 """From where to where the numbers go that a person may give, beside those of a search."""
+FEW = 32
+"""Recorded curves below which no search is told from another."""
 TRIALS = 64
 """Trials of a search for which nothing else says where it ends."""
 
@@ -193,15 +196,23 @@ def print_title(sources: "Drawn | Kept", plan: "Plan", seeds: range) -> None:
     much = [f"{plan.trials} trials" if plan.trials else ""]
     much += [f"{plan.epochs_total} epochs" if plan.epochs_total else ""]
     ends = " or ".join(filter(None, much))
+    of = "" if sources.size is None else f" ({count(sources.size, 'curve')})"
     asked = (
-        f"{sources.name}: {plan.sampler} and {plan.scheduler}, {ends}, trials of at most "
+        f"{sources.name}{of}: {plan.sampler} and {plan.scheduler}, {ends}, trials of at most "
         f"{sources.epochs} epochs, {plan.slots} at once; seeds {seeds[0]} to {seeds[-1]}"
     )
     if plan.seeds > 1:
         asked += f"; an epoch of a trial is {plan.seeds}, one on each of its seeds"
     if len(several := chosen(plan.objectives)) > 1:
         asked += f"; compared in {', '.join(one.words for one in several)}"
-    Console(highlight=False, soft_wrap=True).print(terminal(asked))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(terminal(asked))
+    if sources.size is not None and sources.size < FEW:
+        console.print(
+            "So few curves prove nothing, whatever the intervals say: any search soon draws the "
+            f"best of them. Record {FEW} or more: python -m tuning.search METHOD --trials {FEW} "
+            "--sampler random --scheduler none"
+        )
 
 
 def print_table(found: "Sequence[Repeat]", regret: float, seconds: float) -> None:
@@ -229,9 +240,9 @@ def print_table(found: "Sequence[Repeat]", regret: float, seconds: float) -> Non
         )
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    count, epochs = reached(found, regret)
+    came, epochs = reached(found, regret)
     until = "" if epochs is None else f", the median after {epochs:.0f} epochs"
-    console.print(f"regret of {regret:g} or less: {count} of {len(found)} repeats{until}")
+    console.print(f"regret of {regret:g} or less: {came} of {len(found)} repeats{until}")
     begun = mean_of([repeat.trials for repeat in found]).mean
     completed = mean_of([repeat.completed for repeat in found]).mean
     console.print(f"{begun:.1f} trials, {completed:.1f} completed; simulated in {seconds:.1f} s")

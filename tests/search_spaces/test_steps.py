@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from kd.config import TrainConfig
-from search_spaces import Range, load_space
+from search_spaces import Choice, Range, load_space
 from tuning.study.drawing import suggest
 from tuning.study.sampling import sampler
 
@@ -57,6 +57,13 @@ def test_the_nearest_is_the_nearest_grid_point(name, spec, kind):
         assert found in points
         assert abs(found - value) <= min(abs(p - value) for p in points) + 1e-12
     assert all(domain.nearest(point) == point for point in points)
+
+
+def test_of_numbers_that_are_listed_the_nearest_is_taken_and_of_words_the_first():
+    assert Choice((0.1, 3, "auto", 5.0)).nearest(4.5) == 5.0
+    assert Choice((1, 8, 4)).nearest(6) == 8, "the first of two that are as near"
+    assert Choice((False, 2)).nearest(0.2) == 2, "false is no number"
+    assert Choice(("linear", "constant")).nearest("cosine") == "linear"
 
 
 def test_the_papers_default_moves_to_the_nearest_step_and_that_is_known():

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,8 +19,10 @@ from real_sweeps import finish, wait_for
 from synthetic import sweep_result
 
 from kd.errors import UserError
+from kd.typed import read_flags
 from tuning import run_compare
 from tuning.compare import main
+from tuning.engine.trying import Tried
 from tuning.records.compare_request import Flags, baselines, check
 from tuning.records.compared import Comparison
 from tuning.records.findings import Findings, Opening
@@ -28,10 +32,12 @@ from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import SweepSettings
 from tuning.reports.method_table import as_markdown, numbers, print_table
 from tuning.reports.method_words import cells, sentences
+from tuning.reports.wording import duration
+from tuning.study.expected import Pace
 from tuning.study.journal import load_study, read_trials
 from tuning.study.pairs import Paired
 from tuning.study.trials import TrialRecord
-from tuning.sweeps import comparing
+from tuning.sweeps import comparing, forecasting
 from tuning.sweeps.searching import plan_asked
 
 WORDS = ["pskd", "ce", "--backbone", "resnet8", "--dataset", "digits", "--preset", "laptop",
@@ -214,6 +220,51 @@ def test_papers_that_train_for_different_times_are_refused(
         capsys.readouterr().err
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_flag_that_is_refused_is_in_no_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "--sampler" in said
+    assert not [flag for flag in Flags.refused if re.search(rf"{flag}\b", said)]
+    assert not {"hours", "warm_start"} & set(signature(run_compare).parameters)
+
+
+def test_what_a_page_says_was_typed_gives_the_same_again() -> None:
+    flags = comparing._settled(asked("ce", "kd", preset="laptop", local=True, trials=3))
+    name = comparing._name(flags)
+    assert name == "compare-resnet8-digits", "also where the preset chooses them"
+    found = measured(one_row("kd"), one_row("ce", trial=0))
+    kept = replace(found.comparison, name=name, asked=flags.asked)
+    (line,) = (x for x in as_markdown(replace(found, comparison=kept)).splitlines() if "-m" in x)
+    again = read_flags(Flags, shlex.split(line)[3:])
+    assert (again.asked, again.name, again.preset) == (flags.asked, name, "laptop")
+
+
+def test_a_dry_run_sums_up_what_each_method_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = Tried(Pace(epoch=2.0, doubt=0.0), (Pace(epoch=3.0, doubt=0.0),))
+    plain = Tried(tried.trials)
+    monkeypatch.setattr(
+        forecasting,
+        "_found",
+        lambda settings, _: forecasting._Found(
+            "known", tried if settings.base.needs_teacher else plain, 1, 0.0
+        ),
+    )
+    words = ["ce", "kd", "--preset", "laptop", "--local", "--trials", "2", "--epochs", "1",
+             "--seeds", "5", "--storage", str(tmp_path / "runs"), "--dry-run"]  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert said.count("after it, confirming: 14 to 40 epochs, 28 s to 1 min 20 s") == 2
+    least, most = 2 * (2 * 2 + 14 * 2) + 3, 2 * (2 * 2 + 40 * 2) + 3
+    assert said.splitlines()[-1].startswith("All together, one after the other: ")
+    assert said.splitlines()[-1].endswith(f"(from {duration(least)} to {duration(most)})")
+    assert not (tmp_path / "runs").exists()
 
 
 def begun(folder: Path, name: str = "cut") -> tuple[Flags, Comparison, list[SweepSettings]]:

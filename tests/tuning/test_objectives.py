@@ -485,6 +485,15 @@ def test_a_sweep_tells_its_pareto_set_everywhere(tmp_path):
     )
 
 
+def test_a_training_that_was_repeated_is_of_the_set_once(tmp_path):
+    """As in a sweep of before, which may have drawn what it had tried first."""
+    (tmp_path / "s").mkdir()
+    result = weighed(tmp_path / "s", ("ece",))
+    once = front([result])
+    again = replace(once[0].trial, number=len(result.trials))
+    assert front([replace(result, trials=[*result.trials, again])]) == once
+
+
 def test_of_one_objective_nothing_is_told(tmp_path):
     (tmp_path / "s").mkdir()
     result = sweep_result(tmp_path / "s")

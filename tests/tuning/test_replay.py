@@ -497,6 +497,7 @@ def test_the_command_over_generated_curves(tmp_path, capsys):
     said = command(capsys, *words, "--seed", "7", "--jobs", "1", "-o", str(file))
     assert "cosine: tpe and asha, 6 trials, trials of at most 9 epochs, 2 at once" in said
     assert "seeds 7 to 9" in said
+    assert "prove nothing" not in said
     assert "\x1b" not in said
     read = pq.read_table(file).to_pylist()
     expected = list(repeats(Drawn("cosine", 9), Plan(trials=6, slots=2), range(7, 10), 1))
@@ -514,7 +515,8 @@ def test_the_command_over_generated_curves(tmp_path, capsys):
 def test_the_command_over_an_old_sweep(runs, capsys):
     words = ("--sampler", "random", "--epochs-total", "20", "--repeats", "2", "--jobs", "1")
     said = command(capsys, str(runs / "finished"), *words)
-    assert "finished: random and asha, 20 epochs, trials of at most 3 epochs" in said
+    assert "finished (2 curves): random and asha, 20 epochs, trials of at most 3 epochs" in said
+    assert "So few curves prove nothing" in said
     assert "46.66 ± 0.00" in said
     assert "regret of 1 or less: 2 of 2 repeats, the median after 0 epochs" in said
 

@@ -16,12 +16,14 @@ from PIL import Image
 from rich.console import Console
 from synthetic import START, sweep_result
 
+from kd.config import SplitConfig
 from kd.errors import UserError
 from tuning.records.findings import Findings, Opening
 from tuning.records.keeper import Keeper
 from tuning.records.progress import curve_limits, over_epochs, over_minutes
 from tuning.records.result import SweepResult, load_result, value_at
 from tuning.records.settings import STUDY
+from tuning.records.taught import Taught
 from tuning.report import main
 from tuning.reports.axis import Axis
 from tuning.reports.comparison import check_comparable, course, table
@@ -185,11 +187,14 @@ def test_confirming_is_what_comes_next_until_it_is_done(tmp_path: Path) -> None:
 def test_a_default_that_was_moved_is_said_to_be(tmp_path: Path) -> None:
     result = hand_made(tmp_path / "s")
     assert "What is called the paper's default has" not in said(result)
+    assert "nearest to the paper" not in said(result) + render(result)
     result.trials[0].config["kd"]["temperature"] = 1.0
     result.trials[0].config["batch_size"] = 16
     words = "the paper&#39;s default has batch_size = 16 (not 10), kd.temperature = 1 (not 3)"
     assert words in render(result)
     assert words.replace("&#39;", "'") in said(result)
+    assert "nearest to the paper's   " in said(result)
+    assert 'class="number">nearest to the paper&#39;s</th>' in render(result)
 
 
 def findings_of(result: SweepResult, winner: int, gain: float = 6.0) -> Findings:
@@ -234,6 +239,40 @@ def test_summary_of_every_case_names_the_folder(result: SweepResult) -> None:
     assert str(result.sweep.folder) in out.replace("\n", "")
     assert "None" not in out
     assert "nan" not in out
+
+
+def test_of_what_was_interrupted_before_its_first_trial_no_more_is_said_than_is_known(
+    tmp_path: Path,
+) -> None:
+    result = empty(sweep_result(tmp_path / "s"))
+    base = result.sweep.settings.base
+    cut = dataclasses.replace(base, split=SplitConfig(val_fraction=0.6, train_size=150))
+    settings = dataclasses.replace(result.sweep.settings, base=cut)
+    result = dataclasses.replace(result, sweep=dataclasses.replace(result.sweep, settings=settings))
+    folder = result.sweep.folder
+    folder.mkdir()
+    weights = folder / "teacher.safetensors"
+    weights.touch()
+    Taught(sweep="s", epochs=0, seconds=2.0, epoch_seconds=1.0, val_acc=0.0).save(weights)
+    page = render(result)
+    assert "all that val leaves" not in page
+    assert "<td>150</td>" in page
+    assert "more (" not in page, "of a teacher of no epoch"
+    assert "No trial has told of an epoch yet." in page
+    for mark in ("triangle", "cross ends", "dashed orange"):
+        assert mark not in page
+    whole = render(hand_made(tmp_path / "whole"))
+    assert "A triangle ends one that was stopped early." in whole
+    assert "cross" not in whole
+    assert "stopped there" in whole
+    assert "failed there" not in whole
+
+
+def test_an_interrupted_sweep_of_a_comparison_leaves_it_to_that_to_go_on(tmp_path: Path) -> None:
+    result = hand_made(tmp_path / "s")
+    settings = dataclasses.replace(result.sweep.settings, compared_on=3, confirm=True)
+    result = dataclasses.replace(result, sweep=dataclasses.replace(result.sweep, settings=settings))
+    assert "python -m" not in said(result, interrupted=True)
 
 
 # -- pictures and Parquet ---------------------------------------------------------------------

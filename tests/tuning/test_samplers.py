@@ -14,7 +14,7 @@ from test_conditional import RANGES
 from kd.config import TrainConfig
 from kd.errors import UserError
 from search_spaces import Choice, Range, Space, load_space
-from tuning.records.plan import on_grid
+from tuning.records.plan import within_space
 from tuning.records.presets import setting
 from tuning.records.settings import SweepSettings
 from tuning.replaying.curves import FloatArray
@@ -23,8 +23,10 @@ from tuning.replaying.simulate import simulate
 from tuning.replaying.strategy import Plan
 from tuning.study.grid import ordered
 from tuning.study.journal import load_study, open_study, read_trials
+from tuning.study.objectives import chosen
 from tuning.study.sampling import SAMPLERS, sampler
 from tuning.study.searcher import StudySearcher
+from tuning.study.warm import First, WarmStart
 
 BASE = setting("laptop", "lsskd", epochs=2).base
 GRID = RANGES | {
@@ -144,12 +146,37 @@ def test_a_sweep_has_the_trials_of_its_grid(asked, trials, said, capsys):
     settings = SweepSettings(
         name="s", base=BASE, trials=asked or 16, fixed=FIXED, ranges=GRID, sampler="grid"
     )
-    assert on_grid(settings, asked).trials == trials
+    assert within_space(settings, asked).trials == trials
     out = capsys.readouterr().out
     assert said in out
     assert bool(out) == bool(said)
     other = replace(settings, sampler="tpe", trials=500)
-    assert on_grid(other, 500) is other
+    assert within_space(other, 500).trials == COMBINATIONS
+    continuum = replace(settings, sampler="tpe", trials=500, ranges={})
+    assert within_space(continuum, 500) is continuum
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes", "random"])
+def test_no_configuration_is_tried_twice(name):
+    """Neither by a sampler that may draw one again, nor when the search goes on."""
+    space = Space({name: SPACE.domains[name] for name in ("kd.alpha", "kd.beta")})
+    study = optuna.create_study(direction="maximize")
+    play(StudySearcher(study, space, BASE, 500, seed=3, sampler=name), 9)
+    play(StudySearcher(study, space, BASE, 500, seed=3, sampler=name))
+    assert len(configs(study)) == len(set(map(str, configs(study)))) == 5 * 3
+
+
+def test_what_comes_first_from_elsewhere_is_not_drawn_again():
+    """The same seed draws the same, where the sampler was not told of the earlier search."""
+    space = load_space("lsskd", BASE.backbone)
+    plan = {"seed": 3, "objectives": chosen(("ece",))}
+    earlier = optuna.create_study(direction="maximize")
+    play(StudySearcher(earlier, space, BASE, 4, **plan))
+    warm = WarmStart(first=(First(values=earlier.trials[3].params, source="", about=""),))
+    study = optuna.create_study(direction="maximize")
+    play(StudySearcher(study, space, BASE, 4, warm=warm, **plan))
+    assert study.trials[2].params == earlier.trials[2].params
+    assert len({str(config) for config in configs(study)}) == 4
 
 
 class Stepped:

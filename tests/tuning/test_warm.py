@@ -281,6 +281,11 @@ def test_the_trials_of_its_own_cell_are_told_and_those_of_others_are_not(tmp_pat
     assert set(warm.sweeps()) == {"own", "other-seed"}
     assert {t.trial: t.curve for t in warm.told if t.sweep == "own"} == curves
     assert "learns from 8 trials of " in beginning(warm)
+    assert own.best_score is not None
+    known = f"known here: {own.best_score:.2f} % (own, one run), not tried again"
+    assert beginning(warm).endswith(f"; {known}")
+    (tmp_path / "new" / FILE).unlink()
+    assert "known here" not in beginning(begins(asked(tmp_path, seed=4)))
 
 
 def test_the_same_again_is_told_whatever_becomes_of_the_store(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,9 +38,9 @@ TELL, SET_UP = 0.04, 0.35
 """Seconds that Ray takes to pass a report on, and to set up the next trial in a process."""
 AT_ONCE = 16
 PATIENCE = 120.0
-"""Seconds after which the processes are taken for such that cannot train."""
-UNSEEN = 0.25
-"""How much more of the pace is in doubt where no look at val was taken."""
+"""Seconds after which what was measured so far must do."""
+UNSEEN, HURRIED = 0.25, 0.5
+"""How much more of the pace is in doubt without a look at val, or by the first steps alone."""
 _ROOT = Path(__file__).absolute().parents[2]
 
 
@@ -49,10 +49,14 @@ class UntriedError(Exception):
 
 
 class Tried(NamedTuple):
-    """What was found: the pace of trials, and of each teacher that is to be trained first."""
+    """What was found: the pace of trials, and of each teacher that is to be trained first.
+
+    `hurried` where there was no time for more than their first steps; then no teacher's is known.
+    """
 
     trials: Pace
     teachers: tuple[Pace, ...] = ()
+    hurried: bool = False
 
 
 def try_out(
@@ -78,29 +82,38 @@ def try_out(
         "device": device,
         "seeds": seeds,
     }
-    before = doubt()
+    before, late = doubt(), time.monotonic() + PATIENCE
     with _processes(min(slots, AT_ONCE), cpus) as processes:
         began = time.time()
         for process in processes:
             _tell(process, job)
-        ready = [_hear(process) for process in processes]
+        ready = _heard(processes, late)
+        if not ready:
+            raise UntriedError(
+                f"within {PATIENCE:g} s nothing had begun to train, so busy is this machine"
+            )
         begin = time.time() + 0.1
         for process in processes:
             _tell(process, {"begin": begin})
-        found = [_hear(process) for process in processes]
+        found = _heard(processes, late)
         for process in processes[1:]:
             process.kill()
         first = processes[0]
         _tell(first, {})
-        teachers = _hear(first)["teachers"] if config.teachers else []
+        last = _heard([first], late) if config.teachers and found else []
+    hurried = not found or len(last) < bool(config.teachers)
     start = max(answer["imported"] - began + answer["first"] for answer in ready)
     built = fmean(answer["built"] for answer in ready)
-    epochs = [answer["epoch"] for answer in found]
-    seen = 0.0 if all(answer["looked"] for answer in found) else UNSEEN
+    epochs = [answer["epoch"] for answer in found or ready]
+    seen = 0.0 if all(answer["looked"] for answer in found or ready) else UNSEEN
+    seen = math.hypot(seen, 0.0 if found else HURRIED)
     sure = math.hypot(before, seen, pstdev(epochs) / fmean(epochs) / math.sqrt(len(epochs)))
     mine = Pace(epoch=fmean(epochs) + TELL, trial=built + SET_UP, start=start, doubt=sure)
+    teachers = [seconds + TELL for answer in last for seconds in answer["teachers"]]
     return Tried(
-        mine, tuple(Pace(epoch=s + TELL, start=start + SET_UP, doubt=sure) for s in teachers)
+        mine,
+        tuple(Pace(epoch=each, start=start + SET_UP, doubt=sure) for each in teachers),
+        hurried,
     )
 
 
@@ -146,17 +159,22 @@ def _tell(process: "subprocess.Popen[str]", words: dict[str, Any]) -> None:
         process.stdin.flush()
 
 
-def _hear(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """The next answer; UntriedError where it ended without one."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        process.kill()
-        _, err = process.communicate()
-        last = (err.strip().splitlines() or ["it took too long"])[-1]
-        raise UntriedError(last.rpartition("Error: ")[2].rstrip("."))
-    answer: dict[str, Any] = json.loads(line)
-    return answer
+def _heard(processes: Sequence["subprocess.Popen[str]"], late: float) -> list[dict[str, Any]]:
+    """The next answers, of those that gave one before it was `late`.
+
+    UntriedError where one ended without any.
+    """
+    answers = list[dict[str, Any]]()
+    for process in processes:
+        assert process.stdout is not None
+        if line := process.stdout.readline():
+            answers.append(json.loads(line))
+        elif time.monotonic() < late:
+            process.kill()
+            _, err = process.communicate()
+            last = (err.strip().splitlines() or ["it ended without a word"])[-1]
+            raise UntriedError(last.rpartition("Error: ")[2].rstrip("."))
+    return answers
 
 
 # -- the program of each ---------------------------------------------------------------------------
@@ -189,7 +207,8 @@ def _program() -> None:
         trying = Trying(config, train, val, job["device"], job["seeds"])
         built.append(time.perf_counter() - began)
     trying.warm_up()
-    _answer({"imported": imported, "first": built[0], "built": built[1]})
+    known = {"epoch": trying.reckoned, "looked": trying.looked}
+    _answer({"imported": imported, "first": built[0], "built": built[1], **known})
     begin = json.loads(sys.stdin.readline())["begin"]
     time.sleep(max(0.0, begin - time.time()))
     epoch = trying.epoch(begin + WINDOW)
@@ -236,6 +255,11 @@ class Trying:
         self.looked = self._look < LOOK
         if self.looked:
             self.pool.validate()
+
+    @property
+    def reckoned(self) -> float:
+        """The seconds of an epoch and its look at val, by its first steps."""
+        return len(self.pool.loader) * self._step + (self._look or 0.0)
 
     def epoch(self, until: float) -> float:
         """The seconds of an epoch and its look at val, trained until then."""

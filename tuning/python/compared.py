@@ -10,7 +10,7 @@ from tuning.python.within import called
 from tuning.records.compare_request import Flags
 from tuning.records.keywords import from_keywords, signature
 from tuning.records.measured import Measured
-from tuning.sweeps.comparing import compare_asked
+from tuning.sweeps.comparing import compare_asked, foretell
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -72,12 +72,12 @@ class CompareResult:
 
 def run_compare(
     method: str | Sequence[str] | None = None, *, verbose: bool = True, **keywords: Any
-) -> CompareResult:
+) -> CompareResult | None:
     """Compare methods that are tuned alike, as `python -m tuning.compare METHOD …` does.
 
     The keywords are the command's flags: `backbone`, `dataset`, `trials`, `epochs`, `seeds`,
     `baseline`, `name`, `storage`, …. The same call goes on where it was interrupted, and reads
-    what was found where it was not.
+    what was found where it was not. None after `dry_run=True`.
 
     Args:
         method: the methods, or patterns such as `*kd`.
@@ -92,9 +92,13 @@ def run_compare(
 
     with called(verbose=verbose):
         flags = from_keywords(Flags, {"method": method, **keywords}, "method")
+        if flags.dry_run:
+            foretell(flags)
+            return None
         measured = compare_asked(flags)
     folder = measured.comparison.folder(flags.options.storage)
     return CompareResult(measured.comparison.name, folder, folder / MARKDOWN, measured)
 
 
-run_compare.__signature__ = signature(run_compare, Flags)  # type: ignore[attr-defined]
+_REFUSED = [flag[2:].replace("-", "_") for flag in Flags.refused]
+run_compare.__signature__ = signature(run_compare, Flags, _REFUSED)  # type: ignore[attr-defined]

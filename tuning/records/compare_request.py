@@ -1,9 +1,9 @@
 """What a person asked `tuning.compare` for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -16,16 +16,37 @@ from tuning.records.naming import check_given
 from tuning.records.options import Options, Several
 from tuning.records.presets import Preset
 from tuning.records.request import given_of, typed
-from tuning.study.warm import AUTO, NONE
+from tuning.study.warm import NONE
 
 SEEDS = 10
 """On how many seeds methods are compared where nothing else is said."""
-UNFAIR = ("epochs_total", "hours", "gpu_hours", "cost")
-"""Bounds of a search, within which one method would have fewer trials than another."""
+REFUSED = {
+    f"--{bound}": f"Within --{bound} one method would have fewer trials than another; leave it "
+    "away, and give --trials, as many for all."
+    for bound in ("epochs-total", "hours", "gpu-hours", "cost")
+} | {
+    "--warm-start": "A comparison begins every search cold; leave --warm-start away.",
+    "--objective": "A comparison is of val and test accuracy; leave --objective away.",
+    "--confirm": "A comparison confirms every method's best anyway; leave --confirm away.",
+}
+"""Flags of a search that a comparison has not, and why."""
 OF_THE_MACHINE = ("cpus_per_trial", "gpus_per_trial", "compile", "mps", "tracking_uri", "data_root",
                   "live_html")  # fmt: skip
 """Options that change no result: a comparison that goes on may be given others."""
-_NOT_KEPT = (*OF_THE_MACHINE, "name", "resume", "local", "storage")
+_NOT_KEPT = (*OF_THE_MACHINE, "name", "resume", "local", "storage", "dry_run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike(Options):
+    """How every search goes on, and where its files are: the options of one but for `REFUSED`."""
+
+    epochs_total: tyro.conf.Suppress[int | None] = None
+    hours: tyro.conf.Suppress[float | None] = None
+    gpu_hours: tyro.conf.Suppress[float | None] = None
+    cost: tyro.conf.Suppress[float | None] = None
+    objective: tyro.conf.Suppress[tuple[str, ...]] = ()
+    warm_start: tyro.conf.Suppress[str] = NONE
+    confirm: tyro.conf.Suppress[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +85,10 @@ class Flags:
     """Go on with the interrupted comparison of this name."""
     local: bool = False
     """Run on this machine, whatever cluster is up."""
-    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+    dry_run: bool = False
+    """Say what would be run and what it would take, and end."""
+    options: Annotated[Alike, tyro.conf.arg(name="")] = field(default_factory=Alike)
+    refused: ClassVar[Mapping[str, str]] = REFUSED
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -117,6 +141,10 @@ class Flags:
 def check(flags: Flags) -> None:
     """Raise UserError for what makes no sense, whatever the machine and whatever was begun."""
     if flags.resume is not None:
+        if flags.dry_run:
+            raise UserError(
+                "--dry-run tells what a comparison will take before it begins; leave it away."
+            )
         for name, _ in given_of(flags):
             if name not in _NOT_KEPT or name == "name":
                 raise UserError(
@@ -135,19 +163,6 @@ def check(flags: Flags) -> None:
         raise UserError(
             "--trials 1 tries the paper's default alone, and tunes nothing; give at least 2."
         )
-    for name in UNFAIR:
-        if getattr(flags.options, name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise UserError(
-                f"Within {flag} one method would have fewer trials than another; leave it away, "
-                "and give --trials, as many for all."
-            )
-    if flags.options.warm_start not in (AUTO, NONE):
-        raise UserError("A comparison begins every search cold; leave --warm-start away.")
-    if flags.options.objective:
-        raise UserError("A comparison is of val and test accuracy; leave --objective away.")
-    if flags.options.confirm:
-        raise UserError("A comparison confirms every method's best anyway; leave --confirm away.")
     baselines(methods, flags.baseline)
 
 

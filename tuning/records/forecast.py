@@ -92,9 +92,13 @@ class Forecast:
 
 
 def confirming(settings: SweepSettings) -> tuple[int, int]:
-    """From how many epochs to how many confirming takes: all are dropped at once, or none ever."""
-    each = (TOP + 1) * settings.base.epochs
-    return FIRST_LOOK * each, SEEDS * each
+    """From how many epochs to how many confirming takes: all are dropped at once, or none ever.
+
+    In a comparison what is handed out is trained on all of its seeds.
+    """
+    seeds, each = settings.compared_on, settings.base.epochs
+    least = FIRST_LOOK * (TOP + 1) + max(seeds - FIRST_LOOK, 0)
+    return least * each, max(SEEDS, seeds) * (TOP + 1) * each
 
 
 def outline(settings: SweepSettings, slots: int = 1, gpus: float = 0.0) -> Outline:

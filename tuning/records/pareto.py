@@ -77,7 +77,7 @@ def values_of(result: SweepResult, trial: TrialRecord) -> tuple[float, ...]:
 def members(results: Sequence[SweepResult]) -> list[Member]:
     """All completed trials of sweeps of the same objectives, sweep by sweep.
 
-    One that lacks a value is never of the set.
+    One that lacks a value is never of the set, nor is the training of one before it, repeated.
     """
     found = [
         Member(place, trial, values_of(result, trial))
@@ -88,6 +88,8 @@ def members(results: Sequence[SweepResult]) -> list[Member]:
         return []
     losses = np.nan_to_num(_losses(results, found), nan=np.inf)
     best = {row for row in pareto_set(losses) if np.isfinite(losses[row]).all()}
+    configs = [m.trial.config for m in found]
+    best -= {row for row in best if any(configs[row] == configs[r] for r in best if r < row)}
     return [Member(m.sweep, m.trial, m.values, row in best) for row, m in enumerate(found)]
 
 

@@ -13,28 +13,30 @@ from tuning.records.forecast import outline
 from tuning.records.settings import SweepSettings, sweep_names
 from tuning.study.budget import Budget
 from tuning.study.expected import Pace, courses
-from tuning.study.grid import ordered
+from tuning.study.grid import countable, ordered
 from tuning.study.proposals import room
 from tuning.study.race import TOP, fewest_seeds
 from tuning.study.sampling import GRID
 from tuning.study.warm import AUTO, NONE
 
 
-def on_grid(settings: SweepSettings, asked: int | None) -> SweepSettings:
-    """The sweep with as many trials as its grid has configurations, where it is one of a grid.
+def within_space(settings: SweepSettings, asked: int | None) -> SweepSettings:
+    """The sweep with no more trials than its space has configurations, as none is tried twice.
 
-    Fewer where fewer are `asked`; where more are, that is said. Raises `UserError` for a space
-    that is no grid.
+    Where more are wanted that is said. A grid has all of them unless fewer are `asked`. Raises
+    `UserError` for a grid over a space that is none.
     """
-    if settings.sampler != GRID:
+    on_grid = settings.sampler == GRID
+    points = (ordered if on_grid else countable)(settings.space(), settings.base, settings.seed)
+    if not (size := len(points)):
         return settings
-    size = len(ordered(settings.space(), settings.base, settings.seed))
-    if asked is not None and asked > size:
+    wanted = asked if on_grid else settings.trials
+    if wanted is not None and wanted > size:
         print(
-            f"The grid of {settings.name} has {size} configurations, the paper's default among "
-            f"them: the search ends after {size} trials, not {asked}."
+            f"{settings.name} searches a space of {_count(size, 'configuration')}, the paper's "
+            f"default among them: it ends after {_count(size, 'trial')}, not {wanted}."
         )
-    return replace(settings, trials=min(size, asked or size))
+    return replace(settings, trials=min(size, wanted or size))
 
 
 def expected_epochs(settings: SweepSettings) -> tuple[int, int] | None:

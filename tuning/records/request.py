@@ -19,7 +19,7 @@ from kd.methods import config_class, method_names
 from tuning.records.asked import check_asked
 from tuning.records.naming import check_given, made_of
 from tuning.records.options import CHANGEABLE, Options, Several
-from tuning.records.plan import on_grid
+from tuning.records.plan import within_space
 from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
 
@@ -174,7 +174,7 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
     if changes:
         for settings in resumed:
             check_asked(settings)
-    return [on_grid(settings, settings.trials) for settings in resumed]
+    return [within_space(settings, settings.trials) for settings in resumed]
 
 
 def anew(settings: SweepSettings) -> str:
@@ -251,7 +251,7 @@ def _settings(
         raise UserError(
             f"The sweep {name} exists; go on with --resume {name}, or give another --name."
         )
-    return on_grid(settings, flags.trials)
+    return within_space(settings, flags.trials)
 
 
 def _fixed(texts: Sequence[str]) -> dict[str, str]:

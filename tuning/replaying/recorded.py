@@ -119,7 +119,7 @@ class Recorded:
         return int((away**2).sum(1).argmin())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(len(entry.curves) for entry in self._entries)
 
 
 # -- files -------------------------------------------------------------------------------------
@@ -229,8 +229,8 @@ def _space_of(tables: Sequence[_Table], base: TrainConfig) -> Space:
         head, _, rest = name.partition(".")
         if (head in SECTIONS and rest) or name in WHOLE:
             # Tables of before lack columns of today.
-            seen = {flat[name] for row, flat in held if name in flat and row.get(name) is not None}
-            values[name] = sorted(seen, key=str)
+            there = (flat for row, flat in held if name in flat and row.get(name) is not None)
+            values[name] = sorted({flat[name] for flat in there}, key=str)
     varying = {name: seen for name, seen in values.items() if len(seen) > 1}
     if not varying:
         where = tables[0].folder / TRIALS

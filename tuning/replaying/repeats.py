@@ -48,6 +48,10 @@ class Drawn:
         """Of how many seeds each of its curves is the mean."""
         return 1
 
+    @property
+    def size(self) -> None:
+        """How many curves there are: as many as are asked for."""
+
     def source(self, seed: int) -> Curves:
         """The landscape of `seed`."""
         return Generated(self.kind, seed, self.epochs, paced=self.paced)
@@ -68,6 +72,11 @@ class Kept:
     def name(self) -> str:
         """What they are called."""
         return self.recorded.name
+
+    @property
+    def size(self) -> int:
+        """How many curves there are."""
+        return len(self.recorded)
 
     @property
     def epochs(self) -> int:

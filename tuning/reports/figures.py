@@ -48,13 +48,24 @@ def curves(result: SweepResult) -> Figure:
         # Of a single epoch there is no line to see.
         if style != "other" or len(trial.curve) == 1:
             chart.dot(trial.epoch, trial.score, end_of(trial, style), tip(trial), size=END[style])
-    stops = f" Vertical lines: trials may stop after epoch {', '.join(map(str, rungs))}."
-    return Figure(
-        chart.svg(),
-        "Every line is a trial: solid blue to a star the best, dashed orange to a square the "
-        "paper's default. A triangle ends one that was stopped early, a cross one that failed."
-        f"{stops if rungs else ''}",
-    )
+    return Figure(chart.svg(), " ".join(_legend(result, rungs)))
+
+
+def _legend(result: SweepResult, rungs: list[int]) -> Iterator[str]:
+    """What the marks of the curves say, as far as there are any."""
+    if any(trial.curve for trial in result.trials):
+        yield (
+            "Every line is a trial: solid blue to a star the best, dashed orange to a square the "
+            "paper's default."
+        )
+    else:
+        yield "No trial has told of an epoch yet."
+    if any(trial.curve for trial in result.of("stopped")):
+        yield "A triangle ends one that was stopped early."
+    if any(trial.curve for trial in result.of("failed")):
+        yield "A cross ends one that failed."
+    if rungs:
+        yield f"Vertical lines: trials may stop after epoch {', '.join(map(str, rungs))}."
 
 
 def best_so_far(result: SweepResult) -> list[Figure]:

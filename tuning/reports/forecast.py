@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tuning.records.forecast import Band, Forecast
 from tuning.records.result import SweepResult
 from tuning.reports.wording import count, dollars, duration
+from tuning.study.expected import Pace
 
 
 def banded(band: Band, say: Callable[[float], str]) -> str:
@@ -25,6 +26,15 @@ def lines(forecast: Forecast) -> list[str]:
     if forecast.usd is not None:
         rows["cost"] = banded(forecast.usd, dollars)
     return [f"  {name}: {said}" for name, said in rows.items()]
+
+
+def starting(forecast: Forecast, pace: Pace, slots: int) -> str:
+    """The line of what of the training time is none of its epochs."""
+    trials = forecast.trials.middle * pace.trial / slots
+    return (
+        f"  of it, starting: {duration(pace.start)} for processes, {duration(trials)} to set up "
+        "trials in them"
+    )
 
 
 def epochs(forecast: Forecast) -> str:
@@ -50,10 +60,13 @@ def compared(result: SweepResult) -> list[str]:
     forecast = Forecast.load(result.sweep.folder)
     if forecast is None or not forecast.fits(result.sweep.settings):
         return []
-    low, _, high = forecast.seconds
-    fewest, _, most = map(whole, forecast.epochs)
-    span = fewest if fewest == most else f"{fewest} to {most}"
+    epochs, times = _span(forecast.epochs, whole), _span(forecast.seconds, duration)
     return [
-        f"The forecast was {span} epochs in {duration(low)} to {duration(high)}; it took "
+        f"The forecast was {epochs} epochs in {times}; it took "
         f"{count(result.epochs_spent, 'epoch')} in {duration(result.seconds)}."
     ]
+
+
+def _span(band: Band, say: Callable[[float], str]) -> str:
+    low, high = say(band.low), say(band.high)
+    return low if low == high else f"{low} to {high}"

@@ -81,7 +81,8 @@ def as_markdown(measured: Measured) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in ([*HEADINGS], rule, *body)]
     said = "\n".join(f"- {markdown(sentence)}" for sentence in sentences(measured))
     title = markdown(f"{measured.comparison.name}: methods tuned alike")
-    asked = f"    python -m tuning.compare {visible(measured.comparison.asked)}"
+    asked = f"{measured.comparison.asked} --name {measured.comparison.name}"
+    asked = f"    python -m tuning.compare {visible(asked)}"
     parts = [f"# {title}", asked, markdown(about(measured)), "\n".join(lines), said]
     return "\n\n".join(parts) + "\n"
 

@@ -39,6 +39,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             live=live,
             sweep=result.sweep,
             headline=sentences.headline(result),
+            reference=sentences.reference(result),
             caveats=sentences.caveats(result),
             cost=cost(result),
             foretold=sentences.foretold(result),
@@ -80,7 +81,8 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
     """What every trial had in common."""
     found = result.findings
     times = max(len(found.openings), 1) if found else 0
-    sweep, config = result.sweep, result.trials[0].config if result.trials else {}
+    sweep = result.sweep
+    config = result.trials[0].config if result.trials else sweep.settings.base.to_dict()
     split, budget = config.get("split") or {}, sweep.settings.budget
     objectives, seeds = sweep.settings.objectives, sweep.settings.seeds_per_trial
     rows: dict[str, Any] = {

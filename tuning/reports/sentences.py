@@ -108,6 +108,11 @@ def moved(result: SweepResult) -> list[str]:
     return [f"What is called the paper's default has {', '.join(other)}: so the sweep was asked."]
 
 
+def reference(result: SweepResult) -> str:
+    """What heads the numbers of the trial that stands as the paper's default."""
+    return "nearest to the paper's" if moved(result) else "paper's default"
+
+
 def seen_val(settings: SweepSettings) -> list[str]:
     """That val is known to a teacher, where that was allowed."""
     return [SAW_VAL] if settings.base.saw_val else []
@@ -133,6 +138,8 @@ def beginning(warm: WarmStart) -> str:
     if warm.told:
         known = [f"{count(n, 'trial')} of {name}" for name, n in warm.sweeps().items()]
         parts.append(f"learns from {', '.join(known)} too")
+    if warm.known:
+        parts.append(f"known here: {warm.known}, not tried again")
     return visible("; ".join(parts))
 
 
@@ -211,8 +218,10 @@ def report_again(sweep: Sweep) -> str:
 
 
 def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
-    """Commands to type next."""
+    """Commands to type next; none where a comparison is interrupted, which says how it goes on."""
     sweep, kept = result.sweep, _storage_flag(result.sweep.settings)
+    if interrupted and sweep.settings.compared_on:
+        return []
     steps = [resume([sweep.settings])] if interrupted else []
     if result.best is not None:
         known = interrupted or result.findings or (sweep.settings.confirm and not result.again)

@@ -25,9 +25,9 @@ def cost(result: SweepResult) -> str:
 def _of_teachers(result: SweepResult) -> str:
     """What its teachers took, whichever sweep trained them; "" where there are none."""
     known = taught(result.sweep.folder)
-    if not known:
+    if not (trained := sum(one.epochs for one in known)):
         return ""
-    epochs = count(sum(one.epochs for one in known), "epoch")
+    epochs = count(trained, "epoch")
     others = dict.fromkeys(one.sweep for one in known if one.sweep != result.sweep.name)
     by = f", by {', '.join(others)}" if others else ""
     whose = "Its teacher" if len(known) == 1 else "Its teachers"

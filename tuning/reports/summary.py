@@ -20,6 +20,7 @@ from tuning.reports.sentences import (
     headline,
     next_steps,
     next_steps_of_several,
+    reference,
     shown,
 )
 from tuning.reports.spending import cost
@@ -83,7 +84,7 @@ def _comparison(result: SweepResult) -> Table:
     table.add_column("")
     compared: list[tuple[str, TrialRecord]] = []
     if result.default:
-        compared.append(("paper's default", result.default))
+        compared.append((reference(result), result.default))
     if result.best and result.best is not result.default:
         how = "confirmed" if result.findings else "best"
         compared.append((f"{how} ({trial_name(result.best)})", result.best))

@@ -156,7 +156,7 @@ class _Simulation:
         while self.events:
             now, number, stop = heapq.heappop(self.events)
             if self._spent(now) >= 1:
-                return self._at(_crossing(self._spent, before, now))
+                return self._cut(_crossing(self._spent, before, now))
             before = now
             self._end(now, number, stop)
         return self._beyond(self._at(before))
@@ -200,6 +200,23 @@ class _Simulation:
             seconds=now,
             busy=self.busy + sum((s.end - s.begin) * done for s, done in parts),
         )
+
+    def _cut(self, now: float) -> Course:
+        """The search that a bound ends: each trial with the epoch that it is in, or is set up for.
+
+        A bound in epochs lets none begin that it has no room for.
+        """
+        if self.outline.budget.epochs is not None:
+            return self._at(now)
+        epochs, busy, last = self.epochs, self.busy, now
+        for segment in self.running.values():
+            whole = segment.epochs / self.outline.seeds
+            first = segment.end - whole * self.pace.epoch
+            done = max(math.ceil((now - first) / self.pace.epoch), 1)
+            end = first + done * self.pace.epoch
+            epochs, busy = epochs + done * self.outline.seeds, busy + end - segment.begin
+            last = max(last, end)
+        return Course(trials=len(self.levels), epochs=epochs, seconds=last, busy=busy)
 
     def _spent(self, now: float) -> float:
         """The largest share that is spent of any bound."""

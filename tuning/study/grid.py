@@ -2,9 +2,11 @@
 
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from kd.config import TrainConfig
+from kd.errors import UserError
 from search_spaces import Space
 
 MOST = 100_000
@@ -23,3 +25,10 @@ def ordered(space: Space, base: TrainConfig, seed: int) -> list[Point]:
     others = [point for point in space.grid(MOST) if point != first]
     random.Random(seed).shuffle(others)
     return [first, *others]
+
+
+def countable(space: Space, base: TrainConfig, seed: int) -> list[Point]:
+    """The same, and none of a space that is a continuum, varies nothing or has more than `MOST`."""
+    with suppress(UserError):
+        return ordered(space, base, seed) if space.domains else []
+    return []

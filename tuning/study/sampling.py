@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from kd.errors import unknown
+from kd.section import flatten
 from search_spaces import Space
 from tuning.study.drawing import suggest
-from tuning.study.grid import Point, ordered
+from tuning.study.grid import Point, countable, ordered
 from tuning.study.objectives import Objectives
 from tuning.study.warm import COLD, WarmStart
 
@@ -87,12 +88,12 @@ def sampler(
 
 
 class Sampling:
-    """How one search draws: from `space` around `base`, by the sampler `name`.
+    """How one search draws: from `space` around `base`, by the sampler `name`, nothing twice.
 
     Args:
         space: what varies.
         base: the paper's default, which comes first.
-        trials: how many are drawn, None where that is open; a grid may have fewer.
+        trials: how many are drawn, None where that is open; a space may hold fewer.
         seed: the search's.
         name: one of `SAMPLERS`.
         planned: how many trials there will be at most, where that is known otherwise.
@@ -116,7 +117,7 @@ class Sampling:
     ) -> None:
         self._space, self._base, self._warm = space, base, warm
         self._seed, self._name, self._objectives = seed, name, objectives
-        self._points = ordered(space, base, seed) if name == GRID else []
+        self._points = (ordered if name == GRID else countable)(space, base, seed)
         self._always = [parameter for parameter, domain in space.parameters() if not domain.when]
         self._told = [] if len(objectives) > 1 else [told.frozen(space) for told in warm.told]
         size = len(self._points)
@@ -133,11 +134,19 @@ class Sampling:
         """Which other search the trial's configuration comes from; "" where it was drawn."""
         return self._warm.source(number)
 
-    def after(self, drawn: int) -> "BaseSampler":
-        """The sampler for the trial after `drawn` others."""
-        return sampler(
+    def after(self, drawn: Sequence[Mapping[str, Any]]) -> "BaseSampler":
+        """The sampler for the trial after those of the configurations `drawn`."""
+        from tuning.study.samplers import Once
+
+        tried = [self._varied(config) for config in drawn]
+
+        def known(values: Point) -> bool:
+            config = self._space.apply(self._base, values)
+            return self._varied(config.to_dict()) in tried
+
+        own = sampler(
             self._seed,
-            drawn,
+            len(drawn),
             self._planned,
             self._name,
             always=self._always,
@@ -145,6 +154,12 @@ class Sampling:
             objectives=self._objectives,
             told=self._told,
         )
+        return Once(own, self._space, known, self._points, self._seed)
+
+    def _varied(self, config: Mapping[str, Any]) -> list[Any]:
+        """What a configuration, as it is kept, has where others of the search may differ."""
+        flat = dict(flatten(config))
+        return [flat.get(name) for name in self._space.domains]
 
     def draw(self, trial: "Trial") -> "TrainConfig":
         """The trial's configuration, by the sampler of its study."""

@@ -105,7 +105,7 @@ class StudySearcher:
         if self.error is None and (self.over or not (self._unfinished or self._more())):
             return None
         with self._storing():
-            self.study.sampler = self._sampling.after(len(self.records))
+            self.study.sampler = self._sampling.after([r.config for r in self.records.values()])
             if self._unfinished:
                 trial = optuna.Trial(self.study, self._unfinished.popleft()._trial_id)
             else:

@@ -81,11 +81,13 @@ class WarmStart(Section):
     """The `first` trials after the paper's default, in order, and what the sampler is `told` of.
 
     Told trials are no trials of the sweep; the sampler learns from them as from its own. The first
-    ones are trained to their end, as the default is (`tuning.study.stopping`).
+    ones are trained to their end, as the default is (`tuning.study.stopping`). `known` says what
+    the best came to that is told and would be the same training again; "" where there is none.
     """
 
     first: tuple[First, ...] = ()
     told: tuple[Told, ...] = ()
+    known: str = ""
 
     def source(self, number: int) -> str:
         """Where the configuration of that trial comes from; "" where it was drawn."""

@@ -17,12 +17,12 @@ from tuning.records.findings import Findings
 from tuning.records.measured import Measured, measure
 from tuning.records.naming import made_of
 from tuning.records.options import Options
+from tuning.records.presets import choose, setting
 from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
 from tuning.reports.method_table import MARKDOWN, print_table, write
 from tuning.storage.addresses import masked
-from tuning.study.warm import NONE
-from tuning.sweeps.searching import Planned, plan_asked
+from tuning.sweeps.searching import Planned, decided, plan_asked
 from tuning.sweeps.signals import held
 
 
@@ -33,9 +33,7 @@ def compare_asked(flags: Flags) -> Measured:
         UserError: what is asked for cannot be, or a training failed.
         KeyboardInterrupt: it was interrupted; then it was said how to go on.
     """
-    check(flags)
-    _check_here(flags)
-    storage = flags.options.storage
+    flags, storage = _settled(flags), flags.options.storage
     known = _known(flags)
     comparison = known or _begun(flags)
     try:
@@ -53,6 +51,20 @@ def compare_asked(flags: Flags) -> Measured:
     print_table(measured)
     print(relative(write(measured, storage)))
     return measured
+
+
+def foretell(flags: Flags) -> None:
+    """Say what each method's search and confirmation will take, measured here, and all together."""
+    from tuning.sweeps.forecasting import dry_run, together
+
+    flags = _settled(flags)
+    if Comparison.find(flags.options.storage, _name(flags)) is not None:
+        raise UserError(f"The comparison {flags.name} was begun before; give another --name.")
+    takes = []
+    for settings, space in _planned(flags):
+        takes.append(dry_run(settings, space))
+        print()
+    print(together(takes))
 
 
 def resume(comparison: Comparison, storage: Path) -> str:
@@ -100,12 +112,7 @@ def _incomplete(comparison: Comparison, sweep: str) -> UserError:
 def _begun(flags: Flags) -> Comparison:
     """A new comparison, whose sweeps are then all in their folders."""
     storage, wanted = flags.options.storage, _name(flags)
-    _check_set(flags)
-    planned = plan_asked(flags.searches(wanted))
-    sweeps = [
-        replace(s, compared_on=flags.seeds, confirm=True, warm_start=NONE) for s, _ in planned
-    ]
-    _check_alike(sweeps)
+    sweeps = [settings for settings, _ in _planned(flags)]
     for settings in sweeps:
         settings.shelf.check()
     comparison = Comparison(
@@ -118,6 +125,26 @@ def _begun(flags: Flags) -> Comparison:
     )
     comparison.begin(storage, sweeps)
     return comparison
+
+
+def _planned(flags: Flags) -> Planned:
+    """A sweep for each method, all alike."""
+    _check_set(flags)
+    planned = [
+        (replace(settings, compared_on=flags.seeds, confirm=True), space)
+        for settings, space in plan_asked(flags.searches(_name(flags)))
+    ]
+    _check_alike([settings for settings, _ in planned])
+    return planned
+
+
+def _settled(flags: Flags) -> Flags:
+    """The flags, checked, with the preset that `auto` is here."""
+    check(flags)
+    _check_here(flags)
+    if flags.resume is not None:
+        return flags
+    return replace(flags, preset=decided(flags.searches("")).preset)
 
 
 def _check_set(flags: Flags) -> None:
@@ -135,9 +162,9 @@ def _name(flags: Flags) -> str:
     """The name that is given, or one that the same command has again."""
     if flags.name is not None:
         return flags.name
-    dataset = DatasetName.parse(flags.dataset).published if flags.dataset else ""
-    made = "-".join(filter(None, ("compare", flags.backbone, dataset)))
-    return made_of(made)
+    usual = setting(choose(flags.preset, 0), flags.methods[0]).base
+    dataset = DatasetName.parse(flags.dataset or usual.dataset).published
+    return made_of(f"compare-{flags.backbone or usual.backbone}-{dataset}")
 
 
 def _check_alike(sweeps: Sequence[SweepSettings]) -> None:

@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -31,8 +32,11 @@ from tuning.sweeps.pace import known_pace
 BESIDE = "Ray, MLflow and the report take some 10 to 25 s beside it"
 
 
-def dry_run(settings: SweepSettings, space: Space) -> None:
-    """Say what a sweep will do, and what it will take, for which it trains here for a moment."""
+def dry_run(settings: SweepSettings, space: Space) -> Band | None:
+    """Say what a sweep will do, and what it will take, for which it trains here for a moment.
+
+    The seconds of all of it; None where its pace is not measured.
+    """
     gpus = local_gpus()
     print_plan(settings, space, gpus=bool(gpus or elsewhere()))
     try:
@@ -43,21 +47,40 @@ def dry_run(settings: SweepSettings, space: Space) -> None:
             print(words.epochs(Forecast.of(settings, Pace(epoch=1.0), 1, 0.0)))
         if settings.confirm:
             print(_confirming(settings))
-        return
+        return None
     tried, slots = found.tried, found.slots
     at_once = f"{slots} trials at once" if slots > 1 else "one trial at a time"
     seeds = settings.seeds_per_trial
     of = f" of {seeds} seeds" if seeds > 1 else ""
     print(f"{found.how}: {tried.trials.epoch:.2g} s an epoch{of}, {at_once}; so it will take")
-    print(*words.lines(Forecast.of(settings, tried.trials, slots, found.gpus)), sep="\n")
-    _print_teachers(settings, tried)
+    forecast = Forecast.of(settings, tried.trials, slots, found.gpus)
+    print(*words.lines(forecast), words.starting(forecast, tried.trials, slots), sep="\n")
+    parts = [forecast.seconds, *_teachers(settings, tried)]
     if settings.confirm:
         print(_confirming(settings, tried.trials, slots))
+        least, most = _confirmed_in(settings, tried.trials, slots)
+        if not settings.bounded:
+            parts.append(Band(least, (least + most) / 2, most))
     if found.packs:
         print("  less where several trials share a GPU, which is measured when it starts")
     print(f"  {BESIDE}")
-    if tried.trials.doubt > 2 * CALM:
+    if tried.hurried:
+        print("  with so wide a band as this machine is too busy to measure it to the end")
+    elif tried.trials.doubt > 2 * CALM:
         print(f"  with so wide a band as other work is on this machine, or {found.doubt}")
+    return _sum(parts)
+
+
+def together(parts: Sequence[Band | None]) -> str:
+    """What several sweeps take, one after the other; those of unknown pace are left out."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return "All together: not known, as the pace of some is not measured."
+    return f"All together, one after the other: {words.banded(_sum(known), duration)}"
+
+
+def _sum(parts: Sequence[Band]) -> Band:
+    return Band(*map(sum, zip(*parts, strict=True)))
 
 
 class _Found(NamedTuple):
@@ -94,15 +117,19 @@ def _found(settings: SweepSettings, gpus: int) -> _Found:
     return _Found("measured here", tried, slots, share.gpus, packs=packs)
 
 
-def _print_teachers(settings: SweepSettings, tried: Tried) -> None:
-    """What is trained before the search, a line each."""
+def _teachers(settings: SweepSettings, tried: Tried) -> Iterator[Band]:
+    """What is trained before the search, which is said, a line each."""
     base = settings.base
     untaught = [n for n, teacher in enumerate(base.teachers) if teacher.weights is None]
-    for number, pace in zip(untaught, tried.teachers, strict=True):
+    for number, pace in zip_longest(untaught, tried.teachers):
         epochs = base.teacher_recipe(number).epochs
+        if pace is None:
+            print(f"  before it, the teacher: {epochs} epochs, whose pace is not measured")
+            continue
         seconds, spread = pace.start + epochs * pace.epoch, 2 * pace.doubt
-        band = Band(seconds * (1 - spread), seconds, seconds * (1 + spread))
+        band = Band(seconds * max(1 - spread, 0.0), seconds, seconds * (1 + spread))
         print(f"  before it, the teacher: {epochs} epochs, {words.banded(band, duration)}")
+        yield band
 
 
 def _confirming(settings: SweepSettings, pace: Pace | None = None, slots: int = 1) -> str:
@@ -110,12 +137,15 @@ def _confirming(settings: SweepSettings, pace: Pace | None = None, slots: int = 
     least, most = confirming(settings)
     said = f"  after it, confirming: {least} to {most} epochs"
     if pace is not None:
-        # Its trainings are of one seed each.
-        whole = pace.epoch + pace.trial / settings.base.epochs
-        each = whole / settings.seeds_per_trial / slots
-        times = (duration(pace.start + epochs * each) for epochs in (least, most))
-        said += f", {' to '.join(times)}"
+        said += f", {' to '.join(map(duration, _confirmed_in(settings, pace, slots)))}"
     return said + (", within the same bounds" if settings.bounded else "")
+
+
+def _confirmed_in(settings: SweepSettings, pace: Pace, slots: int) -> list[float]:
+    """The same in seconds; its trainings are of one seed each."""
+    whole = pace.epoch + pace.trial / settings.base.epochs
+    each = whole / settings.seeds_per_trial / slots
+    return [pace.start + epochs * each for epochs in confirming(settings)]
 
 
 def _tried(settings: SweepSettings, share: Share, slots: int) -> Tried:

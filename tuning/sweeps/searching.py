@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kd.screen import warn
@@ -100,16 +101,22 @@ def _confirm(sweeps: Sequence[SweepSettings]) -> int:
 
 
 def _sweeps(flags: Flags, ranges: Mapping[str, Any] | None) -> list[SweepSettings]:
-    """The sweeps that are asked for; where the machine decides the preset, that is said."""
+    """The sweeps that are asked for."""
     request.check(flags)
+    return request.sweeps(decided(flags), gpus=0, ranges=ranges)
+
+
+def decided(flags: Flags) -> Flags:
+    """The same with the preset that `auto` is on this machine, which is said."""
     if flags.resume or flags.preset != "auto":
-        return request.sweeps(flags, gpus=0, ranges=ranges)
+        return flags
     asked = flags.options.gpus_per_trial
     gpus, why = gpus_at_hand(), "GPUs were found"
     if isinstance(asked, float):
         gpus, why = asked, f"--gpus-per-trial is {asked:g}"
     elif not gpus:
         why = "no GPU was found"
-    other = "laptop" if choose("auto", gpus) == "paper" else "paper"
-    print(f"preset {choose('auto', gpus)}: {why}; choose otherwise with --preset {other}")
-    return request.sweeps(flags, gpus=gpus, ranges=ranges)
+    preset = choose("auto", gpus)
+    other = "laptop" if preset == "paper" else "paper"
+    print(f"preset {preset}: {why}; choose otherwise with --preset {other}")
+    return replace(flags, preset=preset)

@@ -6,7 +6,7 @@ beginning: what cannot be read is passed over, and what takes too long is left.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kd.config import TrainConfig
@@ -18,6 +18,7 @@ from tuning.records.findings import behind
 from tuning.records.protocol import cell_name
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import FILE, SweepSettings, sweep_names
+from tuning.reports.wording import percent
 from tuning.study.proposals import MOST, Proposal, first_trials
 from tuning.study.sampling import GRID, TPE
 from tuning.study.warm import AUTO, NONE, Told, WarmStart, check_values
@@ -73,9 +74,9 @@ def warm_start(
     else:
         named = _named(settings)
         sweeps, proposals = iter([named]), _of_sweep(named, settings)
-    told, known = _told(sweeps, space, base, protocol) if _learns(settings) else ((), [])
+    told, known, best = _told(sweeps, space, base, protocol) if _learns(settings) else ((), [], "")
     first = first_trials(space, base, proposals, settings.planned, known)
-    found = WarmStart(first=first, told=told)
+    found = WarmStart(first=first, told=told, known=best)
     if found != WarmStart():
         found.save(settings.folder)
     return found
@@ -192,20 +193,22 @@ def _cell(config: TrainConfig) -> str:
 
 def _told(
     sweeps: Iterator[SweepResult], space: Space, base: TrainConfig, protocol: Mapping[str, str]
-) -> tuple[tuple[Told, ...], list[TrainConfig]]:
+) -> tuple[tuple[Told, ...], list[TrainConfig], str]:
     """The trials of sweeps under the same protocol that are draws from `space` around `base`.
 
-    And their configurations. Those of another training seed are told too.
+    And their configurations, and the best of them of this training seed in words. Those of another
+    seed are told too.
     """
     told: list[Told] = []
     known: list[TrainConfig] = []
+    best = list[SweepResult]()
     rest = Space({}, space.fixed).apply(base, {}).portable.flat()
     for result in sweeps:
         if _but_seed(result.sweep.protocol) != _but_seed(protocol):
             continue
         for trial in result.trials:
             if len(told) == TOLD:
-                return tuple(told), known
+                return tuple(told), known, _in_words(best)
             if not trial.curve or trial.state == "failed":
                 continue
             config = TrainConfig.from_dict(trial.config)
@@ -214,7 +217,19 @@ def _told(
                 name = result.sweep.name
                 told.append(Told(sweep=name, trial=trial.number, values=values, curve=trial.curve))
                 known.append(config)
-    return tuple(told), known
+                again = config.seed == base.seed and not trial.is_default
+                if trial is result.best and again:
+                    best.append(result)
+    return tuple(told), known, _in_words(best)
+
+
+def _in_words(results: Sequence[SweepResult]) -> str:
+    """`88.36 % (NAME, confirmed)`: the best that they hand out, a confirmed one first."""
+    ranked = sorted(results, key=lambda r: (r.findings is None, -(r.best_score or 0.0)))
+    for result in ranked[:1]:
+        how = "confirmed" if result.findings else behind(result.sweep.settings.seeds_per_trial)
+        return f"{percent(result.best_score)} ({result.sweep.name}, {how})"
+    return ""
 
 
 def _drawn(space: Space, rest: Mapping[str, Any], config: TrainConfig) -> dict[str, Any] | None:

@@ -118,12 +118,9 @@ class SweepRuns:
         """
         if trial.number in self._told and self._told[trial.number].outcome != "running":
             return
-        best = 0.0
         for epoch, value in sorted(trial.curve.items()):
-            best = max(best, value)
             metrics = trial.metrics if epoch == trial.epoch else {"val_acc": value}
-            when = trial.ended or time.time()
-            self.log_epoch(trial, epoch, metrics | {"best.val_acc": best}, when)
+            self.log_epoch(trial, epoch, metrics, trial.ended or time.time())
         if trial.state == "running":
             self._log_cost(trial, time.time())
         else:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kd.errors import UserError
 from kd.files import FULL
@@ -144,7 +144,8 @@ class Store:
         def make() -> None:
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-            SqlAlchemyStore(f"sqlite:///{made}", self.artifacts).engine.dispose()
+            store: Any = SqlAlchemyStore
+            store(f"sqlite:///{made}", self.artifacts).engine.dispose()
 
         within(MADE_WITHIN, make)
         made.replace(path)

@@ -122,13 +122,8 @@ class Tracker:
 
     def on_epoch(self, trial: TrialRecord, epoch: int, metrics: dict[str, float]) -> None:
         """A trial reported the metrics of one 1-based epoch."""
-        best = max(value for e, value in trial.curve.items() if e <= epoch)
         report = partial(
-            SweepRuns.log_epoch,
-            trial=_copy(trial),
-            epoch=epoch,
-            metrics=metrics | {"best.val_acc": best},
-            when=time.time(),
+            SweepRuns.log_epoch, trial=_copy(trial), epoch=epoch, metrics=metrics, when=time.time()
         )
         self._put(report)
 
