@@ -427,7 +427,7 @@ def test_the_tables_that_are_kept_here_are_replayed(method):
 def test_tables_of_several_seeds_are_one(tmp_path):
     folders = [tables(tmp_path / name, 12, seed) for seed, name in enumerate(("one", "two"))]
     pooled, first = Recorded(folders), Recorded(folders[:1])
-    assert len(pooled) == len(first) == 12
+    assert (len(first), len(pooled)) == (12, 24)
     assert pooled.name == "one, two"
     assert pooled.truth(pooled.base) == pytest.approx(first.truth(pooled.base) + 0.5)
     lasts = {float(pooled.curve(pooled.base, seed)[-1]) for seed in range(20)}
