@@ -55,12 +55,24 @@ class OptimizerConfig(Section):
             )
 
 
-def learning_rate(config: OptimizerConfig, progress: float, epochs: int) -> float:
+def cycle(epoch: int, epochs: int, cycles: int) -> tuple[int, int]:
+    """The first epoch of the cycle that `epoch` is in, and of the next, where so many share all.
+
+    Cycles are as even as whole epochs go; where they are more than the epochs, some have none.
+    """
+    number = min(((epoch + 1) * cycles - 1) // epochs, cycles - 1)
+    return number * epochs // cycles, (number + 1) * epochs // cycles
+
+
+def learning_rate(config: OptimizerConfig, progress: float, epochs: int, cycles: int = 1) -> float:
     """The learning rate after `progress` epochs (fractions count) of `epochs`.
 
     `step` multiplies by gamma at every milestone, at whole epochs, as the papers do; `cosine`
     follows ½(1 + cos(π·t)) to zero, step by step. Either rises linearly during the warm-up.
+    Each of several cycles has the whole course of it.
     """
+    begin, end = cycle(math.floor(progress), epochs, cycles)
+    progress, epochs = progress - begin, end - begin
     warmup = config.warmup * epochs
     if progress < warmup:
         return config.lr * max(progress, 1e-3 * warmup) / warmup

@@ -29,7 +29,7 @@ class Task:
 
     in_channels, image_size (H, W): of the images. steps: of an epoch. batch_size: images of a full
     batch, of all workers. labels: (N,) int64, those of the training set, sample by sample.
-    backbone: the student's name.
+    backbone: the student's name. optimizer: that of the main phase.
     `histories` makes its soft-label memories, in the form and the place of the run.
     """
 
@@ -42,6 +42,7 @@ class Task:
     batch_size: int = 64
     labels: Tensor | None = field(default=None, compare=False, repr=False)
     backbone: str = ""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     histories: Histories = field(default_factory=Histories)
 
     def soft_label_history(self, shape: tuple[int, ...]) -> SoftLabelHistory:
@@ -65,13 +66,14 @@ class Task:
 class Phase:
     """A part of the training before the main one (a hint stage, the pre-training of a head).
 
-    It has epochs and an optimizer of its own, whose schedule runs over those epochs. Nothing is
-    validated in it. One of no epochs is left out.
+    It has epochs and an optimizer of its own, whose schedule runs over those epochs, or over each
+    of `cycles`. Nothing is validated in it. One of no epochs is left out.
     """
 
     name: str
     epochs: int
     optimizer: OptimizerConfig
+    cycles: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +196,7 @@ class Method(nn.Module, Generic[C]):
         self.numbers.set(self.scalars(epoch))
 
     def end_epoch(self) -> None:
-        """Called after the last batch of every epoch, on every worker."""
+        """Called after the last batch of every epoch, on every worker; all hold one network."""
         for module in self.modules():
             if isinstance(module, SoftLabelHistory):
                 module.sync()

@@ -76,6 +76,11 @@ class MethodConfig(Section):
         """What the loss takes of a batch; most need nothing beside images and labels."""
         return Needs()
 
+    @property
+    def cycles(self) -> int:
+        """How often the main phase goes through the course of its learning rate."""
+        return 1
+
     def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
         """The shape (*rows, C) of every soft-label memory, on a backbone of so many stages.
 

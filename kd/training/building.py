@@ -1,4 +1,4 @@
-"""The method of a run, made of its configuration, its images and its place."""
+"""The method of a run, made of its configuration, its images and its place; its phases."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from kd.config import TrainConfig
 from kd.data import Images
 from kd.data.device_loader import DeviceLoader
 from kd.methods import build_method
-from kd.methods.base import Method, Task
+from kd.methods.base import MAIN, Method, Phase, Task
 from kd.methods.config import MethodConfig
 from kd.parts.teacher import Teacher
 from kd.training.memory import histories
@@ -40,8 +40,16 @@ def method_of(
         batch_size=config.batch_size,
         labels=loader.labels,
         backbone=config.backbone,
+        optimizer=config.optimizer,
         histories=histories(config, train, place),
     )
     method = build_method(config.method, config.kd, student, task, teachers)
     layout = torch.channels_last if place.device.type == "cuda" else torch.contiguous_format
     return method.to(place.device).to(memory_format=layout)
+
+
+def phases_of(config: TrainConfig, method: Method[MethodConfig]) -> tuple[Phase, ...]:
+    """The parts of the training that have epochs, in order; the last is the main one."""
+    optimizer, cycles = config.optimizer, config.kd.cycles
+    main = Phase(name=MAIN, epochs=config.epochs, optimizer=optimizer, cycles=cycles)
+    return (*(phase for phase in method.phases() if phase.epochs), main)

@@ -58,7 +58,7 @@ class Step:
 
     def rate(self, progress: float) -> float:
         """The learning rate after `progress` epochs."""
-        return learning_rate(self.phase.optimizer, progress, self.phase.epochs)
+        return learning_rate(self.phase.optimizer, progress, self.phase.epochs, self.phase.cycles)
 
     def at(self, progress: float) -> None:
         """Set the learning rate to that after `progress` epochs."""

@@ -16,7 +16,7 @@ from kd.errors import DivergedError, UserError
 from kd.methods.base import MAIN, Loss, Phase
 from kd.metrics import ValidationMetrics
 from kd.parts.teacher import Teacher
-from kd.training.building import method_of
+from kd.training.building import method_of, phases_of
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.epoch import CapturedSteps, Steps
 from kd.training.parallel import (
@@ -98,8 +98,7 @@ class Trainer:
         self.method = method_of(config, train, self.loader, place, teachers)
         self._kept = MethodState(self.method)
         self.precision = dtype_for(config.precision, place.device)
-        main = Phase(name=MAIN, epochs=config.epochs, optimizer=config.optimizer)
-        self.phases = (*(phase for phase in self.method.phases() if phase.epochs), main)
+        self.phases = phases_of(config, self.method)
         self._enter(0)
         self.val_loader = DeviceLoader(
             val,
@@ -218,8 +217,8 @@ class Trainer:
         self.model.train()
         self.method.begin_epoch(self.phase_epoch)
         sums = self._steps.run(self.phase_epoch)
-        self.method.end_epoch()
         average_statistics(self.method)
+        self.method.end_epoch()
         names, values = list(sums), torch.stack([v.float() for v in sums.values()])
         means = (mean_over_workers(values) / len(self.loader)).tolist()
         return dict(zip(names, means, strict=True))

@@ -11,7 +11,7 @@ from kd.backbones import backbone_names
 from kd.config import AugmentConfig, OptimizerConfig, SplitConfig, TrainConfig
 from kd.errors import UserError
 from kd.methods import config_class, method_names
-from kd.optimizer import learning_rate
+from kd.optimizer import cycle, learning_rate
 
 
 @pytest.mark.parametrize("backbone", backbone_names())
@@ -234,6 +234,22 @@ def test_the_cosine_falls_from_the_end_of_the_warm_up_to_0(warmup):
         assert rate == pytest.approx(0.05 * (1 + cos(pi * share)))
     if warmup:
         assert learning_rate(config, begin / 2, 100) == pytest.approx(0.05)
+
+
+def test_each_cycle_has_the_whole_course_of_the_rate():
+    """Cycles of whole epochs, as even as they go; of more than there are epochs some have none."""
+    config = OptimizerConfig(lr=0.1, schedule="cosine", warmup=0.1)
+    once = [learning_rate(config, progress / 2, 4) for progress in range(8)]
+    rates = [learning_rate(config, progress / 2, 12, 3) for progress in range(24)]
+    assert rates == once * 3
+    parts = {
+        (10, 4): [(0, 2), (2, 5), (5, 7), (7, 10)],
+        (3, 1): [(0, 3)],
+        (2, 5): [(0, 1), (1, 2)],
+    }
+    for (epochs, cycles), wanted in parts.items():
+        found = [cycle(epoch, epochs, cycles) for epoch in range(epochs)]
+        assert found == [pair for pair in wanted for _ in range(*pair)]
 
 
 @pytest.mark.parametrize("method", [m for m in method_names() if config_class(m).in_epochs])

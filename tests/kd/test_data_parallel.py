@@ -246,6 +246,7 @@ RELATING = {
     "mlkd": (of_logits, {}),
     "uskd": (of_logits, {}),
     "byot": (of_pairs, {"beta": 0.1}),
+    "ban": (of_logits, {"form": "weighted", "label_weight": 0.5}),
     "ddgsd": (of_pairs, {"mu": 1.0}),
 }
 
@@ -306,10 +307,13 @@ def go_on(settings, images, folder):
     torch.save(trainer.state(), folder / f"again-{trainer.place.rank}.pt")
 
 
-def break_and_go_on(settings, images, folder):
-    train(settings, images, folder)
-    dist.barrier()
-    go_on(settings, images, folder)
+def break_and_go_on(runs, images, folder):
+    for settings in runs:
+        own = folder / settings.method
+        own.mkdir(exist_ok=True)
+        train(settings, images, own)
+        dist.barrier()
+        go_on(settings, images, own)
 
 
 def with_few_kept(task, *arguments):
@@ -320,14 +324,16 @@ def with_few_kept(task, *arguments):
 
 @pytest.mark.parametrize("history", ["auto", "compressed"])
 def test_workers_agree_and_go_on_from_the_file_of_the_first_bit_for_bit(history, images, tmp_path):
-    settings = config("lsskd", history=history)
-    spawn(2, with_few_kept, break_and_go_on, settings, images, tmp_path)
-    runs = [torch.load(tmp_path / name) for name in ("0.pt", "1.pt", "again-0.pt", "again-1.pt")]
-    for run in runs[1:]:
+    """A method with memories, and one with a copy of the network and its averaged statistics."""
+    runs = [config(method, history=history) for method in ("lsskd", "sd")]
+    spawn(2, with_few_kept, break_and_go_on, runs, images, tmp_path)
+    names = ("1.pt", "again-0.pt", "again-1.pt")
+    for folder, again in [(tmp_path / run.method, name) for run in runs for name in names]:
+        first, other = torch.load(folder / "0.pt"), torch.load(folder / again)
         for part in ("method", "memories"):
-            for name, tensor in runs[0][part].items():
-                assert torch.equal(run[part][name], tensor), name
-        for ours, theirs in zip(run["history"], runs[0]["history"], strict=True):
+            for name, tensor in first[part].items():
+                assert torch.equal(other[part][name], tensor), name
+        for ours, theirs in zip(other["history"], first["history"], strict=True):
             scores = {name for name in ours if "seconds" not in name}
             assert {k: ours[k] for k in scores} == {k: theirs[k] for k in scores}
 

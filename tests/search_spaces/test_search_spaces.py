@@ -101,6 +101,9 @@ PUBLISHED: dict[str, dict[str, list[Any]]] = {
         "kd.temperature": [4.0],
     },
     "semckd": {"kd.beta": [50.0, 400.0], "kd.kd_weight": [1.0], "kd.temperature": [4.0]},
+    "ban": {"kd.label_weight": [0.0, 1.0]},
+    # Its published values were not at hand: those of the configuration.
+    "sd": {"kd.kd_weight": [1.0], "kd.temperature": [2.0]},
     "byot": {"kd.alpha": [0.1], "kd.beta": [1e-6], "kd.temperature": [3.0]},
     "dks": {"kd.beta": [1.0], "kd.temperature": [1.0, 4.0]},
     "frskd": {"kd.alpha": [2.0], "kd.beta": [100.0], "kd.temperature": [4.0]},

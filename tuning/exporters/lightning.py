@@ -12,11 +12,13 @@ def export(config: TrainConfig) -> str:
     """Trainer, optimiser and schedule, and the method's values as the module's `init_args`.
 
     Raises:
-        UserError: a warm-up, or a cosine schedule, which Lightning's YAML cannot step by batch.
+        UserError: a warm-up, cycles, or a cosine schedule, which Lightning's YAML cannot step by
+            batch.
     """
     values = Values(config, "lightning")
     values.sgd()
     values.require("optimizer.warmup", 0.0, "its lr_scheduler is one of PyTorch's, without warm-up")
+    values.require("kd.cycles", 1, "its lr_scheduler does not begin anew")
     values.require("optimizer.schedule", "step", "its lr_scheduler steps once an epoch")
     for name in vars(config.kd):
         values.take(f"kd.{name}")
