@@ -8,7 +8,7 @@ from kd.methods import MethodConfig
 FAMILIES = tuple({BACKBONES[name].family: name for name in reversed(BACKBONES)}.values())
 """The first row of each family, which is its smallest network."""
 SMALLEST = "resnet8"
-HEAVY = ("hsakd", "hssakd", "lsskd", "semckd")
+HEAVY = ("hsakd", "hssakd", "lsskd", "mixskd", "semckd", "sskd")
 """What these add to the many channels of the other families would take minutes."""
 LIGHT = "wrn_16_2"
 
