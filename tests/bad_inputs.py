@@ -150,10 +150,13 @@ def lay_out(folder: Path) -> None:
     parquet_folder(folder / "oblong", shape=(8, 6))
     runs = folder / "runs"
     lay_out_tables(folder / "tables", runs / "finished")
-    for name in ("cut", "baseless", "nameless", "other"):
+    for name in ("cut", "baseless", "nameless", "other", "endless", "paid"):
         shutil.copytree(runs / "finished", runs / name)
     (runs / "cut" / "sweep.yaml").write_text("")
     (runs / "baseless" / "sweep.yaml").write_text("trials: 3\n")
+    for name, line in (("endless", "hours: .nan"), ("paid", "price_per_hour: -2.0")):
+        with (runs / name / "sweep.yaml").open("a") as file:
+            file.write(f"{line}\n")
     (runs / "other" / "study.log").write_text("no journal\n" * 9)
     (runs / "nameless").rename(runs / "two words")
 

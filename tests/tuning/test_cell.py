@@ -1,5 +1,6 @@
 """How a sweep ends: kept, registered and closed, whatever becomes of its report."""
 
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from synthetic import sweep_result
 from kd.config import TeacherConfig, TrainConfig
 from kd.data import open_dataset
 from kd.errors import UserError
-from tuning.records.result import SweepResult
+from tuning.records.result import SweepResult, load_result
+from tuning.records.settings import SweepSettings
 from tuning.sweeps.cell import Cell, finish
 from tuning.tracking.lookup import best_config
 
@@ -113,3 +115,16 @@ def test_a_sweep_whose_teacher_saw_val_stands_for_no_cell(tmp_path: Path) -> Non
     assert costs == {"epochs": ended.epochs_spent, "gpu_seconds": ended.gpu_seconds}
     assert sweep.data.metrics["cost.seconds"] == pytest.approx(ended.trial_seconds)
     assert sweep.data.metrics["trials.completed"] == 3
+
+
+def test_one_that_is_interrupted_before_it_goes_on_keeps_its_report(tmp_path: Path) -> None:
+    with tarfile.open(Path(__file__).parents[1] / "old" / "runs.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    empty_store(tmp_path / "runs")
+    settings = SweepSettings.load(tmp_path / "runs", "finished")
+    cell = Cell.of(settings, settings.space(), open_dataset("digits").train)
+    with cell.tracker() as tracker:
+        ended = finish(cell, None, tracker, "interrupted")
+    known = load_result(tmp_path / "runs", "finished")
+    assert len(ended.trials) == len(known.trials) > 0
+    assert ended.best_score == known.best_score

@@ -105,7 +105,7 @@ def test_a_sweep_without_a_rival_of_the_default_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=f"no completed trial beside .*; {again} --trials 5$"):
         candidates(result, 1)
     # What ended it is raised, and what did not is left as it was.
-    most = {"hours": 1e-6, "epochs_total": 9, "gpu_hours": 99.0, "trials": None}
+    most = {"hours": 0.001, "epochs_total": 9, "gpu_hours": 99.0, "trials": None}
     settings = dataclasses.replace(result.sweep.settings, **most)
     result = dataclasses.replace(result, sweep=dataclasses.replace(result.sweep, settings=settings))
     hours = f"{2 * result.seconds / 3600:.3g}"

@@ -245,9 +245,17 @@ def confirming(folder: Path) -> list[TrialRecord]:
 
 def trained(folder: Path, study: str) -> list[TrialRecord]:
     """The trainings of a study in a sweep's folder; none where it was never begun."""
+    return _trials(folder / f"{study}.log", study)
+
+
+def tried(folder: Path) -> list[TrialRecord]:
+    """The trials of the sweep in `folder`; none where its search was never begun."""
+    return _trials(folder / STUDY, SEARCH)
+
+
+def _trials(journal: Path, study: str) -> list[TrialRecord]:
     from tuning.study.journal import has_trials, load_study, read_trials
 
-    journal = folder / f"{study}.log"
     if not journal.exists() or not has_trials(journal):
         return []
     return read_trials(load_study(journal, study))

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -32,14 +33,22 @@ CONFIRM = "confirm"
 """How the journals and studies begin of all that was trained to confirm a sweep."""
 COSTS = "costs"
 """The attribute of that study with what the backbone costs, where that is an objective."""
-AT_LEAST = {
-    "trials": 1,
-    "cpus_per_trial": 1,
-    "gpus_per_trial": 0,
-    "workers_per_trial": 1,
-    "seeds_per_trial": 1,
+LIMITS = {
+    "trials": (1, 1_000_000),
+    "epochs_total": (1, 1_000_000_000),
+    "hours": (0.001, 100_000),
+    "gpu_hours": (0.001, 100_000_000),
+    "cost": (0.001, 1_000_000_000),
+    "price_per_hour": (0.0001, 1_000_000),
+    "cpus_per_trial": (1, 10_000),
+    "gpus_per_trial": (0, 10_000),
+    "workers_per_trial": (1, 10_000),
+    "seeds_per_trial": (1, 100),
+    "check_rungs": (0, 1),
+    "seed": (0, 2**63 - 1),
+    "compared_on": (0, 1000),
 }
-"""What the numbers of any sweep are at least."""
+"""From where to where the numbers of any sweep go."""
 PUT_BACK = "put the images back there, or start a new sweep"
 """What to do where a sweep that began does not find its images."""
 SHOWN_STORAGE = "KD_SHOWN_STORAGE"
@@ -75,11 +84,7 @@ class SweepSettings(Options, Section):
                 f"--storage is {self.storage}; it must be a folder. Checkpoints alone may lie "
                 "elsewhere: --checkpoints s3://BUCKET/FOLDER."
             )
-        for name, low in AT_LEAST.items():
-            value = getattr(self, name)
-            if isinstance(value, int | float) and not value >= low:
-                flag = f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag} is {brief(value)}; it must be at least {low}.")
+        self.check_numbers(LIMITS)
         if self.trials is None and not self.bounded:
             raise UserError("Nothing ends this search; give --trials, or a bound: --hours.")
         if self.checkpoints is not None:
@@ -93,6 +98,14 @@ class SweepSettings(Options, Section):
                 "--compile always compiles trials of one worker; leave it away, or "
                 "--workers-per-trial."
             )
+
+    def check_numbers(self, limits: Mapping[str, tuple[float, float]]) -> None:
+        """Raise UserError for a number that is not within its limits."""
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not low <= value <= high:
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} is {brief(value)}; it must be from {low} to {high}.")
 
     @property
     def budget(self) -> Budget:
@@ -241,7 +254,12 @@ class SweepSettings(Options, Section):
                 "'_' or '.' between them."
             )
         found = {"base": base, "storage": folder.parent, "name": folder.name}
-        return parse(cls, {**plain, **found}, str(path))._as_before(kept)
+        try:
+            return parse(cls, {**plain, **found}, str(path))._as_before(kept)
+        except UserError as error:
+            if str(path) in str(error):
+                raise
+            raise UserError(f"{path}: {error}") from None
 
     def _as_before(self, kept: dict[str, Any]) -> Self:
         """The space of a sweep before in the form of today, which means the same.

@@ -21,7 +21,7 @@ from tuning.records.findings import Findings
 from tuning.records.keeper import Keeper
 from tuning.records.plan import compiles, expected_epochs
 from tuning.records.protocol import cell_name, protocol
-from tuning.records.result import Sweep, SweepResult, confirming
+from tuning.records.result import Sweep, SweepResult, confirming, tried
 from tuning.records.settings import COSTS, SEARCH, STUDY, SweepSettings
 from tuning.reports.files import attempted, write_report
 from tuning.reports.live_page import LiveReport
@@ -277,9 +277,9 @@ def finish(
     """Write the report, close what is open, and register the best of a finished sweep.
 
     None of these is kept from being done by what goes wrong with another. `search` is None where
-    the sweep was interrupted before it began to search.
+    the sweep was interrupted before it began to search, or went on with it.
     """
-    trials = search.trials() if search else []
+    trials = search.trials() if search else tried(cell.settings.folder)
     for record in trials:
         if record.state == "running":
             tracker.catch_up(record)
