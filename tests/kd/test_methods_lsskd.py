@@ -97,7 +97,7 @@ def test_forward_shows_the_loss_every_view_of_every_image_in_its_place():
             final = features[-1].mean((2, 3))
             torch.testing.assert_close(out.final_features[:, view], final)
             for stage, (head, feature) in enumerate(zip(method.heads, features, strict=True)):
-                pooled, logits = head(feature)
+                _, pooled, logits = head(feature)
                 torch.testing.assert_close(out.features[:, stage, view], pooled)
                 torch.testing.assert_close(out.joint_logits[:, stage, view], logits)
 
