@@ -32,7 +32,7 @@ MODULES = {
     },
     "train": "kd.train",
 }
-PATIENCE = 30
+PATIENCE = 90
 """Seconds after which a line counts as hanging; far above what any takes on a busy machine."""
 
 LONG, HUGE, DIGITS = "x" * 300, "y" * 5000, "9" * 400

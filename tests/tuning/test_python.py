@@ -156,7 +156,7 @@ def test_confirming_gives_the_result_anew(
     assert proved.best == TrainConfig.load(proved.folder / "best_config.yaml")
     assert proved.best is not None
     assert proved.best.seed == 1
-    assert proved.proved is ("is better than" in repr(proved))
+    assert proved.proved is ("Nothing is better" not in repr(proved))
     assert "paper's default" in repr(proved)
     again = run_confirm(first.name, storage=searches.storage)
     assert again == proved
