@@ -31,7 +31,7 @@ def start(storage: Path, *flags: str, **more: Any) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=540)
     assert process.returncode == code, said
     assert "Traceback" not in said, said
     return said
