@@ -45,7 +45,7 @@ def journal(storage: Path, name: str) -> list[FrozenTrial]:
     return load_study(path, "search").get_trials()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
