@@ -1,5 +1,8 @@
 """DTSKD against golden numbers: the losses over two epochs, and the Mixed Fusion Module."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +12,9 @@ from kd.errors import UserError
 from kd.methods.base import Batch, Task
 from kd.methods.dtskd.config import Config
 from kd.methods.dtskd.loss import Branch, DualTeachers
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.golden.checks.histories import branch_of
 
 STAGES = {"resnet8": 3, "mobilenetv2": 4, "resnet18": 4}
 
@@ -40,34 +46,12 @@ def test_two_epochs(golden, same, name, detach):
         same(history, data["history_after_epoch"][epoch])
 
 
-PARTS = {
-    "lateral.0": "w_0_{}_1_",
-    "lateral.1": "w_0_{}_2_",
-    "top_down.0": "w_1_{}_0_",
-    "top_down.1": "w_1_{}_1_",
-    "fuse.0": "w_2_{}_0_",
-    "fuse.1": "w_2_{}_1_",
-    "classifier": "w_3_{}_",
-}
-
-
-def branch_from_golden(data, number):
-    """Branch `number`, counted from 1, with the golden weights of 1×1 convolutions."""
-    branch = Branch(data[f"s{number}"].shape[1], 8, 4, "mixed").double()
-    state = {
-        name: data[PARTS[name.rpartition(".")[0]].format(number - 1) + name.rpartition(".")[2]]
-        for name in branch.state_dict()
-    }
-    branch.load_state_dict({k: v.flatten(1) if v.ndim == 4 else v for k, v in state.items()})
-    return branch
-
-
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_mixed_fusion_module(golden, same, mode):
     data = golden("dtskd_mfm")
     fused = data["s4"].mean((2, 3))
     for number in (3, 2, 1):
-        branch = branch_from_golden(data, number).train(mode == "train")
+        branch = branch_of(data, number).train(mode == "train")
         fused, logits = branch(data[f"s{number}"].mean((2, 3)), fused)
         same(logits, data[f"logits_{mode}_b{number}"])
         if mode == "eval":

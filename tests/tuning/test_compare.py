@@ -266,6 +266,14 @@ def test_a_dry_run_sums_up_what_each_method_takes(
     assert said.splitlines()[-1].endswith(f"(from {duration(least)} to {duration(most)})")
     assert not (tmp_path / "runs").exists()
 
+    name = "compare-resnet8-digits"
+    _, comparison, _ = begun(tmp_path / "runs", name)
+    comparison.begin(tmp_path / "runs", [])
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert f"The comparison {name} was begun before" in capsys.readouterr().err
+
 
 def begun(folder: Path, name: str = "cut") -> tuple[Flags, Comparison, list[SweepSettings]]:
     """A comparison that is asked for, with the settings of its sweeps; nothing is written."""

@@ -119,6 +119,7 @@ class Sampling:
         self._seed, self._name, self._objectives = seed, name, objectives
         self._points = (ordered if name == GRID else countable)(space, base, seed)
         self._always = [parameter for parameter, domain in space.parameters() if not domain.when]
+        self._tried: list[list[Any]] = []
         self._told = [] if len(objectives) > 1 else [told.frozen(space) for told in warm.told]
         size = len(self._points)
         self.trials = min(size, trials or size) if size else trials
@@ -135,14 +136,14 @@ class Sampling:
         return self._warm.source(number)
 
     def after(self, drawn: Sequence[Mapping[str, Any]]) -> "BaseSampler":
-        """The sampler for the trial after those of the configurations `drawn`."""
+        """The sampler for the trial after those of the configurations `drawn`, in their order."""
         from tuning.study.samplers import Once
 
-        tried = [self._varied(config) for config in drawn]
+        self._tried += map(self._varied, drawn[len(self._tried) :])
 
         def known(values: Point) -> bool:
             config = self._space.apply(self._base, values)
-            return self._varied(config.to_dict()) in tried
+            return self._varied(config.to_dict()) in self._tried
 
         own = sampler(
             self._seed,

@@ -58,8 +58,9 @@ def foretell(flags: Flags) -> None:
     from tuning.sweeps.forecasting import dry_run, together
 
     flags = _settled(flags)
-    if Comparison.find(flags.options.storage, _name(flags)) is not None:
-        raise UserError(f"The comparison {flags.name} was begun before; give another --name.")
+    name = _name(flags)
+    if Comparison.find(flags.options.storage, name) is not None:
+        raise UserError(f"The comparison {name} was begun before; give another --name.")
     takes = []
     for settings, space in _planned(flags):
         takes.append(dry_run(settings, space))

@@ -1,6 +1,6 @@
 """Methods that learn from their own past, over several epochs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -112,6 +112,18 @@ PARTS = {
 }
 
 
+def branch_of(numbers: Numbers | Mapping[str, Tensor], number: int) -> Branch:
+    """Branch `number`, counted from 1, with the file's weights; 1×1 convolutions are linear."""
+    branch = Branch(numbers[f"s{number}"].shape[1], 8, 4, "mixed").double()
+    state = {}
+    for name in branch.state_dict():
+        part, _, end = name.rpartition(".")
+        weight = numbers[PARTS[part].format(number - 1) + end].detach()
+        state[name] = weight.flatten(1) if weight.ndim == 4 else weight
+    branch.load_state_dict(state)
+    return branch
+
+
 @checks("dtskd_mfm")
 def mixed_fusion_module(numbers: Numbers) -> None:
     """Branches are counted from 1, the shallowest; their 1×1 convolutions are linear layers."""
@@ -119,14 +131,8 @@ def mixed_fusion_module(numbers: Numbers) -> None:
     for mode in ("eval", "train"):
         fused = pooled[4]
         for number in (3, 2, 1):
-            branch = Branch(pooled[number].shape[1], fused.shape[1], 4, "mixed").double()
-            state = {}
-            for name in branch.state_dict():
-                part, _, end = name.rpartition(".")
-                weight = numbers[PARTS[part].format(number - 1) + end].detach()
-                state[name] = weight.flatten(1) if weight.ndim == 4 else weight
-            branch.load_state_dict(state)
-            fused, logits = branch.train(mode == "train")(pooled[number], fused)
+            branch = branch_of(numbers, number).train(mode == "train")
+            fused, logits = branch(pooled[number], fused)
             numbers.met(f"logits_{mode}_b{number}", logits)
             numbers.met(f"feat_{mode}_b{number}", fused)
 
