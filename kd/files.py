@@ -16,20 +16,28 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def replace_file(
-    path: Path, content: bytes, remedy: str = "give another -o", *, private: bool = False
+    path: Path, content: bytes, remedy: str | None = "give another -o", *, private: bool = False
 ) -> None:
     """Write `content` beside `path`, then put it there; UserError if that cannot be done.
 
-    A `private` file may hold a secret: no other user may read it.
+    The remedy names another place; None where there is no other. A `private` file may hold a
+    secret: no other user may read it.
     """
     if path.is_dir() or not path.name:
-        raise UserError(f"{path} cannot be written: it is a folder; {remedy}.")
+        raise UserError(f"{path} cannot be written: it is a folder; {remedy or 'move it away'}.")
     try:
         with replacing(path, private=private) as file:
             file.write(content)
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{path} cannot be written: {reason}; {remedy}.") from None
+        raise UserError(unwritable(path, error, remedy)) from None
+
+
+def unwritable(path: Path, error: OSError, remedy: str | None = None) -> str:
+    """The sentence of a file, or of a folder's, that cannot be written, with its way out."""
+    if error.errno in FULL:
+        remedy = "free some space and type the same again"
+    way = remedy or "see that this user may write there and type the same again"
+    return f"{path} cannot be written: {error.strerror or error}; {way}."
 
 
 def relative(folder: Path) -> Path:

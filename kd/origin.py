@@ -83,7 +83,7 @@ class Origin(Section):
         )
         if whole != self or not (folder / FILE).exists():
             text = json.dumps(asdict(whole), indent=2) + "\n"
-            replace_file(folder / FILE, text.encode(), "make room for it")
+            replace_file(folder / FILE, text.encode(), None)
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kd.config import TrainConfig, teacher_file
 from kd.errors import UserError, brief
-from kd.files import FULL, replace_file
+from kd.files import replace_file, unwritable
 from kd.origin import Origin
 
 if TYPE_CHECKING:
@@ -103,6 +103,4 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        remedy = "free some space and type the same again" if error.errno in FULL else REMEDY
-        raise UserError(f"{folder} cannot be written: {reason}; {remedy}.") from None
+        raise UserError(unwritable(folder, error, REMEDY)) from None

@@ -276,19 +276,22 @@ def test_a_real_search_keeps_its_budget(tmp_path: Path) -> None:
 
 
 def test_a_real_search_confirms_within_its_bound(tmp_path: Path) -> None:
+    """An epoch of a trial of two seeds counts as two, one of its confirmation as one."""
     kept = ["--storage", str(tmp_path)]
     said = run(
         "ce", "--preset", "laptop", "--local", "--epochs", "1", "--name", "c", "--confirm",
-        "--epochs-total", "12", "--search-optimizer", "--price-per-hour", "36", *kept,
+        "--epochs-total", "12", "--search-optimizer", "--price-per-hour", "36",
+        "--seeds-per-trial", "2", *kept,
     )  # fmt: skip
     assert "c: of 12 epochs, 6 are set aside for confirming, which takes 40 at most" in said
     assert "It ended as its 6 of 12 epochs were spent, the others being for confirming" in said
-    assert "Confirming ended as its 12 epochs were spent, after 1 of 10 seeds: nothing is" in said
+    assert "Confirming ended as its 12 epochs were spent, after 2 of 10 seeds: nothing is" in said
     assert "The test set is still sealed; go on with: python -m tuning.confirm c" in said
     assert "Search and confirmation: 12 epochs trained in " in said
     assert " USD; 6 epochs of it to confirm." in said
     result = load_result(tmp_path, "c")
     assert result.findings is None
+    assert [trial.trained for trial in result.trials] == [2, 2, 2]
     page = (tmp_path / "c" / "report.html").read_text()
     assert "Confirming it was begun and is not decided: python -m tuning.confirm c" in page
     assert "Search and confirmation: 12 epochs trained in " in page

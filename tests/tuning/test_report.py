@@ -715,12 +715,14 @@ def test_a_full_disk_leaves_the_old_files_whole(
     write_report(result)
     old = {path: path.read_bytes() for path in result.sweep.folder.rglob("*.*") if path.is_file()}
 
-    def full(file: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    for number, remedy in ((errno.ENOSPC, "free some space"), (errno.EROFS, "see that this user")):
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="No space left on device; make room for it"):
-        write_report(result)
+        def failing(file: int, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", failing)
+        with pytest.raises(UserError, match=f"{os.strerror(number)}; {remedy} .*type the same"):
+            write_report(result)
     assert {path: path.read_bytes() for path in old} == old
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from kd.config import Section, parse, read_mapping
 from kd.errors import UserError, brief, unknown
-from kd.files import replace_file
+from kd.files import replace_file, unwritable
 from kd.methods import config_class
 from tuning.records.naming import NAME
 from tuning.records.settings import FILE as SWEEP
@@ -94,9 +94,8 @@ class Comparison(Section):
             if any(folder.iterdir()):
                 raise UserError(f"{folder} exists and is no comparison; give another --name.")
         except OSError as error:
-            raise UserError(
-                f"{folder} cannot be written: {error.strerror}; give another --name or --storage."
-            ) from None
+            remedy = "give another --name or --storage"
+            raise UserError(unwritable(folder, error, remedy)) from None
         plain = asdict(self) | {name: list(getattr(self, name)) for name in ("methods", "sweeps")}
         text = yaml.safe_dump(plain, sort_keys=False)
         replace_file(folder / FILE, text.encode(), "give another --storage")

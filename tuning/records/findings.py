@@ -86,7 +86,7 @@ class Findings(Section):
         """Write it into the sweep's folder; as the `earlier` one where another takes its place."""
         text = as_json(asdict(self), indent=2) + "\n"
         name = FILE if earlier is None else f"confirm-{earlier}.json"
-        replace_file(folder / name, text.encode(), "make room for it")
+        replace_file(folder / name, text.encode(), None)
 
     # -- what is handed out -------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from tuning.storage.trial_files import TrialFiles
 from tuning.study.trials import TrialRecord, best_trial
 
 STUDENT = "student.safetensors"
-_REMEDY = "make room for it"
 
 
 class Keeper:
@@ -64,8 +63,8 @@ def hand_out(folder: Path, config: TrainConfig, files: TrialFiles, number: int) 
     """
     files.take_student(number, folder / STUDENT)
     path, config = folder / BEST_CONFIG, _beside(folder, config)
-    replace_file(path, config.to_yaml().encode(), _REMEDY)
-    replace_file(path.with_suffix(".json"), config.to_json().encode(), _REMEDY)
+    replace_file(path, config.to_yaml().encode(), None)
+    replace_file(path.with_suffix(".json"), config.to_json().encode(), None)
 
 
 def keep_config(folder: Path, trial: TrialRecord) -> None:
@@ -74,7 +73,7 @@ def keep_config(folder: Path, trial: TrialRecord) -> None:
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         config = _beside(folder, TrainConfig.from_dict(trial.config), "../")
-        replace_file(path, config.to_yaml().encode(), _REMEDY)
+        replace_file(path, config.to_yaml().encode(), None)
 
 
 def _beside(folder: Path, config: TrainConfig, way: str = "") -> TrainConfig:

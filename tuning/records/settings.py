@@ -13,7 +13,7 @@ import yaml
 from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.data import check_dataset
 from kd.errors import UserError, brief, unknown
-from kd.files import replace_file
+from kd.files import replace_file, unwritable
 from search_spaces import Space, came_later, load_space, written_out
 from tuning.records.naming import NAME, check_name
 from tuning.records.options import Options
@@ -203,6 +203,8 @@ class SweepSettings(Options, Section):
         plain["data_root"] = None if self.data_root is None else str(self.data_root.absolute())
         path, content = self.folder / FILE, yaml.safe_dump(plain, sort_keys=False).encode()
         private = self.tracking_uri is not None
+        # One that goes on is where it is.
+        remedy = None if path.exists() else "give another --storage"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if private and path.exists():
@@ -210,10 +212,8 @@ class SweepSettings(Options, Section):
             if path.exists() and path.read_bytes() == content:
                 return
         except OSError as error:
-            raise UserError(
-                f"{self.folder} cannot be written: {error.strerror}; give another --storage."
-            ) from None
-        replace_file(path, content, "give another --storage", private=private)
+            raise UserError(unwritable(self.folder, error, remedy)) from None
+        replace_file(path, content, remedy, private=private)
 
     def forget(self) -> bool:
         """Delete the folder of a sweep whose first trial never began; whether it was one."""

@@ -53,7 +53,7 @@ class Taught(Section):
     def save(self, weights: Path) -> None:
         """Write it beside a file of weights."""
         text = as_json(asdict(self), indent=2) + "\n"
-        replace_file(weights.with_suffix(".json"), text.encode(), "make room for it")
+        replace_file(weights.with_suffix(".json"), text.encode(), None)
 
 
 def taught(folder: Path) -> Sequence[Taught]:

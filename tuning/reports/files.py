@@ -23,7 +23,6 @@ from tuning.study.trials import TrialRecord
 REPORT = "report.html"
 PICTURE = "curves.png"
 TABLES = ("trials.parquet", "curves.parquet")
-_REMEDY = "make room for it"
 
 
 @contextmanager
@@ -49,10 +48,10 @@ def write_report(result: SweepResult) -> list[Path]:
     write_page(result)
     folder, mark = result.sweep.folder, stamp(result)
     if not bears(folder / PICTURE, mark):
-        replace_file(folder / PICTURE, draw(result, mark), _REMEDY)
+        replace_file(folder / PICTURE, draw(result, mark), None)
     if not all(bears(folder / name, mark) for name in TABLES):
         for name, content in zip(TABLES, tables(result, mark), strict=True):
-            replace_file(folder / name, content, _REMEDY)
+            replace_file(folder / name, content, None)
     for trial in result.ended:
         keep_config(folder, trial)
     return [folder / name for name in (REPORT, PICTURE, *TABLES)]
@@ -61,7 +60,7 @@ def write_report(result: SweepResult) -> list[Path]:
 def write_page(result: SweepResult, *, live: bool = False) -> None:
     """Write report.html alone; `live` as in `tuning.reports.page.render`."""
     page = render(result, live=live).encode()
-    replace_file(result.sweep.folder / REPORT, page, _REMEDY)
+    replace_file(result.sweep.folder / REPORT, page, None)
 
 
 def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:

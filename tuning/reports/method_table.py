@@ -28,7 +28,6 @@ from tuning.storage.tables import to_parquet
 from tuning.study.pairs import FEWEST, LEVEL, Paired
 
 MARKDOWN, JSON, PARQUET = "comparison.md", "comparison.json", "comparison.parquet"
-_REMEDY = "make room for it"
 
 
 def print_table(measured: Measured) -> None:
@@ -90,10 +89,10 @@ def as_markdown(measured: Measured) -> str:
 def write(measured: Measured, storage: Path) -> Path:
     """Write comparison.parquet, .json and .md into the comparison's folder; the last one's path."""
     folder = measured.comparison.folder(storage)
-    replace_file(folder / PARQUET, to_parquet(trainings(measured)), _REMEDY)
+    replace_file(folder / PARQUET, to_parquet(trainings(measured)), None)
     plain = asdict(measured) | {"about": about(measured), "sentences": sentences(measured)}
-    replace_file(folder / JSON, f"{as_json(plain, indent=2)}\n".encode(), _REMEDY)
-    replace_file(folder / MARKDOWN, as_markdown(measured).encode(), _REMEDY)
+    replace_file(folder / JSON, f"{as_json(plain, indent=2)}\n".encode(), None)
+    replace_file(folder / MARKDOWN, as_markdown(measured).encode(), None)
     return folder / MARKDOWN
 
 

@@ -115,7 +115,7 @@ class WarmStart(Section):
     def save(self, folder: Path) -> None:
         """Write it into the sweep's folder."""
         content = (as_json(asdict(self)) + "\n").encode()
-        replace_file(folder / FILE, content, "make room for it")
+        replace_file(folder / FILE, content, None)
 
 
 COLD = WarmStart()

@@ -55,4 +55,4 @@ def copy(weights: Path, target: Path) -> None:
     """Copy a teacher's file, and before it what is said beside it."""
     if (known := Taught.beside(weights)) is not None:
         known.save(target)
-    replace_file(target, weights.read_bytes(), "make room for it")
+    replace_file(target, weights.read_bytes(), None)

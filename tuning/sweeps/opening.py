@@ -30,7 +30,7 @@ def begin_opening(folder: Path, study: str, note: str) -> Opening:
         return begun
     when = datetime.now(UTC).isoformat(timespec="seconds")
     opening = Opening(when=when, note=one_line(note))
-    replace_file(path, json.dumps(asdict(opening)).encode(), "free some space, type the same again")
+    replace_file(path, json.dumps(asdict(opening)).encode(), None)
     return opening
 
 
