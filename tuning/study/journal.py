@@ -28,6 +28,7 @@ STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
+_DAMAGED = "{} is damaged; restore a copy of it, or start a new sweep."
 OPTUNA_STATES = {state: optuna_state for optuna_state, state in STATES.items()}
 
 
@@ -56,7 +57,7 @@ def open_study(path: Path, name: str, *, create: bool) -> Iterator[optuna.Study]
         except OSError:
             pass  # Some network file systems have no locks; the sweep can do without.
         file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        file.truncate(len(_whole(path, file.read())))
         yield optuna.create_study(
             study_name=name, storage=_journal(path), direction="maximize", load_if_exists=True
         )
@@ -160,10 +161,19 @@ class _HeldLock(JournalFileOpenLock):
 def _journal(path: Path) -> JournalStorage:
     try:
         storage = JournalStorage(_Journal(str(path), lock_obj=_HeldLock(str(path))))
-        lines, whole, _ = path.read_bytes().rpartition(b"\n")
-        if whole:
+        if lines := _whole(path, path.read_bytes()).splitlines():
             # Optuna takes a last line that is none for one that is still being written.
-            json.loads(lines.rpartition(b"\n")[2])
+            json.loads(lines[-1])
         return storage
     except (ValueError, KeyError, TypeError, AssertionError, RecursionError):
-        raise UserError(f"{path} is damaged; restore a copy of it, or start a new sweep.") from None
+        raise UserError(_DAMAGED.format(path)) from None
+
+
+def _whole(path: Path, content: bytes) -> bytes:
+    """The whole lines of a journal; what follows them has to be the beginning of another one."""
+    lines = content[: content.rfind(b"\n") + 1]
+    # After a crash some file systems have zeros where nothing was written yet.
+    rest = content[len(lines) :].strip(b"\0")
+    if rest and not rest.startswith(b"{"):
+        raise UserError(_DAMAGED.format(path))
+    return lines
