@@ -4,6 +4,8 @@ logits: (N, C) float; labels: (N,) int64. Every function returns a scalar tensor
 device of its inputs, so that a caller decides when to wait for it.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -109,8 +111,12 @@ class ValidationMetrics:
         self._logits.append(logits.detach().float())
         self._labels.append(labels)
 
-    def compute(self) -> dict[str, float]:
-        """Top-1 and top-5 accuracy and ECE in percent, NLL in nats; waits for the device once."""
+    def compute(self, teacher_logits: Tensor | None = None) -> dict[str, float]:
+        """Top-1 and top-5 accuracy and ECE in percent, NLL in nats; waits for the device once.
+
+        Beside a teacher also how close the network comes to it, from its logits (N, C) float32 on
+        the same samples; the relative error is left out where the teacher makes no error.
+        """
         logits, labels = torch.cat(self._logits), torch.cat(self._labels)
         values = {
             "val_acc": accuracy(logits, labels),
@@ -118,4 +124,14 @@ class ValidationMetrics:
             "val_ece": calibration_error(logits, labels),
             "val_nll": negative_log_likelihood(logits, labels),
         }
-        return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        if teacher_logits is not None:
+            values |= {
+                "teacher_agreement": agreement(logits, teacher_logits),
+                "teacher_kl": kl_divergence(logits, teacher_logits),
+                "teacher_correlation": correlation(logits, teacher_logits),
+                "relative_error": relative_error(logits, teacher_logits, labels),
+            }
+        told = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        if not math.isfinite(told.get("relative_error", 0.0)):
+            del told["relative_error"]
+        return told

@@ -14,7 +14,6 @@ from kd.data.batch import Batch
 from kd.data.device_loader import STEPS, DeviceLoader, mixed_seed, statistics
 from kd.errors import DivergedError, UserError
 from kd.methods.base import MAIN, Loss, Phase
-from kd.metrics import ValidationMetrics
 from kd.parts.teacher import Teacher
 from kd.training.building import method_of, phases_of
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
@@ -24,7 +23,6 @@ from kd.training.parallel import (
     average_statistics,
     data_parallel,
     mean_over_workers,
-    sum_over_workers,
 )
 from kd.training.state import MethodState, State, optimizer_state, snapshot
 from kd.training.step import Step, autocast, dtype_for
@@ -110,9 +108,8 @@ class Trainer:
             shard=(place.rank, place.world),
         )
         look = CapturedValidation if self._captured else Validation
-        self._validation = look(
-            self.student, self.val_loader, partial(autocast, place.device, self.precision)
-        )
+        context = partial(autocast, place.device, self.precision)
+        self._validation = look(self.student, self.val_loader, context, [*self.method.teachers])
 
     @property
     def remarks(self) -> list[str]:
@@ -248,13 +245,11 @@ class Trainer:
     def validate(self) -> Metrics:
         """Scores of the student alone on val: `val_acc`, `val_acc5` (percent), ECE, NLL.
 
-        Each worker looks at its part of the images, and all of them know all scores.
+        And beside its teachers, where it has any (`kd.metrics`). Each worker looks at its part of
+        the images, and all of them know all scores.
         """
         self.model.eval()
-        logits = self._validation.logits(self.method.task.num_classes)
-        scores = ValidationMetrics()
-        scores.update(sum_over_workers(logits), self.val_loader.labels)
-        return scores.compute()
+        return self._validation.scores(self.method.task.num_classes)
 
     def state(self) -> State:
         """All that the rest of the run depends on; tensors, the live ones, and plain values.

@@ -1,14 +1,16 @@
 """What the student says of val: batch by batch, or replayed from one CUDA graph of a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kd.backbones.staged import StagedBackbone
 from kd.data.device_loader import DeviceLoader
+from kd.metrics import ValidationMetrics, distillation_factor
 from kd.training.capture import Body, Capture, cuda_graph, reason
+from kd.training.parallel import sum_over_workers
 
 BATCH = 512
 
@@ -22,6 +24,8 @@ class Validation:
         student: called on normalised images (B, C, H, W).
         loader: of the images, evaluated.
         autocast: gives the context in which the network computes.
+        teachers: likewise called, in eval mode, once; of several the mean of their logits counts,
+            and the sum of their parameters.
     """
 
     def __init__(
@@ -29,24 +33,46 @@ class Validation:
         student: StagedBackbone,
         loader: DeviceLoader,
         autocast: Callable[[], AbstractContextManager[object]],
+        teachers: Sequence[nn.Module] = (),
     ) -> None:
         self.student = student
         self.loader = loader
+        self.teachers = teachers
         self.remarks: list[str] = []
         self._autocast = autocast
+        self._taught: Tensor | None = None
 
-    @torch.no_grad()
+    def scores(self, num_classes: int) -> dict[str, float]:
+        """`kd.metrics.ValidationMetrics` of all workers' images; with teachers, beside them."""
+        scores = ValidationMetrics()
+        scores.update(sum_over_workers(self.logits(num_classes)), self.loader.labels)
+        if not self.teachers:
+            return scores.compute()
+        sizes = [distillation_factor(self.student, teacher) for teacher in self.teachers]
+        if self._taught is None:
+            taught = self._by_place(num_classes, self._of_teachers)
+            self._taught = sum_over_workers(taught)
+        return scores.compute(self._taught) | {"distillation_factor": sum(sizes)}
+
     def logits(self, num_classes: int) -> Tensor:
         """(N, num_classes) float32, by the place of the image; zeros where it is another's."""
+        return self._by_place(num_classes, self._of)
+
+    @torch.no_grad()
+    def _by_place(self, num_classes: int, of: Callable[[Tensor], Tensor]) -> Tensor:
         labels = self.loader.labels
         whole = torch.zeros(len(labels), num_classes, device=labels.device)
         for batch in self.loader.evaluate(BATCH):
-            whole[batch.indices] = self._of(batch.images)
+            whole[batch.indices] = of(batch.images)
         return whole
 
     def _of(self, images: Tensor) -> Tensor:
         with self._autocast():
             return self.student(images).float()  # type: ignore[no-any-return]
+
+    def _of_teachers(self, images: Tensor) -> Tensor:
+        with self._autocast():
+            return torch.stack([teacher(images).float() for teacher in self.teachers]).mean(dim=0)
 
 
 class CapturedValidation(Validation):
@@ -63,9 +89,10 @@ class CapturedValidation(Validation):
         student: StagedBackbone,
         loader: DeviceLoader,
         autocast: Callable[[], AbstractContextManager[object]],
+        teachers: Sequence[nn.Module] = (),
         capture: Capture | None = None,
     ) -> None:
-        super().__init__(student, loader, autocast)
+        super().__init__(student, loader, autocast, teachers)
         self._capture: Capture | None = capture or cuda_graph
         self._replay: Body | None = None
         self._images = torch.zeros(0)

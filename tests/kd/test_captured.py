@@ -53,10 +53,10 @@ def trainer(settings, images, *, place=CPU, captured=False, capture=called):
     looks = made.student, made.val_loader, made._step.autocast
     if captured and place is CPU:
         made._steps = CapturedSteps(made._step, made.loader, capture)
-        made._validation = CapturedValidation(*looks, capture)
+        made._validation = CapturedValidation(*looks, [*made.method.teachers], capture)
     elif not captured:
         made._steps = Steps(made._step, made.loader)
-        made._validation = Validation(*looks)
+        made._validation = Validation(*looks, [*made.method.teachers])
     return made
 
 
@@ -216,7 +216,7 @@ def test_val_is_replayed_from_one_graph_whatever_became_of_the_weights(images):
 
     plain, replayed = trainer(config("ce"), images), trainer(config("ce"), images)
     looks = replayed.student, replayed.val_loader, replayed._step.autocast
-    replayed._validation = CapturedValidation(*looks, counted)
+    replayed._validation = CapturedValidation(*looks, capture=counted)
     plain.fit()
     replayed.fit()
     assert_same(plain, replayed)

@@ -76,6 +76,23 @@ def test_gathering_batches_gives_what_the_whole_set_gives(golden: dict[str, Tens
     }
 
 
+def test_beside_a_teacher_it_says_how_close_the_student_is(golden: dict[str, Tensor]) -> None:
+    student, labels = golden["student_logits"].float(), golden["labels"]
+    teacher = golden["teacher_logits"].float()
+    gathered = metrics.ValidationMetrics()
+    gathered.update(student, labels)
+    alone, beside = gathered.compute(), gathered.compute(teacher)
+    assert {name: beside.pop(name) for name in alone} == alone
+    assert beside == {
+        "teacher_agreement": metrics.agreement(student, teacher).item(),
+        "teacher_kl": metrics.kl_divergence(student, teacher).item(),
+        "teacher_correlation": metrics.correlation(student, teacher).item(),
+        "relative_error": metrics.relative_error(student, teacher, labels).item(),
+    }
+    perfect = torch.nn.functional.one_hot(labels, student.shape[1]).float()
+    assert "relative_error" not in gathered.compute(perfect), "its teacher makes no error"
+
+
 def test_half_precision_is_widened_before_anything_is_computed(golden: dict[str, Tensor]) -> None:
     half = golden["student_logits"].bfloat16()
     narrow, wide = metrics.ValidationMetrics(), metrics.ValidationMetrics()

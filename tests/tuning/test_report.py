@@ -498,6 +498,22 @@ def test_page_says_how_memories_were_kept_where_trials_say_it(tmp_path: Path) ->
     assert "soft-label memories" not in render(dataclasses.replace(result, trials=trials))
 
 
+def test_page_says_how_close_the_best_came_to_its_teacher(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    assert "Beside its teacher" not in render(result)
+    assert result.best
+    result.best.metrics |= {
+        "teacher_agreement": 87.25, "teacher_kl": 0.3142, "teacher_correlation": 0.913,
+        "relative_error": 0.957, "distillation_factor": 3.096,
+    }  # fmt: skip
+    assert (
+        "both say the same of 87.25 % of the images, KL divergence 0.314 nats, correlation of "
+        "probabilities 0.91; of errors it made 0.96 times as many, with 1/3.1 of the parameters."
+    ) in render(result)
+    del result.best.metrics["relative_error"]
+    assert "of errors its teacher made none" in render(result)
+
+
 def test_page_lists_every_trial_with_its_reason(tmp_path: Path) -> None:
     result = sweep_result(tmp_path / "s")
     page = render(result)

@@ -41,6 +41,7 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             headline=sentences.headline(result),
             reference=sentences.reference(result),
             caveats=sentences.caveats(result),
+            beside=sentences.beside_teacher(result),
             cost=cost(result),
             foretold=sentences.foretold(result),
             beginning=sentences.beginning(result.sweep.warm),

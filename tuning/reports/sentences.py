@@ -51,6 +51,24 @@ def _unfinished(trial: TrialRecord | None) -> str:
     return f"{how} at epoch {trial.epoch}"
 
 
+def beside_teacher(result: SweepResult) -> str:
+    """How close the best trial came to its teacher on val; "" where there is none, or it is older.
+
+    The measures of Zhu et al. 2024 (review of knowledge distillation, equations 6 to 9).
+    """
+    told = result.best.metrics if result.best else {}
+    if "teacher_agreement" not in told:
+        return ""
+    errors = told.get("relative_error")
+    than = "its teacher made none" if errors is None else f"it made {errors:.2f} times as many"
+    return (
+        f"Beside its teacher, on val: both say the same of {percent(told['teacher_agreement'])} of "
+        f"the images, KL divergence {told['teacher_kl']:.3g} nats, correlation of probabilities "
+        f"{told['teacher_correlation']:.2f}; of errors {than}, with 1/"
+        f"{told['distillation_factor']:.3g} of the parameters."
+    )
+
+
 def conditions(sweep: Sweep) -> list[str]:
     """What the charts leave out of hyperparameters that only some trials searched."""
     return [
