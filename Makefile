@@ -13,14 +13,14 @@ search: .venv/installed
 	@echo "For these commands in this shell: . $(BIN)/activate"
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --durations=30
 
 # Real clusters on this machine: needs root, and skips with a sentence where it cannot run.
 test-cluster: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements.txt --editable '.[cluster]'
 	test "$$(id -u)" != 0 || { which rsync sshd ip curl > /dev/null; } || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server rsync iproute2 curl > /dev/null; }
-	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs tests/cluster tests/tuning/test_workers.py tests/tuning/test_faults.py tests/tuning/test_shelf.py
+	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs --durations=10 tests/cluster tests/tuning/test_workers.py tests/tuning/test_faults.py tests/tuning/test_shelf.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .
