@@ -116,6 +116,25 @@ def test_a_search_ends_when_it_is_spent_and_goes_on_with_more() -> None:
     assert StudySearcher(study, space, BASE, 9).suggest() is not None
 
 
+def test_a_trial_that_told_its_last_epoch_begins_no_other() -> None:
+    """It runs until its process is heard to have ended, and another may begin meanwhile."""
+    study, space = optuna.create_study(direction="maximize"), load_space("pskd", "resnet8")
+    searcher = StudySearcher(study, space, BASE, None, budget=Budget(epochs=11))
+    for number in (0, 1):
+        assert searcher.suggest()
+        for epoch in range(1, BASE.epochs + 1 if number == 0 else 2):
+            searcher.report(number, {"trial": number, "epoch": epoch, "val_acc": 50.0})
+    assert searcher.over == "", "5 epochs were told, and one has begun"
+    assert searcher.suggest()
+    searcher.report(2, {"trial": 2, "epoch": 1, "val_acc": 10.0})
+    searcher.give_up(2)
+    for epoch in (2, 3):
+        searcher.report(1, {"trial": 1, "epoch": epoch, "val_acc": 50.0})
+    assert searcher.over == "", "8 were told, and one has begun"
+    searcher.report(1, {"trial": 1, "epoch": 4, "val_acc": 50.0})
+    assert searcher.over == "", "9 were told, and none has begun"
+
+
 def test_the_number_of_trials_may_be_open() -> None:
     study, space = optuna.create_study(direction="maximize"), load_space("pskd", "resnet8")
     searcher = StudySearcher(study, space, BASE, None, budget=Budget(epochs=23))

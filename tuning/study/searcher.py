@@ -127,9 +127,11 @@ class StudySearcher:
     def over(self) -> str:
         """The bound that lets nothing more begin, "" while there is none.
 
-        An epoch is spent as soon as it begins: a trial that runs is in one.
+        An epoch is spent as soon as it begins: a trial that runs is in one, but after its last.
         """
-        return self._budget.spent((*self._before, *self.records.values()), len(self._running))
+        running = (self.records[number] for number in self._running.keys() - self._given_up)
+        begun = sum(record.epoch < record.config["epochs"] for record in running)
+        return self._budget.spent((*self._before, *self.records.values()), begun)
 
     def wants(self, number: int, epoch: int | None = None) -> bool:
         """Whether that trial is to go on: not where its epochs could be kept, or paid, no more.
@@ -288,10 +290,8 @@ class StudySearcher:
             yield
         except OSError as error:
             remedy = "free some space" if error.errno in FULL else "put its folder back as it was"
-            self.error = UserError(
-                f"The study cannot be written: {error.strerror or error}; {remedy} and "
-                f"{self._again}"
-            )
+            why = f"The study cannot be written: {error.strerror or error}"
+            self.error = UserError(f"{why}; {remedy} and {self._again}")
             raise self.error from None
 
     def _tell_observers(self, event: str, *details: Any) -> None:
