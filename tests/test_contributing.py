@@ -21,7 +21,7 @@ assert space.apply(base, space.default_values(base)) == base
 
 import kd, search_spaces
 from tuning.search import main
-main(["confidence", "--preset", "laptop", "--dry-run"])
+main(["confidence", "--preset", "laptop", "--dry-run", "--workers-per-trial", "2"])
 """
 
 

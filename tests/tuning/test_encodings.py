@@ -49,7 +49,8 @@ def command(folder: Path, encoding: str, *words: str) -> subprocess.CompletedPro
     ("words", "shown"),
     [
         ("tuning.search --help", "usage: python -m tuning.search"),
-        ("tuning.search lsskd --local --dry-run", "lsskd"),
+        # Trials of several workers are not tried out, which takes seconds.
+        ("tuning.search lsskd --local --dry-run --workers-per-trial 2", "lsskd"),
         ("kd.train größe.yaml --output trained-größe", "val accuracy"),
         ("tuning.best", "confirmed"),
         ("tuning.confirm finished", " +/- | ± "),

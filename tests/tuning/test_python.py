@@ -309,7 +309,9 @@ def test_one_call_at_a_time() -> None:
 def test_a_dry_run_says_what_it_would_cost(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    asked = {"preset": "laptop", "dry_run": True, "storage": tmp_path / "runs"}
+    # Trials of several workers are not tried out, which takes seconds.
+    asked = {"preset": "laptop", "dry_run": True, "workers_per_trial": 2}
+    asked |= {"storage": tmp_path / "runs"}
     assert run_search("kd", trials=5, space={"temperature": {"low": 2, "high": 3}}, **asked) is None
     said = capsys.readouterr().out
     assert "5 trials of at most 9 epochs" in said

@@ -121,7 +121,8 @@ def test_help_and_bad_input_import_neither_torch_nor_ray():
     code = """
 import sys
 from tuning.search import main
-for flags in (["--help"], ["lskd"], ["lsskd", "--set", "alpha=7"], ["lsskd", "--dry-run"]):
+QUICK = "--workers-per-trial", "2"
+for flags in (["--help"], ["lskd"], ["lsskd", "--set", "alpha=7"], ["lsskd", "--dry-run", *QUICK]):
     try:
         main(flags)
     except SystemExit:
@@ -188,10 +189,14 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
     assert sorted(json.loads(run_python(code))) == sorted([*published, "options"])
 
 
+UNTRIED = ["--workers-per-trial", "2"]
+"""Trials of several workers are not tried out in a dry run, which takes seconds."""
+
+
 def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(capsys, tmp_path):
     storage = tmp_path / "runs"
     with pytest.raises(SystemExit) as end:
-        main(["kd", "--preset", "laptop", "--dry-run", "--storage", str(storage)])
+        main(["kd", "--preset", "laptop", "--dry-run", "--storage", str(storage), *UNTRIED])
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert "16 trials of at most 9 epochs" in said
@@ -202,9 +207,7 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(capsys, tmp_path):
 
 
 def test_a_dry_run_says_what_the_memories_of_a_trial_take(capsys):
-    # Trials of several workers are not tried out, which takes seconds.
-    words = ["--preset", "paper", "--dataset", "digits", "--dry-run", "--local"]
-    words += ["--workers-per-trial", "2"]
+    words = ["--preset", "paper", "--dataset", "digits", "--dry-run", "--local", *UNTRIED]
     for method, also, said in (
         ("ce", [], None),
         ("lsskd", [], "soft-label memories of each trial: dense, 2.9 MiB"),

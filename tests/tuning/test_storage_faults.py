@@ -122,7 +122,10 @@ def test_a_full_disk_is_called_that():
     assert "unstored" not in ended_by(ValueError("a bug"), ASSIGNMENT)
 
 
-def test_what_ends_after_the_study_could_not_be_written_keeps_its_files(work, tmp_path):
+def test_what_ends_after_the_study_could_not_be_written_keeps_its_files(
+    work, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tuning.storage.patience.PAUSES", ())
     watching = Watching()
     with searching(tmp_path, observers=[watching]) as searcher:
         searcher.suggest()
