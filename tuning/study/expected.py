@@ -112,7 +112,8 @@ def _rule(outline: Outline) -> EarlyStopping:
 
 def _stops(outline: Outline) -> list[int]:
     """The epochs at which a simulated trial is judged, and its last one."""
-    judged = [e for e in range(1, outline.epochs) if e in _rule(outline).judged]
+    rule = _rule(outline).judged
+    judged = [epoch for epoch in range(1, outline.epochs) if epoch in rule]
     return [*judged[:: math.ceil(len(judged) / LOOKS) or 1], outline.epochs]
 
 
