@@ -68,7 +68,8 @@ def _label(label: Any, where: str) -> str:
         raise UserError(f"{where} has an empty label; give the row a name.")
     if len(label) > LONGEST or not label.isprintable():
         raise UserError(
-            f"{where} has the label '{brief(label)}'; give one line of at most {LONGEST} letters."
+            f"{where} has the label '{brief(label, LONGEST)}'; give one line of at most {LONGEST} "
+            "letters."
         )
     return label
 

@@ -1,5 +1,6 @@
 """An ablation's rows as a space, and every file of them that is shipped."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,15 @@ def test_every_file_that_is_shipped_fits_its_method(path: Path) -> None:
     space = load_rows(base, asked.rows, where=str(path))
     assert list(space.rows) == list(yaml.safe_load(path.read_text(encoding="utf-8"))["rows"])
     assert len(list(space.extremes(base))) == 1 + len(asked.rows)
+
+
+def test_the_one_on_the_page_is_loaded() -> None:
+    page = (SHIPPED[0].parents[2] / "docs" / "search-spaces.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    asked = Ablation.read(Path("page"), {"grid": yaml.safe_load(text)}, ())
+    space = load_rows(TrainConfig.paper(asked.method, "resnet8", "digits"), asked.rows)
+    assert len(space.rows) == 3
+    assert all(f"`{path.name}`" in page for path in SHIPPED)
 
 
 def test_the_two_of_no_branches_fit_every_backbone() -> None:

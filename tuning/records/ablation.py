@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kd.config import read_mapping
-from kd.errors import UserError, brief, unknown
+from kd.errors import UserError, unknown
 from kd.methods import config_class
 from tuning.records.options import Options
 from tuning.study.sampling import GRID
@@ -59,11 +59,13 @@ class Ablation:
                 f"{path} has no rows; add `rows:`, and below it a line for each, "
                 "`LABEL: {NAME: VALUE}`."
             )
-        if other := next((name for name in methods if name != method), None):
-            raise UserError(
-                f"{path} holds rows of {method}, and {brief(other)} is asked for; leave it away, "
-                f"or give a file of {brief(other)}."
-            )
+        for other in methods:
+            config_class(other)
+            if other != method:
+                raise UserError(
+                    f"{path} holds rows of {method}, and {other} is asked for; leave it away, or "
+                    f"give a file of {other}."
+                )
         return cls(method, rows)
 
 
