@@ -8,6 +8,7 @@ from search_spaces._conditions import in_words, searched
 from search_spaces._domains import Choice, Domain, Range, RangeAbove
 from search_spaces._load import load_space
 from search_spaces._older import came_later, written_out
+from search_spaces._rows import load_rows
 from search_spaces._space import SPAN, Space
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Space",
     "came_later",
     "in_words",
+    "load_rows",
     "load_space",
     "searched",
     "written_out",

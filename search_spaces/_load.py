@@ -40,14 +40,9 @@ def load_space(
     `read_domain`.
     Raises `UserError` for a name, a value or a range that makes no sense.
     """
-    paper, settable, domains = own_space(method, backbone, optimizer=optimizer)
-    values: dict[str, Any] = {}
-    for typed, text in (fixed or {}).items():
-        name = resolve(typed, domains, settable)
-        if any(within(name, other) or within(other, name) for other in values):
-            raise UserError(f"--set gives {name} twice; give it once.")
-        values[name] = _read_value(text)
-        _check_length(name, values[name], domains, backbone)
+    own = own_space(method, backbone, optimizer=optimizer)
+    paper, _, domains = own
+    values = read_fixed(fixed or {}, own, backbone)
     if values.get("optimizer.name") == "adamw":
         _check_adamw({*values, *(ranges or {})}, searched=optimizer)
     usual = _space(domains, values)
@@ -56,7 +51,7 @@ def load_space(
         return usual
 
     try:
-        read = _read_ranges(ranges, OwnSpace(paper, settable, domains))
+        read = _read_ranges(ranges, own)
         asked = {name for name, spec in read.specs.items() if _has_condition(spec)}
         space = _space(domains | read.domains, values, asked)
         for corner in _corners(space):
@@ -79,9 +74,13 @@ class OwnSpace(NamedTuple):
     settable: list[str]
     domains: dict[str, Domain]
 
+    def resolve(self, typed: str) -> str:
+        """The dotted name that `typed` means, as of `search_spaces._names.resolve`."""
+        return resolve(typed, self.domains, self.settable)
+
     def leaves(self, typed: str) -> list[str]:
         """The dotted names that `typed` means: of a whole tuple, each element's."""
-        name = resolve(typed, self.domains, self.settable)
+        name = self.resolve(typed)
         return [leaf for leaf in self.paper.flat() if within(leaf, name)]
 
 
@@ -92,6 +91,18 @@ def own_space(method: str, backbone: str, *, optimizer: bool) -> OwnSpace:
         backbone_spec(backbone).stages
     )
     return OwnSpace(paper, _settable(paper), domains | (OPTIMIZER if optimizer else {}))
+
+
+def read_fixed(fixed: Mapping[str, str], own: OwnSpace, backbone: str) -> dict[str, Any]:
+    """The values that --set gives, by dotted names; UserError for a name, or one given twice."""
+    values: dict[str, Any] = {}
+    for typed, text in fixed.items():
+        name = own.resolve(typed)
+        if overlaps(name, values):
+            raise UserError(f"--set gives {name} twice; give it once.")
+        values[name] = _read_value(text)
+        _check_length(name, values[name], own.domains, backbone)
+    return values
 
 
 def _corners(space: Space) -> Iterator[dict[str, Any]]:
@@ -136,6 +147,11 @@ def _check_adamw(given: set[str], *, searched: bool) -> None:
 def within(name: str, whole: str) -> bool:
     """Whether `name` is `whole`, or an element of it."""
     return name == whole or name.startswith(whole + ".")
+
+
+def overlaps(name: str, names: Collection[str]) -> bool:
+    """Whether one of `names` is `name`, an element of it, or what it is an element of."""
+    return any(within(name, other) or within(other, name) for other in names)
 
 
 def _read_value(text: str) -> Any:

@@ -23,10 +23,14 @@ class Space:
 
     One that is searched only under conditions stands behind those that they look at. Where they
     do not hold it is not drawn, and keeps its value of the configuration that is searched around.
+
+    A space of `rows` holds them alone, beside the default: by their labels, in their order, the
+    values in which each differs from it.
     """
 
     domains: Mapping[str, Domain]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def parameters(self) -> Iterator[tuple[str, Range | Choice]]:
         """The names and domains that a sampler draws from, as far as their conditions hold."""
@@ -130,6 +134,14 @@ class Space:
                 values[name + SPAN] = above / way if way else 0.0
         return values
 
+    def listed(self, base: TrainConfig) -> list[dict[str, Any]]:
+        """The values of each of the rows, in their order."""
+        return [self.default_values(base, row) for row in self.rows.values()]
+
+    def label(self, number: int) -> str:
+        """That of the row of trial `number`, where 0 is the default; "" for none."""
+        return dict(enumerate(self.rows, 1)).get(number, "")
+
     def reaching(self, given: Mapping[str, Any]) -> dict[str, Any] | None:
         """`given` with choices of others that let all of it be searched; None if none do."""
         return next(ways(dict(self.parameters()), given), None)
@@ -137,9 +149,12 @@ class Space:
     def extremes(self, base: TrainConfig) -> Iterator[TrainConfig]:
         """The default, and what differs from it in one hyperparameter, by each of its ends.
 
-        Of one that is searched under conditions, in what these need too.
+        Of one that is searched under conditions, in what these need too. Of rows, each.
         """
         yield self.apply(base, self.default_values(base))
+        yield from (self.apply(base, values) for values in self.listed(base))
+        if self.rows:
+            return
         for name, domain in self.parameters():
             for end in domain.corners():
                 if (given := self.reaching({name: end})) is not None:
@@ -155,12 +170,12 @@ class Space:
         ]
 
     def describe(self) -> list[str]:
-        """One line for each hyperparameter: its name, and what it may be or is."""
-        lines = []
-        for name, domain in self.domains.items():
+        """One line for each hyperparameter, or row: its name, and what it may be or is."""
+        lines = [f"{label}: {', '.join(_named(row))}" for label, row in self.rows.items()]
+        for name, domain in self.domains.items() if not self.rows else ():
             only = f", only where {in_words(domain.when)}, else the paper's" if domain.when else ""
             lines.append(f"{name}: {domain}{only}")
-        return [*lines, *(f"{name} = {written(value)}" for name, value in self.fixed.items())]
+        return [*lines, *_named(self.fixed)]
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -172,6 +187,10 @@ class Space:
     ) -> float:
         """Where the interval starts: the other may be one that is not searched now."""
         return domain.start(values if domain.other in values else flat)
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {written(value)}" for name, value in values.items()]
 
 
 def _put(data: Any, name: str, value: Any) -> None:

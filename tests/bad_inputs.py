@@ -37,6 +37,7 @@ PATIENCE = 90
 
 LONG, HUGE, DIGITS = "x" * 300, "y" * 5000, "9" * 400
 CONFIG = "method: pskd\nbackbone: resnet8\ndataset: digits\nepochs: 1\n"
+GRID = "method: lsskd\nrows:\n"
 LAUGHS = "x0: &x0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"x{i + 1}: &x{i + 1} [{', '.join([f'*x{i}'] * 10)}]\n" for i in range(9)
 )
@@ -110,6 +111,25 @@ FILES = {
     "kd.alpha_schedule: constant}}",
     "spaces/when_high.yaml": "temperature: {low: 1, high: 1.0e+13, when: {alpha_schedule: "
     "constant}}",
+    "grids/rows.yaml": f"{GRID}  a: {{alpha: 1}}",
+    "grids/name.yaml": f"{GRID}  a: {{alhpa: 1}}",
+    "grids/high.yaml": f"{GRID}  a: {{alpha: 7}}",
+    "grids/word.yaml": f"{GRID}  a: {{alpha: much}}",
+    "grids/default.yaml": f"{GRID}  a: {{alpha: 0.8}}",
+    "grids/twins.yaml": f"{GRID}  a: {{alpha: 1}}\n  b: {{α: 1.0}}",
+    "grids/again.yaml": f"{GRID}  a: {{alpha: 1}}\n  a: {{alpha: 0.5}}",
+    "grids/twice.yaml": f"{GRID}  a: {{alpha: 1, kd.alpha: 0.5}}",
+    "grids/none.yaml": f"{GRID}  a:",
+    "grids/list.yaml": f"{GRID}  - {{alpha: 1}}",
+    "grids/rowless.yaml": GRID,
+    "grids/number.yaml": f"{GRID}  1: {{alpha: 1}}",
+    "grids/empty.yaml": f'{GRID}  "": {{alpha: 1}}',
+    "grids/break.yaml": f'{GRID}  "a\\nb": {{alpha: 1}}',
+    "grids/long.yaml": f"{GRID}  {LONG[:100]}: {{alpha: 1}}",
+    "grids/key.yaml": f"{GRID}  a: {{alpha: 1}}\nrow: 3",
+    "grids/nomethod.yaml": "rows:\n  a: {alpha: 1}",
+    "grids/method.yaml": "method: lskd\nrows:\n  a: {alpha: 1}",
+    "grids/lengths.yaml": "method: dtskd\nrows:\n  a: {lambda_b: [3, 0, 0, 0]}",
     "wrong/method.yaml": CONFIG.replace("pskd", "pksd"),
     "wrong/nomethod.yaml": CONFIG.replace("method: pskd\n", ""),
     "wrong/backbone.yaml": CONFIG.replace("resnet8", "resnet9"),

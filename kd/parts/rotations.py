@@ -25,11 +25,22 @@ class Turned(NamedTuple):
 
 
 class JointHeads(nn.ModuleList):
-    """A head after each of the last `count` stages, by default all, for label and rotation."""
+    """A head after each of the last `count` stages, by default all, for label and rotation.
 
-    def __init__(self, network: StagedBackbone, num_classes: int, count: int | None = None) -> None:
+    Without `turns` they are for the label alone.
+    """
+
+    def __init__(
+        self,
+        network: StagedBackbone,
+        num_classes: int,
+        count: int | None = None,
+        *,
+        turns: bool = True,
+    ) -> None:
         stages = range(len(network.stages))[-(count or len(network.stages)) :]
-        super().__init__(AuxiliaryHead(network, stage, M * num_classes) for stage in stages)
+        width = M * num_classes if turns else num_classes
+        super().__init__(AuxiliaryHead(network, stage, width) for stage in stages)
 
     def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Outputs of the stages for (M·B) views to pooled features (B, L, M, D) and q."""

@@ -102,6 +102,38 @@ def test_forward_shows_the_loss_every_view_of_every_image_in_its_place():
                 torch.testing.assert_close(out.joint_logits[:, stage, view], logits)
 
 
+def test_without_hierarchical_labels_every_view_has_the_images_class(same):
+    """Closed forms: CE of C classes over all stages and views, then with the past of each view."""
+    method = build(Config(hierarchical_labels=False, alpha=0.5, alpha_schedule="constant")).double()
+    assert method.joint_history.shape == (3, 4, 5)
+    generator = torch.Generator().manual_seed(0)
+    labels, indices = torch.tensor([4, 1]), torch.tensor([6, 2])
+    past = torch.nn.functional.one_hot(labels, 5).double()[:, None, None].expand(2, 3, 4, 5)
+    for _ in range(2):
+        shapes = ((2, 5), (2, 3, 4, 5), (2, 3, 4, 7), (2, 4, 7))
+        drawn = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+        out = Outputs(*drawn)
+        terms = method.loss(out, labels, indices).terms
+        hard = torch.nn.functional.one_hot(labels, 5).double()[:, None, None]
+        log_q = out.joint_logits.log_softmax(-1)
+        soft = -((0.5 * hard + 0.5 * past) * log_q).sum(-1)
+        same(terms["loss_hier"], soft.mean((0, 2)).sum())
+        log_p = (out.joint_logits / 3).log_softmax(-1)
+        kl = (log_p[:, -1:].exp() * (log_p[:, -1:] - log_p[:, :-1])).sum(-1)
+        same(terms["loss_kl"], 9 * kl.mean((0, 2)).sum())
+        past = log_q.exp()
+
+
+def test_without_hierarchical_labels_the_backbone_and_the_views_are_the_same():
+    """The heads' last layers alone are others, C wide."""
+    joint, plain = build(Config()), build(Config(hierarchical_labels=False))
+    shapes = [{n: p.shape for n, p in m.named_parameters()} for m in (joint, plain)]
+    other = {name for name, shape in shapes[0].items() if shapes[1][name] != shape}
+    assert other == {f"heads.{i}.classifier.{p}" for i in range(3) for p in ("weight", "bias")}
+    batch = Batch(torch.randn(4, 3, 16, 16), torch.tensor([1, 4, 0, 0]), torch.arange(4))
+    assert plain(batch).total.isfinite()
+
+
 @pytest.mark.parametrize(
     ("backbone", "parameters"), [("wrn_16_2", 2_631_588), ("resnet56", 3_067_684)]
 )

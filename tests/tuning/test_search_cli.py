@@ -149,6 +149,7 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "epochs",
         "set",
         "space",
+        "grid",
         "search_optimizer",
         "objective",
         "sampler",

@@ -135,7 +135,7 @@ class _Remote:
             self._rsync("rsync-up", f"{path.absolute()}{slash}", f"{copy}{slash}")
             return copy
 
-        space = flags.space and Path(sent(flags.space))
+        space, grid = (file and Path(sent(file)) for file in (flags.space, flags.grid))
         teacher = flags.teacher
         if teacher is not None and is_file(teacher):
             teacher = sent(Path(teacher))
@@ -144,7 +144,7 @@ class _Remote:
             str(name if name.folder is None else replace(name, folder=Path(sent(name.folder))))
             for name in datasets
         )
-        return replace(flags, space=space, teacher=teacher, dataset=there_too)
+        return replace(flags, space=space, grid=grid, teacher=teacher, dataset=there_too)
 
     # -- following ----------------------------------------------------------------------------
 

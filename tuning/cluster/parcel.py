@@ -4,7 +4,8 @@ import shlex
 import shutil
 from pathlib import Path
 
-from tuning.records.request import HERE_ONLY, Flags, typed
+from tuning.records.anew import typed
+from tuning.records.request import HERE_ONLY, Flags
 
 PACKAGES = ("kd", "search_spaces", "tuning")
 

@@ -10,9 +10,10 @@ from kd.screen import warn
 from tuning.cluster.target import find
 from tuning.python.result import SearchResult
 from tuning.python.within import called
+from tuning.records.anew import MAPPINGS
 from tuning.records.keywords import as_file, from_keywords, signature
 from tuning.records.options import Options
-from tuning.records.request import MAPPING, Flags
+from tuning.records.request import Flags
 from tuning.records.settings import SweepSettings
 from tuning.storage.addresses import masked
 from tuning.sweeps.searching import plan_asked, search_asked
@@ -46,9 +47,10 @@ def run_search(
 ) -> Any:
     """Search the hyperparameters of a method, as `python -m tuning.search METHOD` does.
 
-    The keywords are the command's flags: `trials=16` is `--trials 16`. `set` and `space` may be
-    mappings: `set={"alpha": 0.8}`, `space={"temperature": {"low": 1, "high": 8}}`. `method`,
-    `backbone`, `dataset` and `resume` are a word or a list of them.
+    The keywords are the command's flags: `trials=16` is `--trials 16`. `set`, `space` and `grid`
+    may be mappings: `set={"alpha": 0.8}`, `space={"temperature": {"low": 1, "high": 8}}`,
+    `grid={"method": "kd", "rows": {"T = 1": {"temperature": 1}}}`. `method`, `backbone`,
+    `dataset` and `resume` are a word or a list of them.
 
     Args:
         method: what the student is trained with, or several.
@@ -66,15 +68,15 @@ def run_search(
     """
     keywords = {"method": method, **keywords}
     with called(verbose=verbose):
-        ranges = None
-        if isinstance(space := keywords.get("space"), Mapping):
-            ranges, keywords["space"] = as_file(MAPPING, space), MAPPING
+        given = {name: keywords[name] for name in MAPPINGS if name in keywords}
+        files = {n: as_file(n, held) for n, held in given.items() if isinstance(held, Mapping)}
+        keywords |= {name: name for name in files}
         for name in _ONLY_TYPED:
             if keywords.get(name) is not None:
                 raise UserError(f"--{name} is for the command line; type python -m tuning.search.")
         flags = from_keywords(Flags, keywords, "method")
         _check_here(flags)
-        sweeps = plan_asked(flags, ranges)
+        sweeps = plan_asked(flags, files)
         if flags.dry_run:
             from tuning.sweeps.forecasting import dry_run
 

@@ -11,11 +11,12 @@ from kd.cli import repeated, shown
 from kd.errors import UserError, brief, unknown
 from kd.methods import config_class, method_names
 from tuning.records import request
+from tuning.records.anew import typed
 from tuning.records.compared import MOST
 from tuning.records.naming import check_given
 from tuning.records.options import Options, Several
 from tuning.records.presets import Preset
-from tuning.records.request import given_of, typed
+from tuning.records.request import given_of
 from tuning.study.warm import NONE
 
 SEEDS = 10

@@ -72,7 +72,7 @@ class Options:
     """GPUs of one trial: 0.25 packs four on one; the default, auto, as many as gain by it."""
     workers_per_trial: Annotated[int, shown("N")] = 1
     """Train a trial on several workers, data-parallel; cores and GPUs are shared among them."""
-    seeds_per_trial: Annotated[int, shown("N")] = 1
+    seeds_per_trial: Annotated[int | None, shown("N")] = None
     """Train a trial on so many seeds at once, and go by their mean; each costs its epochs."""
     compile: Compile = "auto"
     """Compile the steps; auto does where that takes under a tenth of a GPU's training time."""

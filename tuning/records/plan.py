@@ -141,13 +141,16 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     base, expected = settings.base, expected_epochs(settings)
     print(f"{base.method} on {base.backbone} and {base.dataset}")
     print(f"{size(settings)} each" if settings.trials else size(settings))
+    if settings.rows:
+        print(f"the paper's default and the rows of {settings.grid_file}, each to its end")
     cold = settings.warm_start == NONE or settings.sampler == GRID
     named, elsewhere = settings.warm_start not in (AUTO, NONE), settings.tracking_uri is not None
     any_earlier = named or elsewhere or sweep_names(settings.storage)
     if not cold and any_earlier and (few := room(settings.planned)):
         known = settings.warm_start if named else "earlier sweeps"
         print(f"after the paper's default at most {few} that {known} found best")
-    print(f"drawn by {settings.sampler}, stopped early by {settings.scheduler}")
+    if not settings.rows:
+        print(f"drawn by {settings.sampler}, stopped early by {settings.scheduler}")
     if len(settings.objectives) > 1:
         print(f"compared in {', '.join(one.words for one in settings.objectives)}")
     if settings.check_rungs:
@@ -177,7 +180,12 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
         print(f"{kept} of each {each}: {takes}")
     augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
     print(f"augmentation: {augment}")
-    print("hyperparameters, searched (:) or fixed (=):", *space.describe(), sep="\n  ")
+    searched = (
+        "rows (:) and what is fixed (=)"
+        if settings.rows
+        else ("hyperparameters, searched (:) or fixed (=)")
+    )
+    print(f"{searched}:", *space.describe(), sep="\n  ")
     if moved := space.clipped(base):
         flat, first = base.flat(), next(space.extremes(base)).flat()
         print("the paper's default lies outside; the first trial has instead:")

@@ -1,21 +1,21 @@
 """What a person asked `tuning.search` for, and the settings of the sweeps that it means."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 import tyro
 
 from kd.cli import repeated, shown
-from kd.config import SplitConfig, TeacherConfig, is_file, parse, read_mapping
+from kd.config import SplitConfig, TeacherConfig, is_file, parse
 from kd.data.names import DatasetName
 from kd.errors import UserError, brief
-from kd.files import relative
 from kd.methods import config_class, method_names
+from tuning.records.ablation import Ablation, Files, as_rows, check_alone, content
+from tuning.records.anew import anew
 from tuning.records.asked import check_asked
 from tuning.records.naming import check_given, made_of
 from tuning.records.options import CHANGEABLE, Options, Several
@@ -23,8 +23,6 @@ from tuning.records.plan import within_space
 from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
 
-MAPPING = "space"
-"""What stands for the file of ranges that were given as a mapping."""
 HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
 """Flags that mean something on the machine where they were typed, and nowhere else."""
 
@@ -53,6 +51,8 @@ class Flags:
     """Fix a hyperparameter instead of searching it, or how val is cut: split.val_fraction=0.2."""
     space: Annotated[Path | None, shown("FILE")] = None
     """A YAML file of ranges that replace the method's own."""
+    grid: Annotated[Path | None, shown("FILE")] = None
+    """An ablation instead of a search: train each row of this YAML file, on three seeds."""
     grace_period: Annotated[int | None, shown("EPOCHS")] = None
     """Epochs that every trial may train before it can be stopped; the preset says how many."""
     teacher: Annotated[str | None, shown("NAME|FILE")] = None
@@ -100,7 +100,7 @@ def check(flags: Flags) -> None:
     where = [f"--{name}" for name in ("local", "address", "cluster") if getattr(flags, name)]
     if len(where) > 1:
         raise UserError(f"{' and '.join(where)} say where to run; give one of them.")
-    if flags.teacher is not None and not any(map(_taught, flags.method)):
+    if flags.teacher and flags.method and not any(map(_taught, flags.method)):
         taught = ", ".join(filter(_taught, method_names()))
         raise UserError(
             f"--teacher is for {taught}, and {' and '.join(flags.method)} learn"
@@ -112,7 +112,7 @@ def check(flags: Flags) -> None:
             "--teacher-saw-val is for a teacher's file; give --teacher FILE.safetensors too, or "
             "leave it away."
         )
-    if not (flags.resume or flags.method):
+    if not (flags.resume or flags.method or flags.grid):
         raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
 
 
@@ -120,17 +120,21 @@ def _taught(method: str) -> bool:
     return config_class(method).teacher != "none"
 
 
-def sweeps(
-    flags: Flags, *, gpus: float, ranges: Mapping[str, Any] | None = None
-) -> list[SweepSettings]:
+def sweeps(flags: Flags, *, gpus: float, files: Files | None = None) -> list[SweepSettings]:
     """One sweep for each combination of method, backbone and data set, or those to be resumed.
 
-    `gpus` is what the preset `auto` goes by; `ranges` are those of `flags.space`, where that is
-    the name of no file.
+    `gpus` is what the preset `auto` goes by; `files` are as of `tuning.records.ablation.content`.
     """
     check(flags)
     if flags.resume:
         return _resumed(flags)
+    rows = None
+    if flags.grid:
+        check_alone(flags.given())
+        rows = Ablation.read(flags.grid, files, flags.method)
+        flags = replace(flags, method=(rows.method,), options=as_rows(flags.options))
+        check(flags)
+    ranges = content("space", flags.space, files)
     preset = choose(flags.preset, gpus)
     cells = [
         setting(
@@ -146,7 +150,7 @@ def sweeps(
         for backbone in dict.fromkeys(flags.backbone or (None,))
         for dataset in dict.fromkeys(map(_placed, flags.dataset) if flags.dataset else (None,))
     ]
-    return [_settings(flags, cell, ranges, alone=len(cells) == 1) for cell in cells]
+    return [_settings(flags, cell, ranges, rows, alone=len(cells) == 1) for cell in cells]
 
 
 def _resumed(flags: Flags) -> list[SweepSettings]:
@@ -168,7 +172,10 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
                 f"A resumed sweep keeps its own {name.replace('_', '-')}; leave it away."
             )
     names = dict.fromkeys(flags.resume)
-    resumed = [replace(SweepSettings.load(storage, name), **changes) for name in names]
+    kept = [SweepSettings.load(storage, name) for name in names]
+    if any(settings.rows for settings in kept):
+        check_alone(changes.items())
+    resumed = [replace(settings, **changes) for settings in kept]
     # Without a word it is used again, as no flag says so.
     resumed = [replace(settings, mps=flags.options.mps) for settings in resumed]
     if changes:
@@ -177,48 +184,8 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
     return [within_space(settings, settings.trials) for settings in resumed]
 
 
-def anew(settings: SweepSettings) -> str:
-    """The command of a new sweep like this one, without its epochs and its store's address.
-
-    The address may hold a password; who knows it gives it again.
-    """
-    base = settings.base
-    words = [base.method, "--backbone", base.backbone, "--dataset", base.dataset]
-    words += [] if settings.trials is None else ["--trials", str(settings.trials)]
-    words += ["--grace-period", str(settings.grace_period)]
-    if base.needs_teacher and (teacher := base.teacher.weights or base.teacher.backbone):
-        words += ["--teacher", teacher]
-        words += ["--teacher-saw-val"] if base.teacher.saw_val else []
-    usual = SplitConfig()
-    split = {n: v for n, v in asdict(base.split).items() if v != getattr(usual, n)}
-    fixed = settings.fixed | {f"split.{name}": str(value) for name, value in split.items()}
-    if "batch_size" not in {*fixed, *settings.ranges}:
-        # Another preset would choose another one.
-        fixed["batch_size"] = str(base.batch_size)
-    for name, value in fixed.items():
-        words += ["--set", f"{name}={value}"]
-    if settings.ranges:
-        # Ranges that came without a file are to be written into one.
-        words += ["--space", "FILE" if settings.ranges_file == MAPPING else settings.ranges_file]
-    given = {entry.name: getattr(settings, entry.name) for entry in fields(Options)}
-    given["storage"] = relative(settings.storage)
-    for name, value in given.items():
-        if value not in (None, getattr(Options(), name)) and name != "tracking_uri":
-            words += typed(name, value)
-    return " ".join(["python -m tuning.search", *map(quote, words)])
-
-
-def typed(name: str, value: Any) -> list[str]:
-    """The words that give the flag `name`."""
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    items = value if isinstance(value, tuple) else (value,)
-    return [word for item in items for word in (f"--{flag}", str(item))]
-
-
 def _settings(
-    flags: Flags, cell: Setting, ranges: Mapping[str, Any] | None, *, alone: bool
+    flags: Flags, cell: Setting, ranges: dict[str, Any], rows: Ablation | None, *, alone: bool
 ) -> SweepSettings:
     options = flags.options
     fixed = _fixed(flags.set)
@@ -234,17 +201,18 @@ def _settings(
         check_given(flags.name)
         name = flags.name if alone else f"{flags.name}-{about}"
     grace = flags.grace_period if flags.grace_period is not None else cell.grace_period
-    if ranges is None:
-        ranges = read_mapping(flags.space) if flags.space else {}
+    seeds = 1 if options.seeds_per_trial is None else options.seeds_per_trial
     settings = SweepSettings(
         name=name,
         base=base,
         trials=cell.trials if flags.trials or not options.bounded else None,
         grace_period=grace,
         fixed=fixed,
-        ranges=dict(ranges),
+        ranges=ranges,
         ranges_file=str(flags.space or "--space"),
-        **vars(options),
+        rows=rows.rows if rows else {},
+        grid_file=str(flags.grid or "--grid"),
+        **vars(options) | {"seeds_per_trial": seeds},
     )
     check_asked(settings)
     if settings.folder.exists():

@@ -14,7 +14,7 @@ from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.data import check_dataset
 from kd.errors import UserError, brief, unknown
 from kd.files import replace_file, unwritable
-from search_spaces import Space, came_later, load_space, written_out
+from search_spaces import Space, came_later, load_rows, load_space, written_out
 from tuning.records.naming import NAME, check_name
 from tuning.records.options import Options
 from tuning.storage.addresses import check_store
@@ -60,10 +60,10 @@ class SweepSettings(Options, Section):
     """One search over one cell: (method, backbone, data set).
 
     `base` is the paper's default, which is trial 0; `fixed` and `ranges` are what the user
-    changed of the method's search space. `trials` None is as many as the budget allows. Of the
-    options, `gpus_per_trial` and `cpus_per_trial`
-    None share out what the cluster has, whole GPUs, `auto` packs as many trials on a GPU as
-    gain by it, and `checkpoints` None keeps running trials' files in the sweep's own folder.
+    changed of the method's search space, and an ablation has `rows` in its place. `trials` None is
+    as many as the budget allows. Of the options, `gpus_per_trial` and `cpus_per_trial` None share
+    out what the cluster has, whole GPUs, `auto` packs as many trials on a GPU as gain by it, and
+    `checkpoints` None keeps running trials' files in the sweep's own folder.
     `compared_on` is on how many seeds a comparison that the sweep belongs to trains what is handed
     out and the default, 0 where it belongs to none.
     """
@@ -75,6 +75,9 @@ class SweepSettings(Options, Section):
     fixed: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, Any] = field(default_factory=dict)
     ranges_file: str = "--space"
+    rows: dict[str, Any] = field(default_factory=dict)
+    grid_file: str = "--grid"
+    seeds_per_trial: int = 1
     compared_on: int = 0
 
     def __post_init__(self) -> None:
@@ -163,7 +166,9 @@ class SweepSettings(Options, Section):
         return Shelf(self.checkpoints, self.name)
 
     def space(self) -> Space:
-        """The search space of this sweep; UserError where `fixed` or `ranges` make no sense."""
+        """The search space of this sweep; UserError where what was asked for makes no sense."""
+        if self.rows:
+            return load_rows(self.base, self.rows, fixed=self.fixed, where=self.grid_file)
         return load_space(
             self.base.method,
             self.base.backbone,

@@ -69,9 +69,10 @@ def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:
     Configurations are columns with dotted names such as `kd.alpha`, metrics of the last epoch
     columns such as `metrics.val_acc`; `started` and `ended` are seconds since the epoch, `seconds`
     is how long it ran, accuracies are percent, the mean of so many `seeds`, and `source` says which
-    other search found a configuration. Of a search of several objectives `pareto` says who is of
-    the Pareto set, `objective.NAME` holds a trial's values, and a column of the curves what each
-    epoch told of `ece` and `train_seconds`. Both bear the stamp `mark`.
+    other search found a configuration; an ablation has a `label` for each. Of a search of several
+    objectives `pareto` says who is of the Pareto set, `objective.NAME` holds a trial's values, and
+    a column of the curves what each epoch told of `ece` and `train_seconds`. Both bear the stamp
+    `mark`.
     """
     import pyarrow as pa
 
@@ -89,6 +90,7 @@ def tables(result: SweepResult, mark: str = "") -> tuple[bytes, bytes]:
             "seconds": trial.seconds,
             "reason": trial.reason,
             "source": trial.source,
+            **({"label": trial.label} if result.sweep.settings.rows else {}),
             **{f"metrics.{name}": value for name, value in trial.metrics.items()},
             **_objectives(result, trial, best),
             **TrainConfig.from_dict(trial.config).flat(),

@@ -8,7 +8,7 @@ import yaml
 from tuning.records.findings import unconfirmed
 from tuning.records.result import SweepResult
 from tuning.records.winner import handed_out
-from tuning.reports import figures, pareto, sentences
+from tuning.reports import ablation, figures, pareto, sentences
 from tuning.reports.confirmed import SEEN, rows, scored
 from tuning.reports.importance import kept_importance
 from tuning.reports.spending import cost
@@ -49,6 +49,8 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             commands=sentences.next_steps(result),
             rows=_comparison(result),
             curves=figures.curves(result),
+            ablation=ablation.rows(result),
+            below_ablation=ablation.note(result),
             confirmed=rows(found) if found else [],
             seen=" ".join(SEEN),
             unconfirmed=unconfirmed(result.sweep.settings.seeds_per_trial),

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tuning.records.pareto import alike, objectives_of
 from tuning.records.result import SweepResult
-from tuning.reports import pareto
+from tuning.reports import ablation, pareto
 from tuning.reports.confirmed import scored
 from tuning.reports.console import console as standard
 from tuning.reports.escapes import terminal
@@ -56,9 +56,11 @@ def print_summary(
             say(f"  trial {trial.number} failed: {trial.reason or 'no reason was recorded'}")
     else:
         say(headline(result), "bold")
-        console.print(_comparison(result))
+        if not result.sweep.settings.rows:
+            console.print(_comparison(result))
         for sentence in caveats(result):
             say(sentence)
+    _print_ablation(result, console)
     if result.trials:
         say(cost(result))
         for sentence in foretold(result):
@@ -118,10 +120,21 @@ def print_cells(
             "–" if result.gain is None else f"{result.gain:+.2f}",
         )
     console.print("", table, sep="\n")
+    for result in results:
+        _print_ablation(result, console)
     for group in alike(results):
         _print_pareto(group, console)
     for command in next_steps_of_several(results, interrupted=interrupted):
         console.print(terminal(f"  {command}"), soft_wrap=True)
+
+
+def _print_ablation(result: SweepResult, console: Console) -> None:
+    """Print the rows of an ablation; nothing of another sweep."""
+    if result.trials and result.sweep.settings.rows:
+        console.print()
+        console.print(terminal(result.sweep.cell, "dim"), soft_wrap=True)
+        console.print(ablation.table(result))
+        console.print(terminal(ablation.note(result)), soft_wrap=True)
 
 
 def _print_pareto(results: Sequence[SweepResult], console: Console) -> None:

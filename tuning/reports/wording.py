@@ -78,14 +78,14 @@ def trial_name(trial: TrialRecord) -> str:
 
 
 def numbered(trial: TrialRecord) -> str:
-    """`trial 3`, `trial 0 (the paper's default)` or `trial 1 (from resnet20)`."""
+    """`trial 3`, `trial 0 (the paper's default)`, `trial 1 (from resnet20)` or with its label."""
     about = trial_name(trial) if trial.is_default else origin(trial)
     return f"trial {trial.number}" + (f" ({about})" if about else "")
 
 
 def origin(trial: TrialRecord) -> str:
-    """`from resnet20`, of a trial whose configuration another search found; "" of others."""
-    return f"from {trial.source}" if trial.source else ""
+    """The label of an ablation's row; `from resnet20`, where another search found it; else ""."""
+    return trial.label or (f"from {trial.source}" if trial.source else "")
 
 
 def tip(trial: TrialRecord) -> str:

@@ -18,10 +18,13 @@ Point = Mapping[str, Any]
 def ordered(space: Space, base: TrainConfig, seed: int) -> list[Point]:
     """All combinations of values, the paper's default `base` first, the others shuffled by `seed`.
 
-    Where the default lies outside of the space the nearest point is first, as in any search.
-    Raises `UserError` for a range without a step, and for more than `MOST` combinations.
+    Of a space of rows these alone, in their order. Where the default lies outside of the space the
+    nearest point is first, as in any search. Raises `UserError` for a range without a step, and for
+    more than `MOST` combinations.
     """
     first = space.default_values(base)
+    if space.rows:
+        return [first, *space.listed(base)]
     others = [point for point in space.grid(MOST) if point != first]
     random.Random(seed).shuffle(others)
     return [first, *others]

@@ -125,6 +125,7 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         reason=attributes.get("reason", ""),
         spared=attributes.get("spared"),
         source=attributes.get("source", ""),
+        label=attributes.get("label", ""),
         seeds=attributes.get("seeds", 1),
     )
 

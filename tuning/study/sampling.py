@@ -131,9 +131,13 @@ class Sampling:
         default = self._space.default_values(self._base)
         return [default, *(dict(one.values) for one in self._warm.first)]
 
-    def source(self, number: int) -> str:
-        """Which other search the trial's configuration comes from; "" where it was drawn."""
-        return self._warm.source(number)
+    def about(self, number: int) -> dict[str, Any]:
+        """What a trial's record says of where its configuration comes from, if it was not drawn.
+
+        The `label` of its row, or the `source` that is another search.
+        """
+        found = {"label": self._space.label(number), "source": self._warm.source(number)}
+        return {name: value for name, value in found.items() if value}
 
     def after(self, drawn: Sequence[Mapping[str, Any]]) -> "BaseSampler":
         """The sampler for the trial after those of the configurations `drawn`, in their order."""
@@ -142,6 +146,9 @@ class Sampling:
         self._tried += map(self._varied, drawn[len(self._tried) :])
 
         def known(values: Point) -> bool:
+            if self._space.rows and values not in self._points:
+                # Between rows lies nothing, perhaps not even a configuration.
+                return True
             config = self._space.apply(self._base, values)
             return self._varied(config.to_dict()) in self._tried
 

@@ -224,9 +224,8 @@ class StudySearcher:
         return len(self.records) < self._num_trials
 
     def _begin(self, trial: optuna.Trial) -> TrialRecord:
-        plain, source = self._draw(trial).to_dict(), self._sampling.source(trial.number)
-        seeds, about = self._budget.seeds, {"source": source} if source else dict[str, Any]()
-        about |= {"seeds": seeds} if seeds > 1 else {}
+        plain, about = self._draw(trial).to_dict(), self._sampling.about(trial.number)
+        about |= {"seeds": seeds} if (seeds := self._budget.seeds) > 1 else {}
         for name, value in (about | {"config": plain}).items():
             trial.set_user_attr(name, value)
         return TrialRecord(number=trial.number, config=plain, started=time.time(), **about)

@@ -39,8 +39,9 @@ class TrialRecord:
     session of its sweep. `gpus` is how many GPUs it held, or which part of one; `reason` says why
     a trial was stopped or failed; `spared` is the epoch after which early stopping would have
     stopped it, had it not been let run on to check that. `source` says which other search its
-    configuration comes from; "" where it was drawn. `seeds` is on how many it trains, in turns: all
-    that is told of an epoch is their mean.
+    configuration comes from; "" where it was drawn. `label` is that of the ablation's row that it
+    trains; "" of all else. `seeds` is on how many it trains, in turns: all that is told of an epoch
+    is their mean.
     """
 
     number: int
@@ -56,6 +57,7 @@ class TrialRecord:
     reason: str = ""
     spared: int | None = None
     source: str = ""
+    label: str = ""
     seeds: int = 1
 
     @property

@@ -1,14 +1,14 @@
 """Searches that are asked for, from their flags to what is proved at their end."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from kd.screen import warn
 from search_spaces import Space
 from tuning.engine.runtime import check_here, elsewhere, gpus_at_hand, local_gpus
 from tuning.records import request
+from tuning.records.ablation import Files
 from tuning.records.asked import check_ends
 from tuning.records.presets import choose
 from tuning.records.request import Flags
@@ -22,15 +22,15 @@ Planned = Sequence[tuple[SweepSettings, Space]]
 """Sweeps that nothing is known to be wrong with, and what may vary in each."""
 
 
-def plan_asked(flags: Flags, ranges: Mapping[str, Any] | None = None) -> Planned:
+def plan_asked(flags: Flags, files: Files | None = None) -> Planned:
     """Check everything that can be checked without Ray; nothing is written.
 
-    `ranges` are those of `flags.space`, where that is the name of no file.
+    `files` are as of `tuning.records.ablation.content`.
 
     Raises:
         UserError: what is asked for cannot be.
     """
-    sweeps = [(settings, settings.space()) for settings in _sweeps(flags, ranges)]
+    sweeps = [(settings, settings.space()) for settings in _sweeps(flags, files)]
     for settings, _ in sweeps:
         settings.check_images(begun=bool(flags.resume))
         settings.check_study()
@@ -100,10 +100,10 @@ def _confirm(sweeps: Sequence[SweepSettings]) -> int:
     return 0
 
 
-def _sweeps(flags: Flags, ranges: Mapping[str, Any] | None) -> list[SweepSettings]:
+def _sweeps(flags: Flags, files: Files | None) -> list[SweepSettings]:
     """The sweeps that are asked for."""
     request.check(flags)
-    return request.sweeps(decided(flags), gpus=0, ranges=ranges)
+    return request.sweeps(decided(flags), gpus=0, files=files)
 
 
 def decided(flags: Flags) -> Flags:

@@ -156,6 +156,8 @@ class SweepRuns:
             }
             if trial.source:
                 tags["kd.source"] = trial.source
+            if trial.label:
+                tags["kd.label"] = trial.label
             started = round(1000 * (trial.started or time.time()))
             run = self._client.create_run(self._experiment.id, start_time=started, tags=tags)
             found = run.info.run_id

@@ -21,6 +21,10 @@ class Config(MethodConfig):
         temperature: T of L_kl (equation 7).
         feature_target: what the heads' features are drawn to: the backbone's last feature, or
             the deepest head's.
+        hierarchical_labels: whether the heads tell the joint label of class and turn. Without,
+            they are C wide and tell the class of each view, turned or not: equations 2, 5, 7 and
+            8 stay, over all stages and views, with y for 4y + j. So the views and the heads are
+            the same, and what is left away is the self-supervised label alone.
     """
 
     recipe: ClassVar[Recipe] = Recipe(optimizer=OptimizerConfig(milestones=(150 / 240, 210 / 240)))
@@ -31,6 +35,7 @@ class Config(MethodConfig):
     gamma: float = 0.05
     temperature: float = 3.0
     feature_target: Literal["backbone", "deepest"] = "backbone"
+    hierarchical_labels: bool = True
 
     def __post_init__(self) -> None:
         self.check("alpha", 0, 1)
@@ -44,5 +49,6 @@ class Config(MethodConfig):
         return Needs(square=True)
 
     def memories(self, num_classes: int, stages: int) -> tuple[tuple[int, ...], ...]:
-        """Of the classes; and of the joint classes, for every head and each of the 4 views."""
-        return (num_classes,), (stages, 4, 4 * num_classes)
+        """Of the classes; and of what every head tells, of each of the 4 views."""
+        width = 4 * num_classes if self.hierarchical_labels else num_classes
+        return (num_classes,), (stages, 4, width)

@@ -24,8 +24,8 @@ class Outputs(NamedTuple):
     """What the network says of a batch, all M views of it.
 
     logits: z (B, C), of the view that is not turned. joint_logits: q (B, L, M, M·C), of every
-    head, class M·y + j for view j. features: F (B, L, M, D), the heads' pooled features.
-    final_features: (B, M, D), the backbone's own.
+    head, class M·y + j for view j; without hierarchical labels (B, L, M, C). features: F
+    (B, L, M, D), the heads' pooled features. final_features: (B, M, D), the backbone's own.
     """
 
     logits: Tensor
@@ -37,17 +37,18 @@ class Outputs(NamedTuple):
 class LayeredSelfSupervised(Method[Config]):
     """L_cls + L_hier + β·L_kl + γ·L_feat (equations 4 to 9), with a head after every stage.
 
-    Soft labels are those of PS-KD, for the classes and, view by view, for every head.
+    Soft labels are those of PS-KD, for the classes and, view by view, for every head. A head tells
+    class and turn, or without hierarchical labels the class of every view, turned or not.
     """
 
     def __init__(
         self, config: Config, student: StagedBackbone, task: Task, teachers: Sequence[Teacher] = ()
     ) -> None:
         super().__init__(config, student, task, teachers)
-        stages, joint_classes = len(student.stages), M * task.num_classes
-        self.heads = JointHeads(student, task.num_classes)
-        self.history = task.soft_label_history((task.num_classes,))
-        self.joint_history = task.soft_label_history((stages, M, joint_classes))
+        self.heads = JointHeads(student, task.num_classes, turns=config.hierarchical_labels)
+        own, joint = config.memories(task.num_classes, len(student.stages))
+        self.history = task.soft_label_history(own)
+        self.joint_history = task.soft_label_history(joint)
 
     def forward(self, batch: Batch) -> Loss:
         """One pass over the M·B views; only the backbone's logits of the unturned ones count."""
@@ -60,7 +61,9 @@ class LayeredSelfSupervised(Method[Config]):
     def loss(self, outputs: Outputs, labels: Tensor, indices: Tensor) -> Loss:
         """The loss of `outputs`, whose predictions the history then keeps for the next epoch."""
         z, q = outputs.logits, outputs.joint_logits
-        joint = joint_labels(labels).unsqueeze(1)
+        hierarchical = self.config.hierarchical_labels
+        joint = joint_labels(labels) if hierarchical else labels.unsqueeze(1).expand(-1, M)
+        joint = joint.unsqueeze(1)
         alpha, temperature = self.numbers["alpha"], self.numbers["temperature"]
         targets = soft_targets(labels, self.history.read(indices, labels), alpha)
         joint_past = self.joint_history.read(indices, joint)

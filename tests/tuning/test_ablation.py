@@ -1,0 +1,201 @@
+"""What `--grid FILE` asks for, and the table that comes of it; a real one is in another file."""
+
+import io
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from rich.console import Console
+from synthetic import sweep_result
+
+from kd.errors import UserError
+from kd.typed import read_flags
+from tuning.python.search import run_search
+from tuning.records.anew import anew
+from tuning.records.keywords import from_keywords
+from tuning.records.request import Flags, sweeps
+from tuning.records.result import SweepResult
+from tuning.records.settings import SweepSettings
+from tuning.reports import ablation
+from tuning.reports.files import tables
+from tuning.reports.page import render
+from tuning.reports.summary import print_cells, print_summary
+from tuning.reports.wording import numbered
+from tuning.search import main
+from tuning.study.journal import read_trials
+from tuning.study.searcher import StudySearcher
+
+ROWS = {"without L_kl": {"beta": 0}, "<b>α = 1</b>": {"alpha": 1}, "no joint": {"gamma": 0, "T": 2}}
+FILE = {"method": "lsskd", "rows": ROWS}
+
+
+def asked(**keywords: Any) -> SweepSettings:
+    """The sweep of an ablation of FILE, or of what `keywords` say."""
+    keywords = {"grid": "grid", "preset": "laptop", **keywords}
+    (settings,) = sweeps(from_keywords(Flags, keywords, "method"), gpus=0, files={"grid": FILE})
+    return settings
+
+
+def test_it_is_a_sweep_over_the_default_and_the_rows_to_their_end() -> None:
+    settings = asked()
+    assert settings.base.method == "lsskd"
+    assert settings.trials == settings.planned == 1 + len(ROWS)
+    assert (settings.scheduler, settings.sampler) == ("none", "grid")
+    assert settings.seeds_per_trial == 3
+    assert asked(seeds_per_trial=1).seeds_per_trial == 1
+    assert replace(asked(method="lsskd"), name=settings.name) == settings
+
+
+def test_a_search_has_one_seed_as_before() -> None:
+    (settings,) = sweeps(Flags(method=("ce",), preset="laptop"), gpus=0)
+    assert settings.seeds_per_trial == 1
+    assert "--seeds-per-trial" not in anew(settings)
+
+
+def test_it_goes_on_without_its_file(tmp_path: Path) -> None:
+    settings = asked(storage=tmp_path, name="rows")
+    settings.save()
+    (kept,) = sweeps(from_keywords(Flags, {"resume": "rows", "storage": tmp_path}), gpus=0)
+    assert kept == settings
+    assert list(kept.space().rows) == list(ROWS)
+    for flag in ("trials", "hours", "epochs_total"):
+        with pytest.raises(UserError, match=r"An ablation .* leave --.* away"):
+            sweeps(from_keywords(Flags, {"resume": "rows", "storage": tmp_path, flag: 30}), gpus=0)
+
+
+def test_the_command_of_another_one_like_it_can_be_typed(tmp_path: Path) -> None:
+    path = tmp_path / "rows.yaml"
+    path.write_text(yaml.safe_dump(FILE), encoding="utf-8")
+    flags = {"grid": path, "preset": "laptop", "set": {"history": "dense"}, "name": "rows"}
+    (settings,) = sweeps(from_keywords(Flags, flags), gpus=0)
+    words = shlex.split(anew(settings))[3:]
+    (again,) = sweeps(read_flags(Flags, [*words, "--preset", "laptop"]), gpus=0)
+    assert replace(again, name="rows", fixed=settings.fixed) == settings
+    assert "--grid FILE" in anew(asked())
+
+
+def test_a_real_file_says_its_method(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "rows.yaml"
+    path.write_text(yaml.safe_dump(FILE), encoding="utf-8")
+    words = ["--grid", str(path), "--preset", "laptop", "--dry-run", "--local"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--workers-per-trial", "2", "--storage", str(tmp_path / "runs")])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "4 trials of at most 9 epochs on 3 seeds" in said
+    assert "at most 108 epochs in all" in said
+    assert "no joint: kd.gamma = 0.0, kd.temperature = 2.0" in said
+
+
+def test_from_python_the_rows_may_be_a_mapping(tmp_path: Path, capsys: Any) -> None:
+    words = {"preset": "laptop", "workers_per_trial": 2, "local": True, "storage": tmp_path}
+    assert run_search(grid=FILE, dry_run=True, **words) is None
+    assert "4 trials of at most 9 epochs on 3 seeds" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"grid, row 'a': kd\.beta is -1\.0; it must be at least 0"):
+        run_search(grid={"method": "lsskd", "rows": {"a": {"beta": -1}}}, **words)
+    with pytest.raises(UserError, match="An ablation tries the rows of its file"):
+        run_search(grid=FILE, space={"alpha": [0.1, 0.5, 0.9]}, **words)
+
+
+def test_a_search_of_them_is_the_same_when_it_goes_on() -> None:
+    settings = asked(name="rows")
+    whole, broken = (optuna.create_study(direction="maximize") for _ in range(2))
+
+    def train(study: optuna.Study, count: int) -> None:
+        searcher = StudySearcher(
+            study, settings.space(), settings.base, settings.trials, sampler=settings.sampler
+        )
+        for _ in range(count):
+            record = searcher.suggest()
+            assert record
+            searcher.end(record.number, {"epoch": 9, "val_acc": 50.0})
+        if len(searcher.records) == settings.trials:
+            assert searcher.suggest() is None
+
+    train(whole, 4)
+    train(broken, 2)
+    train(broken, 2)
+    found = [read_trials(study) for study in (whole, broken)]
+    assert [t.config for t in found[0]] == [t.config for t in found[1]]
+    assert [t.label for t in found[1]] == ["", *ROWS]
+    assert [t.source for t in found[1]] == [""] * 4
+    assert numbered(found[1][1]) == "trial 1 (without L_kl)"
+
+
+# -- what is shown --------------------------------------------------------------------------------
+
+
+def result_of(folder: Path, *, seeds: int = 3) -> SweepResult:
+    """An ablation whose default and first row completed; of the others one diverged."""
+    result = sweep_result(folder, trials=3, stopping=False)
+    settings = replace(asked(name=folder.name, storage=folder.parent), seeds_per_trial=seeds)
+    sweep = replace(result.sweep, settings=settings, searched=settings.space().domains)
+    trials = []
+    for trial, label in zip(result.trials, ["", *ROWS], strict=False):
+        trials.append(replace(trial, label=label, seeds=seeds, curve={9: 80.0 + trial.number}))
+        trials[-1].metrics = {"val_acc": 80.0, **({"val_acc_sd": 0.5} if seeds > 1 else {})}
+    trials[2].state, trials[2].reason = "stopped", "the loss was not finite in epoch 9"
+    return replace(result, sweep=sweep, trials=trials)
+
+
+def shown(result: SweepResult) -> str:
+    out = io.StringIO()
+    print_summary(result, Console(file=out, width=100))
+    return out.getvalue()
+
+
+def test_the_table_is_the_papers_in_the_order_of_the_file(tmp_path: Path) -> None:
+    result = result_of(tmp_path / "rows")
+    assert ablation.rows(result) == [
+        ("the paper's default", "80.00 ± 0.50 % (n = 3)", ""),
+        ("without L_kl", "81.00 ± 0.50 % (n = 3)", "+1.00"),
+        ("<b>α = 1</b>", "diverged", ""),
+        ("no joint", "not begun", ""),
+    ]
+    alone = result_of(tmp_path / "alone", seeds=1)
+    assert ablation.rows(alone)[1] == ("without L_kl", "81.00 % (n = 1)", "+1.00")
+    assert "±" not in ablation.note(alone)
+
+
+def test_a_default_that_did_not_complete_has_nothing_beside_it(tmp_path: Path) -> None:
+    result = result_of(tmp_path / "rows")
+    result.trials[0].state = "failed"
+    assert ablation.rows(result)[0] == ("the paper's default", "failed", "")
+    assert ablation.rows(result)[1] == ("without L_kl", "81.00 ± 0.50 % (n = 3)", "")
+    result.trials[1].state = "running"
+    assert ablation.rows(result)[1] == ("without L_kl", "unfinished", "")
+    assert "unfinished" in shown(result)
+
+
+def test_it_is_printed_and_on_the_page_and_in_the_table_of_trials(tmp_path: Path) -> None:
+    result = result_of(tmp_path / "rows")
+    for said in (shown(result), cells(result)):
+        assert "81.00 ± 0.50 % (n = 3)" in said
+        assert "<b>α = 1</b>" in said
+        assert "python -m tuning.confirm rows" in said
+    page = render(result)
+    assert "<h2>Ablation</h2>" in page
+    assert "&lt;b&gt;α = 1&lt;/b&gt;" in page
+    assert "<b>α" not in page
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    trials, _ = tables(result)
+    assert pq.read_table(pa.BufferReader(trials))["label"].to_pylist() == ["", *list(ROWS)[:2]]
+
+
+def cells(result: SweepResult) -> str:
+    out = io.StringIO()
+    print_cells([result, result], Console(file=out, width=100))
+    return out.getvalue()
+
+
+def test_another_sweep_has_none(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    assert ablation.rows(result) == []
+    assert "<h2>Ablation</h2>" not in render(result)
+    assert "standard deviation over the same" not in shown(result)
