@@ -90,7 +90,7 @@ def _read_row(
         given[name] = (
             [number_or_text(one) for one in value]
             if isinstance(value, list)
-            else (number_or_text(value))
+            else number_or_text(value)
         )
         needed = sum(within(leaf, name) for leaf in flat)
         if name not in flat and not (isinstance(value, list) and len(value) == needed):
