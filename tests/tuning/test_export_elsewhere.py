@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kd.config import OptimizerConfig, TrainConfig
 from kd.methods import method_names
 from kd.optimizer import learning_rate
+from kd.parts.logits import correlation_loss, standardised
 from kd.parts.losses import cross_entropy, distillation_kl
 from tuning.exporters import export
 
@@ -105,6 +106,32 @@ def test_its_own_loss_is_ours(target: str, values: dict[str, float]) -> None:
     torch.testing.assert_close(theirs, ours, rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize("values", WEIGHTS)
+def test_torchdistill_standardises_logits_as_we_do(values: dict[str, float]) -> None:
+    config = paper("kd")
+    config = replace(config, kd=replace(config.kd, temperature=2.0, standardise=True, **values))
+    hard_weight, soft_weight = config.kd.weights
+    student, teacher = torch.randn(2, 8, 10, dtype=torch.float64)
+    labels = torch.arange(8)
+    soft = distillation_kl(standardised(student), standardised(teacher), 2.0).mean()
+    ours = hard_weight * cross_entropy(student, labels).mean() + soft_weight * 2.0**2 * soft
+    theirs = torchdistill_loss(export(config, "torchdistill"), student, teacher, labels)
+    torch.testing.assert_close(theirs, ours, rtol=1e-9, atol=0)
+
+
+def test_torchdistill_correlates_predictions_as_we_do() -> None:
+    config = paper("dist")
+    config = replace(
+        config, kd=replace(config.kd, beta=0.7, gamma=1.3, weight=2.5, temperature=3.0)
+    )
+    student, teacher = torch.randn(2, 8, 10, dtype=torch.float64)
+    labels = torch.arange(8)
+    inter, intra = correlation_loss(student, teacher, 3.0)
+    ours = cross_entropy(student, labels).mean() + 2.5 * (0.7 * inter + 1.3 * intra)
+    theirs = torchdistill_loss(export(config, "torchdistill"), student, teacher, labels)
+    torch.testing.assert_close(theirs, ours, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_torchdistill_smooths_labels_as_we_do(smoothing: float) -> None:
     config = paper("ce")
@@ -191,6 +218,7 @@ def test_yacs_takes_what_mdistiller_is_given() -> None:
             "TYPE": "SGD",
         },
         "KD": {"TEMPERATURE": 4, "LOSS": {"CE_WEIGHT": 0.1, "KD_WEIGHT": 0.9}},
+        "DKD": {"CE_WEIGHT": 1.0, "ALPHA": 1.0, "BETA": 8.0, "T": 4.0, "WARMUP": 20},
     }
     config = replace(paper("kd"), batch_size=96)
     cfg = CfgNode(defaults)
@@ -199,6 +227,12 @@ def test_yacs_takes_what_mdistiller_is_given() -> None:
     assert cfg.SOLVER.BATCH_SIZE == 96
     assert cfg.KD.TEMPERATURE == 4
     assert cfg.KD.LOSS.KD_WEIGHT == 0.9
+    decoupled = paper("dkd")
+    values = replace(decoupled.kd, alpha=2.0, beta=3.0, temperature=2.5, warmup=0)
+    decoupled = replace(decoupled, kd=values)
+    cfg.merge_from_other_cfg(CfgNode.load_cfg(export(decoupled, "mdistiller")))
+    assert cfg.DISTILLER.TYPE == "DKD"
+    assert dict(cfg.DKD) == {"CE_WEIGHT": 1.0, "ALPHA": 2.0, "BETA": 3.0, "T": 2.5, "WARMUP": 1}
 
 
 @pytest.mark.parametrize("method", method_names())

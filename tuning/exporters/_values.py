@@ -88,15 +88,18 @@ class Values:
         return [ceil(mark * self.config.epochs - 1e-9) for mark in marks]
 
     def teacher_backbone(self) -> str | None:
-        """The network that teaches `kd`; None if only its file of weights tells."""
+        """The network that teaches; None if only its file of weights tells."""
         teacher = self.take("teacher.backbone")
         if teacher is None and self.config.teacher.weights is None:
             return self.config.teacher_recipe().backbone
         return str(teacher) if teacher else None
 
-    def kd_weights(self) -> tuple[float, float]:
-        """The weights of CE and of T²·KL of `kd`; UserError where its logits are standardised."""
+    def plain_logits(self) -> None:
+        """Raise `UserError` if the method standardises its logits."""
         self.require("kd.standardise", False, "it does not standardise logits")
+
+    def kd_weights(self) -> tuple[float, float]:
+        """The weights of CE and of T²·KL of `kd`."""
         for name in ("alpha", "multiplier", "ce_weight"):
             self.take(f"kd.{name}")
         ce_weight, kd_weight = self.take("kd.weights")

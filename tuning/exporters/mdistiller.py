@@ -22,13 +22,13 @@ _NETWORKS = {
 
 
 def export(config: TrainConfig) -> str:
-    """The yacs keys of `kd` or `ce` (its vanilla training), with the solver.
+    """The yacs keys of `kd`, `dkd` or `ce` (its vanilla training), with the solver.
 
     Raises:
         UserError: another method, network, schedule or momentum than mdistiller knows.
     """
     values = Values(config, "mdistiller")
-    values.require_method("ce", "kd")
+    values.require_method("ce", "kd", "dkd")
     values.sgd()
     values.require("optimizer.nesterov", False, "its SGD has no Nesterov momentum")
     values.require("optimizer.schedule", "step", "it knows the step schedule alone")
@@ -36,22 +36,38 @@ def export(config: TrainConfig) -> str:
     distiller = {"TYPE": "NONE", "STUDENT": _network(values, "backbone", values.take("backbone"))}
     sections = {"DISTILLER": distiller, "SOLVER": _solver(values)}
     notes = ["python3 tools/train.py --cfg THIS-FILE"]
-    if config.method == "kd":
-        distiller["TYPE"] = "KD"
+    if config.method == "ce":
+        values.plain_cross_entropy()
+    else:
+        distiller["TYPE"] = config.method.upper()
         if teacher := values.teacher_backbone():
             distiller["TEACHER"] = _network(values, "teacher.backbone", teacher)
         else:
             notes.append("Set DISTILLER.TEACHER: the network of teacher.weights.")
-        ce_weight, kd_weight = values.kd_weights()
-        sections["KD"] = {
-            "TEMPERATURE": _whole(values, "kd.temperature"),
-            "LOSS": {"CE_WEIGHT": ce_weight, "KD_WEIGHT": kd_weight},
-        }
-    else:
-        values.plain_cross_entropy()
+        values.plain_logits()
+        sections[config.method.upper()] = _kd(values) if config.method == "kd" else _dkd(values)
     if config.dataset == "cifar100":
         sections["DATASET"] = {"TYPE": values.take("dataset")}
     return values.header(*notes) + as_yaml(sections)
+
+
+def _kd(values: Values) -> dict[str, object]:
+    ce_weight, kd_weight = values.kd_weights()
+    return {
+        "TEMPERATURE": _whole(values, "kd.temperature"),
+        "LOSS": {"CE_WEIGHT": ce_weight, "KD_WEIGHT": kd_weight},
+    }
+
+
+def _dkd(values: Values) -> dict[str, object]:
+    return {
+        "CE_WEIGHT": 1.0,
+        "ALPHA": float(values.take("kd.alpha")),
+        "BETA": float(values.take("kd.beta")),
+        "T": float(values.take("kd.temperature")),
+        # It divides by this; 1 has the whole weight from the first epoch on, as 0 has here.
+        "WARMUP": max(1, values.take("kd.warmup")),
+    }
 
 
 def _solver(values: Values) -> dict[str, object]:

@@ -17,6 +17,7 @@ def export(config: TrainConfig) -> str:
     values.require("optimizer.warmup", 0.0, "its warm-up starts from another learning rate")
     arguments: dict[str, object] = {}
     if config.method == "kd":
+        values.plain_logits()
         ce_weight, kd_weight = values.kd_weights()
         arguments["kd_distill_type"] = "logit"
         arguments["kd_temperature"] = values.take("kd.temperature")

@@ -1,5 +1,6 @@
 """torchdistill (github.com/yoshitomo-matsubara/torchdistill): the `train` section of its YAML."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kd.config import TrainConfig
@@ -15,15 +16,14 @@ _LOGITS = {
 
 
 def export(config: TrainConfig) -> str:
-    """The criterion, optimiser and schedule of `kd` or `ce`, to merge under `train:`.
+    """The criterion, optimiser and schedule of `kd`, `dist` or `ce`, to merge under `train:`.
 
     Raises:
         UserError: another method, or a schedule that torchdistill cannot be given as kwargs.
     """
     values = Values(config, "torchdistill")
-    values.require_method("ce", "kd")
+    values.require_method(*_TERMS)
     values.sgd()
-    term = _kd_term(values) if config.method == "kd" else _ce_term(values)
     train = {
         "num_epochs": values.take("epochs"),
         "train_data_loader": {"batch_size": values.take("batch_size")},
@@ -37,27 +37,47 @@ def export(config: TrainConfig) -> str:
         "scheduler": _scheduler(values),
         "criterion": {
             "key": "WeightedSumLoss",
-            "kwargs": {"sub_terms": {config.method: term}},
+            "kwargs": {"sub_terms": _TERMS[config.method](values)},
         },
     }
     return values.header("Merge into a torchdistill YAML.") + as_yaml({"train": train})
 
 
-def _kd_term(values: Values) -> dict[str, Any]:
-    """KDLoss: `alpha` weighs CE, `beta` weighs T²·KL.
+def _kd(values: Values) -> dict[str, Any]:
+    """KDLoss, or LogitStdKDLoss of standardised logits: `alpha` weighs CE, `beta` weighs T²·KL.
 
-    With `alpha` 0, KDLoss returns KL alone, without `beta` and T²; the term's own weight then
+    With `alpha` 0, both return KL alone, without `beta` and T²; the term's own weight then
     stands for both.
     """
     (ce_weight, kd_weight), temperature = values.kd_weights(), values.take("kd.temperature")
     kwargs = {**_LOGITS, "temperature": temperature, "alpha": ce_weight, "beta": kd_weight}
-    return {
-        "criterion": {"key": "KDLoss", "kwargs": {**kwargs, "reduction": "batchmean"}},
+    key = "LogitStdKDLoss" if values.take("kd.standardise") else "KDLoss"
+    term = {
+        "criterion": {"key": key, "kwargs": {**kwargs, "reduction": "batchmean"}},
         "weight": 1.0 if ce_weight else kd_weight * temperature**2,
     }
+    return {"kd": term}
 
 
-def _ce_term(values: Values) -> dict[str, Any]:
+def _dist(values: Values) -> dict[str, Any]:
+    """DISTLoss, which has no cross-entropy of its own."""
+    kwargs = {
+        "beta": values.take("kd.beta"),
+        "gamma": values.take("kd.gamma"),
+        "tau": values.take("kd.temperature"),
+    }
+    term = {
+        "criterion": {"key": "DISTLoss", "kwargs": {**_LOGITS, **kwargs}},
+        "weight": values.take("kd.weight"),
+    }
+    return {"ce": _cross_entropy(0.0), "dist": term}
+
+
+def _ce(values: Values) -> dict[str, Any]:
+    return {"ce": _cross_entropy(values.label_smoothing())}
+
+
+def _cross_entropy(label_smoothing: float) -> dict[str, Any]:
     wrapper = {
         "input": {"is_from_teacher": False, "module_path": ".", "io": "output"},
         "target": {"uses_label": True},
@@ -65,11 +85,15 @@ def _ce_term(values: Values) -> dict[str, Any]:
     return {
         "criterion": {
             "key": "CrossEntropyLoss",
-            "kwargs": {"reduction": "mean", "label_smoothing": values.label_smoothing()},
+            "kwargs": {"reduction": "mean", "label_smoothing": label_smoothing},
         },
         "criterion_wrapper": {"key": "SimpleLossWrapper", "kwargs": wrapper},
         "weight": 1.0,
     }
+
+
+_TERMS: dict[str, Callable[[Values], dict[str, Any]]] = {"ce": _ce, "kd": _kd, "dist": _dist}
+"""The terms of the loss, by name, of each method that torchdistill has."""
 
 
 def _scheduler(values: Values) -> dict[str, Any]:
