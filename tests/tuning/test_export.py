@@ -132,7 +132,7 @@ def test_what_a_target_cannot_express_is_named(
 
 
 def test_a_method_that_the_target_lacks_is_named() -> None:
-    with pytest.raises(UserError, match="torchdistill has no lsskd, only ce and kd and dist"):
+    with pytest.raises(UserError, match="torchdistill has no lsskd, only ce, kd and dist"):
         export(paper("lsskd"), "torchdistill")
 
 

@@ -53,9 +53,11 @@ class Values:
     def require_method(self, *methods: str) -> None:
         """Raise `UserError` unless the target implements the method."""
         if self.config.method not in methods:
+            *others, last = methods
+            only = f"{', '.join(others)} and {last}" if others else last
             raise UserError(
-                f"{self.target} has no {self.config.method}, only {' and '.join(methods)}; "
-                "export to yaml, json or lightning instead."
+                f"{self.target} has no {self.config.method}, only {only}; export to yaml, json or "
+                "lightning instead."
             )
         self.take("method")
 
