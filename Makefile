@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A crash of a library says where it was, at the end of the process too.
 export PYTHONFAULTHANDLER = 1
 
-.PHONY: search test test-cluster lint bench clean
+.PHONY: search test test-all test-cluster lint bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuning.search lsskd --confirm
@@ -14,6 +14,10 @@ search: .venv/installed
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --durations=30
+
+# Every method on every family of backbones; `make test` takes pairs of them.
+test-all: export KD_TEST_ALL = 1
+test-all: test
 
 # Real clusters on this machine: needs root, and skips with a sentence where it cannot run.
 test-cluster: .venv/installed

@@ -6,10 +6,9 @@ from functools import lru_cache
 from statistics import median
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from kd.backbones import build_backbone
-from kd.backbones.staged import StagedBackbone
+from kd.backbones.size import blueprint, macs, parameters
 
 REPEATS = 30
 """Images whose times the latency is the median of, after a few that are not counted."""
@@ -28,30 +27,21 @@ def costs(backbone: str, num_classes: int, image: Shape, names: Iterable[str]) -
     return {name: ways[name](backbone, num_classes, image) for name in names}
 
 
-def _network(backbone: str, num_classes: int, image: Shape) -> StagedBackbone:
-    with torch.random.fork_rng(devices=[]):
-        return build_backbone(backbone, num_classes, image[0]).eval()
-
-
 def _params(backbone: str, num_classes: int, image: Shape) -> float:
-    network = _network(backbone, num_classes, image)
-    return sum(p.numel() for p in network.parameters()) / 1e6
+    return parameters(blueprint(backbone, num_classes, image[0])) / 1e6
 
 
-@torch.no_grad()
 def _macs(backbone: str, num_classes: int, image: Shape) -> float:
-    network = _network(backbone, num_classes, image)
-    with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, *image))
-    operations: int = counter.get_total_flops()
-    return operations / 2 / 1e6
+    return macs(blueprint(backbone, num_classes, image[0]), image) / 1e6
 
 
 @lru_cache
 @torch.no_grad()
 def _latency(backbone: str, num_classes: int, image: Shape) -> float:
     """Once a process and backbone, so that sweeps side by side have the same."""
-    network, one, seconds = _network(backbone, num_classes, image), torch.zeros(1, *image), []
+    with torch.random.fork_rng(devices=[]):
+        network = build_backbone(backbone, num_classes, image[0]).eval()
+    one, seconds = torch.zeros(1, *image), []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

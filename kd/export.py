@@ -45,7 +45,11 @@ class Classifier(nn.Module):
 
 def torchvision_keys(backbone: str) -> bool:
     """Whether torchvision has this network, so that an export takes its names of parameters."""
-    return hasattr(_family(backbone), "torchvision_key")
+    if not hasattr(_family(backbone), "torchvision_key"):
+        return False
+    from torchvision import models
+
+    return hasattr(models, backbone)
 
 
 def export_safetensors(student: StagedBackbone, description: Description, path: Path) -> None:
@@ -54,9 +58,9 @@ def export_safetensors(student: StagedBackbone, description: Description, path: 
     The network takes normalised images; the file's metadata holds `mean` and `std`, and
     everything else that `description` says, as JSON.
     """
-    rename: Callable[[str], str] = getattr(
-        _family(description["backbone"]), "torchvision_key", lambda key: key
-    )
+    rename: Callable[[str], str] = str
+    if torchvision_keys(description["backbone"]):
+        rename = _family(description["backbone"]).torchvision_key
     tensors = {
         rename(key): tensor.detach().cpu().contiguous()
         for key, tensor in student.state_dict().items()

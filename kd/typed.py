@@ -30,7 +30,7 @@ def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
     _check_empty(words)
     _check_refused(words, getattr(flags, "refused", {}))
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    prog = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
+    prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):

@@ -10,6 +10,9 @@ import signal
 from typing import Any
 
 import pytest
+from families import FORMS, SMALL
+
+from kd.backbones import BACKBONES
 
 os.environ["OMP_NUM_THREADS"] = "1"
 for number, handler in (
@@ -56,3 +59,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "ray" if nodeid.startswith(RAY) else nodeid
 
     return OneRay(config, log)
+
+
+@pytest.fixture
+def small_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry has the small networks of `families` too."""
+    for name, spec in (SMALL | FORMS).items():
+        monkeypatch.setitem(BACKBONES, name, spec)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, hurried
+from families import LIGHT, hurried
 from parquet_folder import parquet_folder
 
 from kd.backbones import build_backbone
@@ -116,6 +116,7 @@ def test_what_is_known_of_a_data_set_is_what_its_images_are(tmp_path):
 SHAPES = ((1, 1, 1), (2, 3, 4), (8, 6, 1))
 
 
+@pytest.mark.usefixtures("small_families")
 @pytest.mark.parametrize(("place", "method"), list(enumerate(method_names())))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_passes_the_check_can_be_trained(place, method, shape, tmp_path):
@@ -125,7 +126,7 @@ def test_what_passes_the_check_can_be_trained(place, method, shape, tmp_path):
     from kd.training.trainer import Place, Trainer
 
     name = f"parquet:{parquet_folder(tmp_path, shape, (2, 2))}"
-    backbone = FAMILIES[(place + SHAPES.index(shape)) % len(FAMILIES)]
+    backbone = LIGHT[(place + SHAPES.index(shape)) % len(LIGHT)]
     config = TrainConfig.paper(method, backbone, name, epochs=1, batch_size=2)
     config = replace(config, split=SplitConfig(val_fraction=0.5), kd=hurried(config.kd))
     needs = config.kd.needs

@@ -1,34 +1,28 @@
-"""The ResNets of He et al. 2016 for CIFAR (section 4.2): three stages of 16, 32, 64 channels."""
+"""The ResNets of He et al. 2016 for CIFAR (section 4.2), and RepDistiller's four times wider."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd.backbones.staged import Block, StagedBackbone, initialise
+from kd.backbones.staged import Block, StagedBackbone, assemble, blocks
 
-CHANNELS = (16, 32, 64)
+CHANNELS = (16, 16, 32, 64)
+"""Of the stem, then of the three stages."""
 
 
-def build(num_classes: int, in_channels: int, *, depth: int) -> StagedBackbone:
+def build(
+    num_classes: int, in_channels: int, *, depth: int, channels: tuple[int, ...] = CHANNELS
+) -> StagedBackbone:
     """A network of `depth` = 6n + 2 layers; a shortcut that changes shape is a 1×1 convolution."""
-    blocks = (depth - 2) // 6
 
-    def make_stage(
-        index: int, in_channels: int | None = None, stride: int | None = None
-    ) -> nn.Module:
-        width = CHANNELS[index]
-        before = in_channels or CHANNELS[max(index - 1, 0)]
-        first = BasicBlock(before, width, stride or (1 if index == 0 else 2))
-        stage = nn.Sequential(first, *(BasicBlock(width, width, 1) for _ in range(blocks - 1)))
-        return stage.apply(initialise)
+    def layers(index: int, in_channels: int, stride: int) -> list[nn.Module]:
+        return blocks(BasicBlock, in_channels, channels[index + 1], stride, (depth - 2) // 6)
 
     stem = nn.Sequential(
-        nn.Conv2d(in_channels, CHANNELS[0], 3, padding=1, bias=False),
-        nn.BatchNorm2d(CHANNELS[0]),
+        nn.Conv2d(in_channels, channels[0], 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels[0]),
         nn.ReLU(inplace=True),
-    ).apply(initialise)
-    stages = [make_stage(i) for i in range(len(CHANNELS))]
-    classifier = nn.Linear(CHANNELS[-1], num_classes)
-    return StagedBackbone(stem, stages, classifier, channels=CHANNELS, make_stage=make_stage)
+    )
+    return assemble(num_classes, stem, layers, channels=channels, strides=(1, 2, 2))
 
 
 class BasicBlock(Block):

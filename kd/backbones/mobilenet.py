@@ -1,90 +1,120 @@
-"""MobileNetV2 (Sandler et al. 2018) for 32×32 images, in the form that DR-KD and Tf-KD train.
+"""MobileNetV2 (Sandler et al. 2018) for 32×32 images, in the two forms that papers train.
 
-Against the ImageNet form: a 1×1 stem of stride 1 with padding 1, an expansion also where its
-factor is 1, a bias in every convolution, and strides 2, 2, 2 in the 24, 32 and 64 channel rows.
+Against the ImageNet form both expand also where the factor is 1. That of DR-KD and Tf-KD has a
+1×1 stem of stride 1 with padding 1, a bias in every convolution, ReLU6, and strides 2, 2, 2 in
+the 24, 32 and 64 channel rows. That of RepDistiller has a 3×3 stem, ReLU, and the ImageNet form's
+strides in the 32, 64 and 160 channel rows.
 """
+
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from kd.backbones.staged import StagedBackbone, initialise
+from kd.backbones.staged import StagedBackbone, assemble, draw_classifier
 
 STEM_CHANNELS = 32
 LAST_CHANNELS = 1280
-# Rows of Sandler et al., table 2: expansion t, channels c, repeats n, stride s. They are cut
-# into stages where RepDistiller and HSAKD read this network's features.
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the two forms differ in.
+
+    Attributes:
+        stem: the kernel of the first convolution; its padding is 1.
+        bias: whether convolutions have one.
+        activation: after each but the last of a block.
+        strides: of every stage.
+    """
+
+    stem: int
+    bias: bool
+    activation: type[nn.Module]
+    strides: tuple[int, ...]
+
+
+FORMS = {
+    "drkd": Form(1, True, nn.ReLU6, (2, 2, 2, 1)),
+    "repdistiller": Form(3, False, nn.ReLU, (1, 2, 2, 2)),
+}
+# Rows of Sandler et al., table 2: expansion t, channels c, repeats n. They are cut into stages
+# where RepDistiller and HSAKD read this network's features.
 STAGES = (
-    ((1, 16, 1, 1), (6, 24, 2, 2)),
-    ((6, 32, 3, 2),),
-    ((6, 64, 4, 2), (6, 96, 3, 1)),
-    ((6, 160, 3, 1), (6, 320, 1, 1)),
+    ((1, 16, 1), (6, 24, 2)),
+    ((6, 32, 3),),
+    ((6, 64, 4), (6, 96, 3)),
+    ((6, 160, 3), (6, 320, 1)),
 )
+STRIDED = (1, 0, 0, 0)
+"""The row of each stage that takes its stride."""
 
 
-def build(num_classes: int, in_channels: int, *, width: float) -> StagedBackbone:
-    """MobileNetV2 with `width` times the channels; the last 1×1 convolution never narrows."""
-    last = int(LAST_CHANNELS * max(width, 1.0))
-    inner = [int(rows[-1][1] * width) for rows in STAGES]
-    stem_channels = int(STEM_CHANNELS * width)
+def build(
+    num_classes: int, in_channels: int, *, width: float, form: str = "drkd", stem_stride: int = 1
+) -> StagedBackbone:
+    """MobileNetV2 with `width` times the channels; the last 1×1 convolution never narrows.
 
-    def make_stage(
-        index: int, in_channels: int | None = None, stride: int | None = None
-    ) -> nn.Module:
-        designed = inner[index - 1] if index else stem_channels
-        before = in_channels or designed
-        blocks: list[nn.Module] = []
-        strided = max(STAGES[index], key=lambda row: row[3])
-        for row in STAGES[index]:
-            expansion, c, repeats, s = row
-            if row is strided:
-                s = stride or s
+    Args:
+        num_classes: of the classifier.
+        in_channels: of the images.
+        width: what channels are multiplied by.
+        form: a key of `FORMS`.
+        stem_stride: of the first convolution; RepDistiller's own is 2.
+    """
+    own = FORMS[form]
+    channels = [int(c * width) for c in (STEM_CHANNELS, *(rows[-1][1] for rows in STAGES))]
+    last = channels[-1] = int(LAST_CHANNELS * max(width, 1.0))
+
+    def layers(index: int, in_channels: int, stride: int) -> list[nn.Module]:
+        designed, before = channels[index], in_channels
+        found: list[nn.Module] = []
+        for row, (expansion, c, repeats) in enumerate(STAGES[index]):
+            first = stride if row == STRIDED[index] else 1
             after = int(c * width)
-            for block_stride in (s, *[1] * (repeats - 1)):
+            for block_stride in (first, *[1] * (repeats - 1)):
                 # The expanded width stays the design's own: six times the 1280 channels that
                 # the head after the last stage is fed would outweigh the whole network.
                 hidden = designed * expansion
-                blocks.append(InvertedResidual(before, hidden, after, block_stride))
+                found.append(InvertedResidual(own, before, hidden, after, block_stride))
                 before = designed = after
         if index == len(STAGES) - 1:
-            blocks.append(conv_bn(before, last, activation=True))
-        return nn.Sequential(*blocks).apply(initialise)
+            found.append(nn.Sequential(*conv_bn(own, before, last)))
+        return found
 
-    stem = conv_bn(in_channels, stem_channels, padding=1, activation=True).apply(initialise)
-    stages = [make_stage(i) for i in range(len(STAGES))]
-    classifier = nn.Linear(last, num_classes)
-    nn.init.normal_(classifier.weight, std=0.01)
-    nn.init.zeros_(classifier.bias)
-    return StagedBackbone(
-        stem, stages, classifier, channels=(*inner[:-1], last), make_stage=make_stage
-    )
+    stem = nn.Sequential(*conv_bn(own, in_channels, channels[0], own.stem, stem_stride, 1))
+    network = assemble(num_classes, stem, layers, channels=channels, strides=own.strides)
+    draw_classifier(network.classifier)
+    return network
 
 
 def conv_bn(
+    form: Form,
     in_channels: int,
     channels: int,
     kernel: int = 1,
     stride: int = 1,
     padding: int = 0,
     groups: int = 1,
-    *,
-    activation: bool,
-) -> nn.Sequential:
-    """A convolution and its BN, and ReLU6 where asked."""
-    layers = nn.Sequential(
-        nn.Conv2d(in_channels, channels, kernel, stride, padding, groups=groups),
+) -> list[nn.Module]:
+    """A convolution, its BN and the form's activation."""
+    return [
+        nn.Conv2d(in_channels, channels, kernel, stride, padding, groups=groups, bias=form.bias),
         nn.BatchNorm2d(channels),
-    )
-    return layers.append(nn.ReLU6(inplace=True)) if activation else layers
+        form.activation(inplace=True),
+    ]
 
 
 class InvertedResidual(nn.Module):
     """1×1 expansion to `hidden`, 3×3 depthwise, linear 1×1 projection; plus a fitting input."""
 
-    def __init__(self, in_channels: int, hidden: int, channels: int, stride: int) -> None:
+    def __init__(
+        self, form: Form, in_channels: int, hidden: int, channels: int, stride: int
+    ) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            conv_bn(in_channels, hidden, activation=True),
-            conv_bn(hidden, hidden, 3, stride, padding=1, groups=hidden, activation=True),
-            conv_bn(hidden, channels, activation=False),
+            nn.Sequential(*conv_bn(form, in_channels, hidden)),
+            nn.Sequential(*conv_bn(form, hidden, hidden, 3, stride, padding=1, groups=hidden)),
+            nn.Sequential(*conv_bn(form, hidden, channels)[:-1]),
         )
         self.has_shortcut = stride == 1 and in_channels == channels
 

@@ -1,4 +1,8 @@
-"""torchvision's ResNets for 32×32 images: a 3×3 stem of stride 1 and no max-pooling."""
+"""torchvision's ResNets for 32×32 images: a 3×3 stem of stride 1 and no max-pooling.
+
+Beside them ResNeXt-29 (Xie et al. 2017, section 5.3), which is three stages of such blocks, and
+the ResNeXt-18 of DTSKD's code: basic blocks that are twice as wide inside, and not grouped.
+"""
 
 from typing import Any
 
@@ -6,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 from torchvision.models.resnet import conv1x1, conv3x3
 
-from kd.backbones.staged import Block, StagedBackbone, initialise
+from kd.backbones.staged import Block, StagedBackbone, assemble, blocks
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -25,7 +29,21 @@ class _Watched(Block):
 
 
 class BasicBlock(resnet.BasicBlock, _Watched):  # type: ignore[misc]
-    """torchvision's, which can be watched before its last ReLU."""
+    """torchvision's, which can be watched before its last ReLU, and be wider inside."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+    ) -> None:
+        super().__init__(in_channels, channels, stride, downsample, groups)
+        if (inside := channels * base_width // 64) != channels:
+            self.conv1, self.bn1 = conv3x3(in_channels, inside, stride), nn.BatchNorm2d(inside)
+            self.conv2 = conv3x3(inside, channels)
 
     def pre_activation(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
@@ -49,31 +67,43 @@ BLOCKS: dict[str, Any] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 def build(
-    num_classes: int, in_channels: int, *, block: str, depths: tuple[int, ...]
+    num_classes: int,
+    in_channels: int,
+    *,
+    block: str,
+    depths: tuple[int, ...],
+    groups: int = 1,
+    base_width: int = 64,
 ) -> StagedBackbone:
-    """A ResNet with `depths[i]` blocks in stage i; `block` is a key of `BLOCKS`."""
-    make_block = BLOCKS[block]
-    channels = tuple(width * make_block.expansion for width in WIDTHS)
+    """A ResNet of `depths[i]` blocks in stage i.
 
-    def make_stage(
-        index: int, in_channels: int | None = None, stride: int | None = None
-    ) -> nn.Module:
-        before = in_channels or (channels[index - 1] if index else WIDTHS[0])
-        stride = stride or (2 if index else 1)
-        after = channels[index]
+    Args:
+        num_classes: of the classifier.
+        in_channels: of the images.
+        block: a key of `BLOCKS`.
+        depths: as many as there are stages, three or four.
+        groups: of the 3×3 convolutions.
+        base_width: of each group, where a stage's width is 64.
+    """
+    kind = BLOCKS[block]
+
+    def make(before: int, after: int, stride: int) -> nn.Module:
         downsample = None
         if stride != 1 or before != after:
             downsample = nn.Sequential(conv1x1(before, after, stride), nn.BatchNorm2d(after))
-        first = make_block(before, WIDTHS[index], stride, downsample)
-        rest = (make_block(after, WIDTHS[index]) for _ in range(depths[index] - 1))
-        return nn.Sequential(first, *rest).apply(initialise)
+        width = after // kind.expansion
+        made: nn.Module = kind(before, width, stride, downsample, groups, base_width)
+        return made
 
+    def layers(index: int, in_channels: int, stride: int) -> list[nn.Module]:
+        return blocks(make, in_channels, channels[index + 1], stride, depths[index])
+
+    widths = WIDTHS[: len(depths)]
+    channels = (WIDTHS[0], *(width * kind.expansion for width in widths))
     stem = nn.Sequential(
         conv3x3(in_channels, WIDTHS[0]), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True)
-    ).apply(initialise)
-    stages = [make_stage(i) for i in range(len(WIDTHS))]
-    classifier = nn.Linear(channels[-1], num_classes)
-    return StagedBackbone(stem, stages, classifier, channels=channels, make_stage=make_stage)
+    )
+    return assemble(num_classes, stem, layers, channels=channels, strides=(1, 2, 2, 2))
 
 
 def torchvision_key(key: str) -> str:

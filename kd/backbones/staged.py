@@ -1,6 +1,6 @@
 """The form that every backbone takes: stem → stages → pooled feature → classifier."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -61,7 +61,7 @@ class StagedBackbone(nn.Module):
         self,
         stem: nn.Module,
         stages: Sequence[nn.Module],
-        classifier: nn.Module,
+        classifier: nn.Linear,
         *,
         channels: Sequence[int],
         make_stage: StageFactory,
@@ -120,6 +120,56 @@ class StagedBackbone(nn.Module):
         return self.classify(x)
 
 
+class Layers(Protocol):
+    """The layers of stage `index`, which takes `in_channels` and strides by `stride`."""
+
+    def __call__(self, index: int, in_channels: int, stride: int) -> Iterable[nn.Module]:
+        """Layers with weights freshly drawn, in their order."""
+        ...
+
+
+def assemble(
+    num_classes: int,
+    stem: nn.Module,
+    layers: Layers,
+    *,
+    channels: Sequence[int],
+    strides: Sequence[int],
+    he: bool = True,
+) -> StagedBackbone:
+    """A network of a stem, stages of `layers`, and a linear classifier.
+
+    Args:
+        num_classes: of the classifier.
+        stem: images to the input of the first stage.
+        layers: of a stage.
+        channels: of the stem's output, then of every stage's.
+        strides: of every stage, or of more than there are.
+        he: whether convolutions are drawn by `initialise`; else as PyTorch draws them.
+    """
+
+    def drawn(module: nn.Module) -> nn.Module:
+        return module.apply(initialise) if he else module
+
+    def make_stage(
+        index: int, in_channels: int | None = None, stride: int | None = None
+    ) -> nn.Module:
+        made = layers(index, in_channels or channels[index], stride or strides[index])
+        return drawn(nn.Sequential(*made))
+
+    drawn(stem)
+    stages = [make_stage(index) for index in range(len(channels) - 1)]
+    classifier = nn.Linear(channels[-1], num_classes)
+    return StagedBackbone(stem, stages, classifier, channels=channels[1:], make_stage=make_stage)
+
+
+def blocks(
+    make: Callable[[int, int, int], nn.Module], before: int, after: int, stride: int, count: int
+) -> list[nn.Module]:
+    """`count` of `make(in_channels, channels, stride)`; the first one alone changes the shape."""
+    return [make(before, after, stride), *(make(after, after, 1) for _ in range(count - 1))]
+
+
 def pool(feature: Tensor) -> Tensor:
     """Global average pooling: (B, D, H, W) to (B, D)."""
     return feature.mean(dim=(2, 3))
@@ -154,3 +204,9 @@ def initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def draw_classifier(classifier: nn.Linear) -> None:
+    """Draw a classifier's weights of deviation 0.01 without bias, as MobileNets and VGGs do."""
+    nn.init.normal_(classifier.weight, std=0.01)
+    nn.init.zeros_(classifier.bias)

@@ -3,36 +3,27 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd.backbones.staged import StagedBackbone, initialise
+from kd.backbones.staged import StagedBackbone, assemble, blocks
 
 STEM_CHANNELS = 16
 
 
 def build(num_classes: int, in_channels: int, *, depth: int, width: int) -> StagedBackbone:
     """WRN-`depth`-`width`, where depth = 6n + 4."""
-    blocks = (depth - 4) // 6
-    channels = (16 * width, 32 * width, 64 * width)
+    channels = (STEM_CHANNELS, 16 * width, 32 * width, 64 * width)
 
-    def make_stage(
-        index: int, in_channels: int | None = None, stride: int | None = None
-    ) -> nn.Module:
-        before = in_channels or (channels[index - 1] if index else STEM_CHANNELS)
-        after = channels[index]
-        first = PreActivationBlock(before, after, stride or (2 if index else 1))
-        stage = nn.Sequential(
-            first, *(PreActivationBlock(after, after, 1) for _ in range(blocks - 1))
-        )
+    def layers(index: int, in_channels: int, stride: int) -> list[nn.Module]:
+        after, count = channels[index + 1], (depth - 4) // 6
+        stage = blocks(PreActivationBlock, in_channels, after, stride, count)
         # The norm and activation before pooling are the last stage's, so that every
         # auxiliary head, which ends with a last stage, has its own.
-        if index == len(channels) - 1:
-            stage.extend([nn.BatchNorm2d(after), nn.ReLU(inplace=True)])
-        return stage.apply(initialise)
+        last = index == len(channels) - 2
+        return [*stage, nn.BatchNorm2d(after), nn.ReLU(inplace=True)] if last else stage
 
-    stem = nn.Conv2d(in_channels, STEM_CHANNELS, 3, padding=1, bias=False).apply(initialise)
-    stages = [make_stage(i) for i in range(len(channels))]
-    classifier = nn.Linear(channels[-1], num_classes)
-    nn.init.zeros_(classifier.bias)
-    return StagedBackbone(stem, stages, classifier, channels=channels, make_stage=make_stage)
+    stem = nn.Conv2d(in_channels, STEM_CHANNELS, 3, padding=1, bias=False)
+    network = assemble(num_classes, stem, layers, channels=channels, strides=(1, 2, 2))
+    nn.init.zeros_(network.classifier.bias)
+    return network
 
 
 class PreActivationBlock(nn.Module):

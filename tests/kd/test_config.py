@@ -14,13 +14,13 @@ from kd.methods import config_class, method_names
 from kd.optimizer import cycle, learning_rate
 
 
-@pytest.mark.parametrize("backbone", backbone_names())
 @pytest.mark.parametrize("method", method_names())
-def test_a_paper_configuration_is_read_back_as_it_was_written(method, backbone, tmp_path):
-    config = TrainConfig.paper(method, backbone, "cifar100")
-    path = tmp_path / "config.yaml"
-    path.write_text(config.to_yaml())
-    assert TrainConfig.load(path) == config
+def test_a_paper_configuration_is_read_back_as_it_was_written(method, tmp_path):
+    for backbone in backbone_names():
+        config = TrainConfig.paper(method, backbone, "cifar100")
+        path = tmp_path / "config.yaml"
+        path.write_text(config.to_yaml())
+        assert TrainConfig.load(path) == config
 
 
 def change(**changes):
@@ -125,11 +125,11 @@ def test_a_pattern_chooses_methods_in_order():
 # -- what a file leaves out ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backbone", backbone_names())
 @pytest.mark.parametrize("method", method_names())
-def test_a_short_file_is_trained_as_the_paper_does(method, backbone):
-    short = {"method": method, "backbone": backbone, "dataset": "digits"}
-    assert TrainConfig.from_dict(short) == TrainConfig.paper(method, backbone, "digits")
+def test_a_short_file_is_trained_as_the_paper_does(method):
+    for backbone in backbone_names():
+        short = {"method": method, "backbone": backbone, "dataset": "digits"}
+        assert TrainConfig.from_dict(short) == TrainConfig.paper(method, backbone, "digits")
 
 
 def test_a_file_may_leave_out_sections_and_keys_of_sections():

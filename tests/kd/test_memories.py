@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from families import BY_STAGES
 
-from kd.backbones import backbone_names
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.errors import UserError
@@ -77,7 +77,7 @@ def test_the_budget_is_of_all_memories_together_and_belongs_to_both_sides():
 
 
 @pytest.mark.parametrize("history", ["dense", "bfloat16", "compressed"])
-@pytest.mark.parametrize("backbone", backbone_names())
+@pytest.mark.parametrize("backbone", BY_STAGES)
 @pytest.mark.parametrize("method", method_names())
 def test_the_bytes_are_those_of_the_tensors(method, backbone, history):
     for samples, classes in ((7, 1), (7, 2), (100, 100), (50, 300), (3, 20_000)):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from families import FAMILIES
+from families import LARGE, LIGHT
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -36,7 +36,6 @@ ABOUT = {
     "std": [0.2, 0.3, 0.1],
     "image_size": [32, 32],
 }
-every_backbone = pytest.mark.parametrize("backbone", FAMILIES)
 
 
 def network(backbone: str) -> tuple[StagedBackbone, dict[str, Any]]:
@@ -64,7 +63,8 @@ def read_onnx(path: Path, images: Tensor) -> Tensor:
     return torch.from_numpy(logits)
 
 
-@every_backbone
+@pytest.mark.usefixtures("small_families")
+@pytest.mark.parametrize("backbone", [name for name in LIGHT if name != LARGE])
 @pytest.mark.parametrize(
     ("write", "read"), [(export_program, read_program), (export_onnx, read_onnx)]
 )
@@ -105,6 +105,8 @@ def test_a_torchvision_network_takes_its_weights(name: str, tmp_path: Path) -> N
 
 def test_only_torchvisions_networks_have_its_names() -> None:
     assert [name for name in backbone_names() if torchvision_keys(name)] == [
+        "resnet101",
+        "resnet152",
         "resnet18",
         "resnet34",
         "resnet50",

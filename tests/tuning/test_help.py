@@ -16,7 +16,7 @@ COMMANDS = sorted(
 OF_THE_PARSER = re.compile(r"\{None\}|\{True|\bSTR\b|default: (None|\)|\(\))|\[\[")
 
 
-@pytest.mark.parametrize("name", ["kd.train", *COMMANDS])
+@pytest.mark.parametrize("name", ["kd.train", "kd.backbones.__main__", *COMMANDS])
 def test_help_reads_well_on_a_narrow_terminal(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

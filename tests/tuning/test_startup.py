@@ -39,7 +39,7 @@ def run(module: str, forbidden: str, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", [*COMMANDS, "kd.train"])
+@pytest.mark.parametrize("module", [*COMMANDS, "kd.train", "kd.backbones"])
 def test_help_imports_nothing_heavy(module):
     heavy = "torch,ray,mlflow,optuna,torchvision,sklearn,scipy,matplotlib,pyarrow"
     assert "usage:" in run(module, heavy, "--help")

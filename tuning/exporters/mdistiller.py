@@ -4,7 +4,7 @@ from kd.config import TrainConfig
 from tuning.exporters._values import Values
 from tuning.exporters._writers import as_yaml
 
-# Its networks of the same shape as ours, by our names; its MobileNetV2 is half as wide.
+# Its networks of the same shape as ours, by our names.
 _NETWORKS = {
     "resnet8": "resnet8",
     "resnet20": "resnet20",
@@ -18,6 +18,13 @@ _NETWORKS = {
     "wrn_16_2": "wrn_16_2",
     "wrn_40_1": "wrn_40_1",
     "wrn_40_2": "wrn_40_2",
+    "vgg8": "vgg8",
+    "vgg11": "vgg11",
+    "vgg13": "vgg13",
+    "vgg16": "vgg16",
+    "mobilenetv2_half_s2": "MobileNetV2",
+    "shufflenetv1": "ShuffleV1",
+    "shufflenetv2": "ShuffleV2",
 }
 
 

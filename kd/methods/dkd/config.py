@@ -10,6 +10,7 @@ BETAS = {
     ("resnet110", "resnet32"): 2.0,
     ("vgg13", "vgg8"): 6.0,
     ("vgg13", "mobilenetv2_half"): 6.0,
+    ("vgg13", "mobilenetv2_half_s2"): 6.0,
     ("wrn_40_2", "wrn_16_2"): 6.0,
     ("wrn_40_2", "wrn_40_1"): 6.0,
 }

@@ -75,8 +75,11 @@ def calibrated_distance(pairs: Sequence[tuple[Tensor, Tensor]], weights: Tensor)
 
 
 def embedding(count: int) -> nn.Module:
-    """From a sample's similarities to `count` others to a quarter as many numbers."""
-    width = max(count // 4, 2)
+    """From a sample's similarities to `count` others to a quarter as many numbers.
+
+    To 8 at least, since of very few inner ones none may be above 0 for any sample, and never learn.
+    """
+    width = max(count // 4, 8)
     return nn.Sequential(nn.Linear(count, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
 
 

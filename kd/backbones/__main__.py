@@ -1,0 +1,85 @@
+"""`python -m kd.backbones`: what each backbone is, and what it costs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from kd.backbones import BACKBONES, backbone_names, backbone_spec
+from kd.cli import run, shown
+from kd.errors import unknown
+
+SIZES = (32, 224)
+TITLES: dict[str, Literal["left", "right"]] = {
+    "backbone": "left",
+    "family": "left",
+    "stages": "right",
+    "widths": "left",
+    "parameters": "right",
+    **{f"MACs at {size}": "right" for size in SIZES},
+    "teacher": "left",
+}
+"""Of the table's columns, and the side that their cells stand at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """List the backbones: widths of stages, costs at 3 channels and 100 classes, usual teacher."""
+
+    patterns: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME …]")] = ("*",)
+    """Names, or patterns such as 'resnet*'."""
+
+
+def chosen(patterns: Sequence[str]) -> list[str]:
+    """The backbones that the patterns match, in the registry's order.
+
+    UserError for a pattern that matches none.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        if not (names := backbone_names(pattern)):
+            raise unknown("backbone", pattern, BACKBONES)
+        found.update(names)
+    return [name for name in BACKBONES if name in found]
+
+
+def row(name: str) -> list[str]:
+    """The cells of a backbone, as `TITLES` name them."""
+    from kd.backbones.size import blueprint, macs, parameters
+
+    network, spec = blueprint(name, 100), backbone_spec(name)
+    widths = " ".join(map(str, network.channels))
+    costs = [readable(macs(network, (3, size, size))) for size in SIZES]
+    count = f"{parameters(network):,}"
+    return [name, spec.family, str(spec.stages), widths, count, *costs, spec.teacher or ""]
+
+
+def readable(count: int) -> str:
+    """A count of multiply-adds in millions or billions: `40.8 M`, `1.16 G`."""
+    return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
+
+
+def show(flags: Flags) -> None:
+    """Print the table."""
+    rows = [row(name) for name in chosen(flags.patterns)]
+    from rich.console import Console
+    from rich.table import Table
+
+    # A terminal that is narrower breaks lines, and no words.
+    console = Console(width=200)
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for title, side in TITLES.items():
+        table.add_column(title, justify=side)
+    for cells in rows:
+        table.add_row(*cells)
+    console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    run(Flags, show, argv)
+
+
+if __name__ == "__main__":
+    main()
