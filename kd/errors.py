@@ -1,7 +1,7 @@
 """What a person typed wrong, said in one sentence."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 
 class UserError(Exception):
@@ -25,9 +25,15 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a `name` that is not among the `known` ones, offering the nearest."""
     names = sorted(known)
     name = brief(name)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}."
+    likeness, _, near = max((_likeness(each, name) for each in names), default=(0.0, 0, ""))
+    hint = f"did you mean {near!r}?" if likeness >= 0.5 else f"choose one of: {', '.join(names)}."
     return UserError(f"There is no {kind} '{name}'; {hint}")
+
+
+def _likeness(known: str, name: str) -> tuple[float, int, str]:
+    """How alike they are; of equals the one that shares the longest run goes before."""
+    matcher = SequenceMatcher(None, known, name)
+    return matcher.ratio(), matcher.find_longest_match().size, known
 
 
 class DivergedError(Exception):

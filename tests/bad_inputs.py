@@ -31,6 +31,7 @@ MODULES = {
         for name in ("search", "confirm", "compare", "best", "export", "report", "replay", "ui")
     },
     "train": "kd.train",
+    "backbones": "kd.backbones.__main__",
 }
 PATIENCE = 90
 """Seconds after which a line counts as hanging; far above what any takes on a busy machine."""

@@ -31,4 +31,5 @@ def test_there_are_hundreds_over_all_commands() -> None:
     assert len(set(lines)) == len(lines) >= 250
     assert {line.split()[0] for line in lines} == {
         *("search", "confirm", "compare", "best", "export", "report", "replay", "ui", "train"),
+        "backbones",
     }

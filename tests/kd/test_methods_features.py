@@ -9,7 +9,7 @@ from kd.backbones import build_backbone
 from kd.methods import build_method, config_class
 from kd.methods.base import Task
 from kd.methods.crd.loss import OtherClasses
-from kd.methods.semckd.loss import SemanticCalibration
+from kd.methods.semckd.loss import SemanticCalibration, embedding
 from kd.parts.teacher import Teacher
 
 LABELS = torch.tensor([3, 0, 1, 0, 3, 3, 1, 0])
@@ -48,6 +48,15 @@ def test_a_batch_that_the_last_image_joined_is_compared_with_as_many_as_fit():
     joined, full = (made._embedded([rows], made.queries[:1]) for rows in (stage, stage[:10]))
     torch.testing.assert_close(joined[:10], full)
     assert joined[10].isfinite().all()
+
+
+def test_what_compares_a_small_batch_learns_from_any_seed():
+    similar = torch.rand(4, 4, generator=torch.Generator().manual_seed(0))
+    for seed in range(200):
+        torch.manual_seed(seed)
+        first, *_ = made = embedding(4)
+        made(similar).square().sum().backward()
+        assert first.weight.grad.any(), seed
 
 
 @pytest.mark.parametrize(

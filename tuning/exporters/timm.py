@@ -41,7 +41,8 @@ def export(config: TrainConfig) -> str:
         **_schedule(values),
     }
     notes = [
-        "python train.py DATA --config THIS-FILE; give timm's names of model and kd_model_name.",
+        "python train.py DATA --config THIS-FILE",
+        "Give timm's names of model and kd_model_name; what it calls as we do is ImageNet's form.",
         "timm spares biases and norms from weight_decay.",
     ]
     return values.header(*notes) + as_yaml(arguments)

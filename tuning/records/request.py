@@ -38,7 +38,7 @@ class Flags:
     method: Annotated[tuple[str, ...], tyro.conf.Positional, shown("METHOD")] = ()
     """lsskd, dtskd, drkd, pskd, kd, …; several share the cluster, and end in one table."""
     backbone: Annotated[Several, repeated("NAME")] = ()
-    """resnet8, resnet20, resnet18, wrn_16_2, …"""
+    """resnet8, resnet20, resnet18, wrn_16_2, …; python -m kd.backbones lists them."""
     dataset: Annotated[Several, repeated("NAME")] = ()
     """digits, cifar10, cifar100, fashion-mnist, or parquet:FOLDER."""
     preset: Preset = "auto"
