@@ -60,6 +60,7 @@ LSSKD = {
     "gamma": 0.05,
     "temperature": 3.0,
     "feature_target": "backbone",
+    "hierarchical_labels": True,
 }
 DTSKD = {
     "alpha": 0.2,
