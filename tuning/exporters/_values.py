@@ -95,7 +95,12 @@ class Values:
         return str(teacher) if teacher else None
 
     def kd_weights(self) -> tuple[float, float]:
-        """The weights of CE and of T²·KL of `kd`; UserError where its logits are standardised."""
+        """The weights of CE and of T²·KL of `kd`.
+
+        UserError where its logits are standardised, or it has several teachers.
+        """
+        if more := self.config.to_dict()["further_teachers"]:
+            raise self.refusal("further_teachers", more, "it has one teacher")
         self.require("kd.standardise", False, "it does not standardise logits")
         for name in ("alpha", "multiplier", "ce_weight"):
             self.take(f"kd.{name}")
@@ -125,7 +130,10 @@ def _named(config: TrainConfig) -> Iterator[tuple[str, Any]]:
     for entry in fields(config):
         value = getattr(config, entry.name)
         if is_dataclass(value):
-            yield from ((f"{entry.name}.{f.name}", getattr(value, f.name)) for f in fields(value))
+            section = config.to_dict()[entry.name]
+            for f in fields(value):
+                own = getattr(value, f.name)
+                yield f"{entry.name}.{f.name}", section[f.name] if is_dataclass(own) else own
         else:
             yield entry.name, config.to_dict()[entry.name]
 
