@@ -20,12 +20,13 @@ from tuning.records.protocol import protocol
 from tuning.records.request import anew
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SweepSettings
+from tuning.records.teaching import called, first_the_teacher
 from tuning.reports.sentences import caveats
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.listing import ListSearcher
 from tuning.sweeps.cell import Cell
-from tuning.sweeps.teacher import _names, _recipe, _taught, _untaught, first_the_teacher, ready
+from tuning.sweeps.teacher import _recipe, _taught, ready
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_the_teacher_has_a_name(
 ) -> None:
     chosen = TeacherConfig(backbone=teacher)
     base = TrainConfig.paper(method, backbone, "digits", teacher=chosen)
-    assert first_the_teacher(base) == sentence
+    assert first_the_teacher(base, base.ancestors[0]) == sentence
 
 
 def test_a_teacher_that_was_begun_with_the_students_seed_keeps_it(tmp_path: Path) -> None:
@@ -57,11 +58,12 @@ def test_a_teacher_that_was_begun_with_the_students_seed_keeps_it(tmp_path: Path
     settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
     cell = SimpleNamespace(settings=settings)
     settings.folder.mkdir()
-    assert _recipe(cell, 0).seed == TEACHERS_SEED  # type: ignore[arg-type]
+    own = base.ancestors[0]
+    assert _recipe(cell, own).seed == TEACHERS_SEED  # type: ignore[arg-type]
     twin = replace(base.teacher_recipe(), seed=base.seed)
     with open_study(settings.folder / "teacher.log", "teacher", create=True) as study:
         assert ListSearcher(study, [twin]).suggest()
-    assert _recipe(cell, 0) == twin  # type: ignore[arg-type]
+    assert _recipe(cell, own) == twin  # type: ignore[arg-type]
 
 
 def test_that_a_teacher_saw_val_is_noted_in_every_result(tmp_path: Path) -> None:
@@ -106,15 +108,16 @@ def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
         base = TrainConfig.paper("ensemble", "resnet8", "digits", further_teachers=further)
         settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
         settings.folder.mkdir()
-        files = TrialFiles(shelf=settings.shelf, study="teacher")
-        cell = Cell(settings, *[None] * 4, base, {}, {})  # type: ignore[arg-type]
-        assert _untaught(cell) == [0, 2]
-        assert _names(cell) == ["teacher 1", "teacher 3"]
-        assert [_recipe(cell, n).seed for n in (0, 2)] == [TEACHERS_SEED, 3]
-        assert first_the_teacher(base, 2) == "First the teacher: resnet8."
+        cell = Cell(settings, None, "images", None, None, base, {}, {})  # type: ignore[arg-type]
+        first, third = base.ancestors
+        assert (first.number, third.number) == (0, 2)
+        assert [called(base, own) for own in (first, third)] == ["teacher 1", "teacher 3"]
+        assert [_recipe(cell, own).seed for own in (first, third)] == [TEACHERS_SEED, 3]
+        assert first_the_teacher(base, third) == "First teacher 3: resnet8."
         assert _taught(cell).teachers == ()
-        for place, content in enumerate((b"first", b"third")):
-            path = Path(settings.shelf.uri) / settings.shelf.part / files.student(place)
+        for own, content in ((first, b"first"), (third, b"third")):
+            files = TrialFiles(shelf=settings.shelf, study=Path(own.file).stem)
+            path = Path(settings.shelf.uri) / settings.shelf.part / files.student(0)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         taught = _taught(cell)
