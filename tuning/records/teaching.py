@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kd.config import Ancestor, TeacherConfig, TrainConfig, is_file
 from kd.errors import UserError, brief
 from kd.methods import config_class, method_names
+from kd.teachers import HEAVIEST
 
 if TYPE_CHECKING:
     from tuning.records.request import Flags
@@ -24,9 +25,10 @@ def is_taught(method: str) -> bool:
 def check_teachers(asked: "Flags", methods: Sequence[str]) -> None:
     """Raise UserError for flags that make no sense, together or for these methods."""
     taught, given = [*filter(is_taught, methods)], asked.teacher
-    if given and methods and not taught:
+    flags = {"teacher": given, "teacher-weight": asked.teacher_weight, "assistant": asked.assistant}
+    if (flag := next(filter(flags.get, flags), None)) and methods and not taught:
         raise UserError(
-            f"--teacher is for {', '.join(filter(is_taught, method_names()))}, and "
+            f"--{flag} is for {', '.join(filter(is_taught, method_names()))}, and "
             f"{' and '.join(methods)} learn{'s' * (len(methods) == 1)} from none; leave it away."
         )
     if asked.teacher_saw_val and not any(map(is_file, given)):
@@ -45,15 +47,25 @@ def check_teachers(asked: "Flags", methods: Sequence[str]) -> None:
             f"--teacher-weight is given {_times(len(asked.teacher_weight))} and --teacher "
             f"{_times(len(given))}; give a weight for each teacher, or none."
         )
+    for weight in asked.teacher_weight:
+        if not 0 < weight <= HEAVIEST:
+            raise UserError(
+                f"--teacher-weight is {brief(weight)}; it must be above 0 and at most {HEAVIEST:g}."
+            )
     if asked.assistant:
         _check_assistants(asked)
 
 
 def _check_assistants(asked: "Flags") -> None:
-    if len(asked.teacher) != 1:
+    if not asked.teacher:
         raise UserError(
-            "--assistant stands between one teacher and the student, and --teacher is given "
-            f"{_times(len(asked.teacher))}; give it once, or leave --assistant away."
+            "--assistant stands between a teacher and the student; give --teacher too, or leave "
+            "--assistant away."
+        )
+    if len(asked.teacher) > 1:
+        raise UserError(
+            f"--assistant stands between one teacher and the student, and --teacher is given "
+            f"{len(asked.teacher)} times; give it once, or leave --assistant away."
         )
     for name in asked.assistant:
         if is_file(name):
