@@ -1,5 +1,6 @@
 """Which teacher is trained first is said by its name, and why where nobody chose it."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,13 @@ from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.training import checkpoint
 from kd.training.teacher import describe
+from kd.typed import read_flags
 from tuning.exporters.model_card import _score
 from tuning.records.keeper import _beside
+from tuning.records.keywords import from_keywords
 from tuning.records.protocol import protocol
-from tuning.records.request import anew
+from tuning.records.plan import print_plan
+from tuning.records.request import Flags, anew, sweeps
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SweepSettings
 from tuning.records.teaching import called, first_the_teacher
@@ -135,6 +139,45 @@ def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
         for name in ("other/student.safetensors", "other/teacher.safetensors"):
             changed = taught.base.with_teachers([beside[0], name, beside[2]])
             assert _beside(folder, changed).teachers[1].weights == name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--teacher", "resnet20", "--teacher", "resnet20"],
+        ["--teacher", "resnet56", "--teacher", "resnet20", "--teacher-weight", "0.7",
+         "--teacher-weight", "0.3"],
+        ["--teacher", "resnet56", "--assistant", "resnet20", "--assistant", "resnet8"],
+    ],
+)  # fmt: skip
+def test_what_was_asked_of_teachers_is_typed_again(words: list[str], tmp_path: Path) -> None:
+    asked = read_flags(Flags, ["kd", *words, "--name", "s", "--storage", str(tmp_path)])
+    (settings,) = sweeps(asked, gpus=0)
+    again = shlex.split(anew(settings))
+    assert [word for word in again if word in words] == words
+    (other,) = sweeps(read_flags(Flags, [*again[3:], "--name", "s"]), gpus=0)
+    assert other.base.teachers == settings.base.teachers
+    keywords: dict[str, list[str]] = {}
+    for flag, value in zip(words[::2], words[1::2], strict=True):
+        keywords.setdefault(flag[2:].replace("-", "_"), []).append(value)
+    given = from_keywords(Flags, {"method": "kd", "name": "s", "storage": tmp_path, **keywords},
+                          "method")  # fmt: skip
+    assert given == asked
+
+
+def test_a_line_is_said_in_its_order(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["kd", "--teacher", "resnet56", "--assistant", "resnet20", "--assistant", "resnet8",
+             "--epochs", "4", "--storage", str(tmp_path)]  # fmt: skip
+    (settings,) = sweeps(read_flags(Flags, words), gpus=0)
+    said = [first_the_teacher(settings.base, own) for own in settings.base.ancestors]
+    assert said == [
+        "First the teacher: resnet56.",
+        "Then assistant 1: resnet20, by kd from the one before it.",
+        "Then assistant 2: resnet8, by kd from the one before it.",
+    ]
+    print_plan(settings, settings.space(), gpus=False)
+    told = capsys.readouterr().out
+    assert "a teacher first: resnet56, 4 epochs\nthen an assistant, by kd: resnet20, 4 epo" in told
 
 
 SPLIT = SplitConfig(val_fraction=0.6, train_size=60)
