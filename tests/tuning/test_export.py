@@ -14,6 +14,7 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd.backbones import backbone_names
 from kd.config import OptimizerConfig, TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.methods import method_names
@@ -129,6 +130,26 @@ def test_what_a_target_cannot_express_is_named(
     with pytest.raises(UserError) as error:
         export(changed, target)
     assert f"{target} cannot express {named}" in str(error.value)
+
+
+# The keys of mdistiller's `cifar_model_dict` whose networks are here too.
+MDISTILLER = {
+    *("resnet8", "resnet20", "resnet32", "resnet56", "resnet110", "resnet8x4", "resnet32x4"),
+    *("ResNet18", "ResNet50", "wrn_16_2", "wrn_40_1", "wrn_40_2", "vgg8", "vgg11", "vgg13"),
+    *("vgg16", "MobileNetV2", "ShuffleV1", "ShuffleV2"),
+}
+
+
+def test_mdistiller_knows_a_backbone_by_its_own_name_or_it_is_refused() -> None:
+    names, refusals = [], []
+    for backbone in backbone_names():
+        try:
+            text = export(replace(paper("ce"), backbone=backbone), "mdistiller")
+            names.append(yaml.safe_load(text)["DISTILLER"]["STUDENT"])
+        except UserError as error:
+            refusals.append(f"mdistiller cannot express backbone={backbone}" in str(error))
+    assert sorted(names) == sorted(MDISTILLER)
+    assert all(refusals)
 
 
 def test_a_method_that_the_target_lacks_is_named() -> None:
