@@ -60,6 +60,8 @@ class Values:
                 "lightning instead."
             )
         self.take("method")
+        if more := self.config.to_dict()["further_teachers"]:
+            raise self.refusal("further_teachers", more, "it has one teacher")
 
     def check(self) -> None:
         """Raise `UserError` naming the first hyperparameter that found no place."""
@@ -130,7 +132,10 @@ def _named(config: TrainConfig) -> Iterator[tuple[str, Any]]:
     for entry in fields(config):
         value = getattr(config, entry.name)
         if is_dataclass(value):
-            yield from ((f"{entry.name}.{f.name}", getattr(value, f.name)) for f in fields(value))
+            section = config.to_dict()[entry.name]
+            for f in fields(value):
+                own = getattr(value, f.name)
+                yield f"{entry.name}.{f.name}", section[f.name] if is_dataclass(own) else own
         else:
             yield entry.name, config.to_dict()[entry.name]
 
