@@ -1,6 +1,6 @@
 """The account of a configuration's values while they are given places in a target's format."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from math import ceil
 from typing import Any
@@ -50,11 +50,19 @@ class Values:
             "instead."
         )
 
-    def require_method(self, *methods: str) -> None:
-        """Raise `UserError` unless the target implements the method."""
+    def require_method(self, *methods: str, others: Mapping[str, str] | None = None) -> None:
+        """Raise `UserError` unless the target implements the method.
+
+        `others` are those that it has in another form, and what is other in them.
+        """
+        if why := (others or {}).get(self.config.method):
+            raise UserError(
+                f"{self.target} has another {self.config.method}: {why}; export to yaml, json or "
+                "lightning instead."
+            )
         if self.config.method not in methods:
-            *others, last = methods
-            only = f"{', '.join(others)} and {last}" if others else last
+            *first, last = methods
+            only = f"{', '.join(first)} and {last}" if first else last
             raise UserError(
                 f"{self.target} has no {self.config.method}, only {only}; export to yaml, json or "
                 "lightning instead."
