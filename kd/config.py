@@ -5,9 +5,9 @@ written by one machine trains the same network on another.
 """
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -27,9 +27,12 @@ from kd.teachers import (
     SAW_VAL,
     TEACHERS_SEED,
     TRAINED_ON_VAL,
+    Ancestor,
     TeacherConfig,
     is_file,
+    line_of,
     published_values,
+    recipe_of,
     teacher_file,
 )
 from kd.text import as_json
@@ -40,6 +43,7 @@ __all__ = [
     "SEEDS",
     "TEACHERS_SEED",
     "TRAINED_ON_VAL",
+    "Ancestor",
     "AugmentConfig",
     "OptimizerConfig",
     "Precision",
@@ -169,12 +173,7 @@ class TrainConfig(Section):
         if isinstance(name := data.get("dataset"), str):
             data["dataset"] = str(DatasetName.parse(name).placed(beside))
         config = cls.from_dict(data, str(path))
-        if not config.teachers:
-            return config
-        found = [teacher.weights for teacher in config.teachers]
-        return config.with_teachers(
-            [str(beside / w) if w and os.path.isfile(beside / w) else w for w in found]
-        )
+        return config._of_teachers(partial(TeacherConfig.beside, folder=beside))
 
     def lasting(self, epochs: int) -> Self:
         """The same for so many epochs: what the method counts in epochs keeps its part of them."""
@@ -193,8 +192,7 @@ class TrainConfig(Section):
             )
         self.augment.check_fits(*info.size)
         training = check_split(info.counts, self.split)
-        recipes = [self.teacher_recipe(n) for n, own in enumerate(self.teachers) if not own.weights]
-        for config in (self, *recipes):
+        for config in (*(ancestor.recipe for ancestor in self.ancestors), self):
             config.kd.needs.check(config.method, info.size, training)
             check_batches(sum(training.values()), config.batch_size, workers)
 
@@ -222,9 +220,24 @@ class TrainConfig(Section):
         return replace(self, teacher=first, further_teachers=tuple(others))
 
     @property
+    def lines(self) -> list[list[Ancestor]]:
+        """What is trained before it, where no file is given: of each teacher, itself first."""
+        each = (list(line_of(self, number)) for number in range(len(self.teachers)))
+        return [line for line in each if line]
+
+    @property
+    def ancestors(self) -> list[Ancestor]:
+        """The same in an order in which it can be trained."""
+        return [ancestor for line in self.lines for ancestor in reversed(line)]
+
+    @property
     def saw_val(self) -> bool:
-        """Whether a teacher may have been trained on val images: then `SAW_VAL` holds."""
-        return any(teacher.saw_val and teacher.weights for teacher in self.teachers)
+        """Whether a teacher may have been trained on val images: then `SAW_VAL` holds.
+
+        Or the one that it learnt from.
+        """
+        known = (one for teacher in self.teachers for one in teacher.line)
+        return any(one.saw_val and one.weights for one in known)
 
     @property
     def caveats(self) -> list[str]:
@@ -234,13 +247,14 @@ class TrainConfig(Section):
 
     def trains_as(self, other: Self) -> bool:
         """Whether both train the same network, wherever files lie, and whatever is allowed."""
-        one, two = (each.portable._of_teachers(saw_val=False) for each in (self, other))
+        unseen = partial(replace, saw_val=False)
+        one, two = (each.portable._of_teachers(unseen) for each in (self, other))
         return one == two
 
-    def _of_teachers(self, **changes: Any) -> Self:
-        """The same with `changes` in what it says of each teacher."""
+    def _of_teachers(self, change: Callable[[TeacherConfig], TeacherConfig]) -> Self:
+        """The same with `change` in what it says of each teacher, and of who taught that."""
         own = (self.teacher, *self.further_teachers)
-        first, *others = (replace(teacher, **changes) for teacher in own)
+        first, *others = (teacher.throughout(change) for teacher in own)
         return replace(self, teacher=first, further_teachers=tuple(others))
 
     def teacher_recipe(self, number: int = 0) -> Self:
@@ -248,30 +262,10 @@ class TrainConfig(Section):
 
         A self-teacher has the student's backbone (DR-KD, section 3); a network teacher has
         `teacher.backbone`, or the one that the registry pairs with the student. What was changed
-        of the student's own recipe is its teachers' too.
+        of the student's own recipe is its teachers' too. One that learns from another has that as
+        its own teacher.
         """
-        teacher, mine = self.teachers[number], config_class(self.method)
-        paired = backbone_spec(self.backbone).teacher if mine.teacher == "network" else None
-        backbone = teacher.backbone or paired or self.backbone
-        published = DatasetName.parse(self.dataset).published
-        own, its = (mine.recipe_for(name, published) for name in (self.backbone, backbone))
-        far = TEACHERS_SEED * (number + 1)
-        same_optimizer, same_batch = (
-            self.optimizer == own.optimizer,
-            self.batch_size == own.batch_size,
-        )
-        return replace(
-            self,
-            method=teacher.method,
-            kd=config_class(teacher.method).paper(backbone, published),
-            backbone=backbone,
-            epochs=teacher.epochs or self.epochs,
-            batch_size=its.batch_size if same_batch else self.batch_size,
-            optimizer=its.optimizer if same_optimizer else self.optimizer,
-            seed=(self.seed + far) % SEEDS if teacher.seed is None else teacher.seed,
-            teacher=TeacherConfig(),
-            further_teachers=(),
-        )
+        return recipe_of(self, number)
 
     # -- written ------------------------------------------------------------------------------
 
@@ -279,7 +273,7 @@ class TrainConfig(Section):
     def portable(self) -> Self:
         """Without the paths of this machine: what the run is, wherever its files lie."""
         dataset = DatasetName.parse(self.dataset).portable
-        return replace(self._of_teachers(weights=None), dataset=dataset)
+        return replace(self._of_teachers(partial(replace, weights=None)), dataset=dataset)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order of the fields; the inverse of `from_dict`."""

@@ -10,7 +10,7 @@ from errno import EACCES, ENOTDIR
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd.config import TrainConfig, teacher_file
+from kd.config import TrainConfig
 from kd.errors import UserError, brief
 from kd.files import replace_file, unwritable
 from kd.origin import Origin
@@ -63,7 +63,7 @@ def run_name(file: Path, trial: int | None) -> str:
 
 def check_folder(folder: Path, config: TrainConfig) -> None:
     """Raise UserError, or OSError, unless the run can be begun or gone on with in `folder`."""
-    teachers = [teacher_file(number) for number in range(len(config.teachers))]
+    teachers = [ancestor.file for ancestor in config.ancestors]
     for name in (CONFIG, "metrics.jsonl", "student.safetensors", *teachers):
         if (folder / name).is_dir():
             raise UserError(f"{folder / name} is a folder, where a file goes; {REMEDY}.")
@@ -81,7 +81,10 @@ def check_folder(folder: Path, config: TrainConfig) -> None:
 
 def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
     """Whether `config` goes on with what was `begun`: with the same files, and the same network."""
-    files = [[teacher.weights for teacher in each.teachers] for each in (begun, config)]
+    files = [
+        [one.weights for teacher in each.teachers for one in teacher.line]
+        for each in (begun, config)
+    ]
     return begun.trains_as(config) and begun.dataset == config.dataset and files[0] == files[1]
 
 
@@ -93,7 +96,7 @@ def make_folder(folder: Path, config: TrainConfig) -> None:
 
 def run_origin(config: TrainConfig, images: "Images") -> Origin:
     """What the run would begin with now; teachers of its own are made of these images."""
-    given = [t.weights for t in config.teachers if t.weights and os.path.isfile(t.weights)]
+    given = [t.file for t in config.teachers if t.file and os.path.isfile(t.file)]
     return Origin.of(images.digest, [Path(weights).read_bytes() for weights in given])
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
@@ -96,9 +96,10 @@ def _refusal(cls: type[Any], error: Any, where: str, within: str) -> UserError:
         return UserError(f"{where} has no {name!r}; add a line `{name}: …`.")
     if error["type"] == "unexpected_keyword_argument":
         owner: Any = cls
-        for part in error["loc"][:-1]:
-            # Of a list of sections, a number says which.
-            owner = get_args(owner)[0] if isinstance(part, int) else get_type_hints(owner)[part]
+        # Of a list of sections, a number says which.
+        for part in (part for part in error["loc"][:-1] if isinstance(part, str)):
+            kind = get_type_hints(owner)[part]
+            owner = next(filter(is_dataclass, get_args(kind)), kind)
         known = [f.name for f in fields(owner)]
         return UserError(f"{where}: {unknown('key', error['loc'][-1], known)}")
     given = "empty" if error["input"] is None else brief(_quoted(error["input"]))

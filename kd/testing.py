@@ -23,6 +23,8 @@ from kd.watching import WaitingError, Watch
 LABELS = torch.tensor([4, 1, 0, 2, 0, 1, 2, 3, 4, 2, 1, 3])
 TASK = Task(num_classes=5, num_samples=12, epochs=10, steps=3, batch_size=4, labels=LABELS)
 AnyMethod = Method[MethodConfig]
+SEVERAL = 3
+"""Teachers from which a method learns here that may have several."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Case:
     def build(self, seed: int = 0, config: MethodConfig | None = None) -> AnyMethod:
         """The method with the paper's values, its weights drawn from `seed`, in train mode.
 
-        It learns from as many networks as it can.
+        It learns from several networks where it can, each of another weight.
         """
         torch.manual_seed(seed)
         config = config or config_class(self.method).paper(self.backbone, "digits")
@@ -51,7 +53,8 @@ class Case:
         teachers = []
         if config.teacher != "none":
             teachers = [Teacher(deepcopy(student))]
-            teachers += [Teacher(task.build_network()) for _ in range(config.most_teachers - 1)]
+            few = range(1, min(config.most_teachers, SEVERAL))
+            teachers += [Teacher(task.build_network(), weight=1.0 + n) for n in few]
         method = build_method(self.method, config, student, task, teachers)
         method.begin_phase(self.phase)
         return method
@@ -138,16 +141,18 @@ def check_gradients(method: AnyMethod) -> None:
 
 
 def check_student(method: AnyMethod, case: Case) -> None:
-    """The student is the plain backbone: the same keys, and the same logits from them."""
+    """What may be handed out is the plain backbone: the same keys, and logits from them."""
     plain = build_backbone(case.backbone, TASK.num_classes)
-    own, expected = set(method.student.state_dict()), set(plain.state_dict())
-    assert own == expected, f"the student must be the plain backbone; see {own ^ expected}"
-    plain.load_state_dict(method.student.state_dict())
-    images = case.batch().images
-    with torch.no_grad():
-        same = torch.equal(method.student.eval()(images), plain.eval()(images))
-    method.train()
-    assert same, "the student must compute what the plain backbone computes"
+    for name, network in method.candidates().items():
+        assert method.get_submodule(name) is network, f"what is handed out is not called {name}"
+        own, expected = set(network.state_dict()), set(plain.state_dict())
+        assert own == expected, f"the {name} must be the plain backbone; see {own ^ expected}"
+        plain.load_state_dict(network.state_dict())
+        images = case.batch().images
+        with torch.no_grad():
+            same = torch.equal(network.eval()(images), plain.eval()(images))
+        method.train()
+        assert same, f"the {name} must compute what the plain backbone computes"
 
 
 def check_modes(method: AnyMethod) -> None:

@@ -2,8 +2,9 @@
 
 The run folder then holds config.yaml, metrics.jsonl (one line an epoch), checkpoint.pt and
 student.safetensors; teacher.safetensors too where a teacher was trained first, in teacher.pt
-until then. A run that was interrupted goes on from its checkpoint when the same command is
-typed again, with the images and the teacher that origin.json tells from others.
+until then, and teacher-before-1.safetensors where that learnt from another one. A run that was
+interrupted goes on from its checkpoint when the same command is typed again, with the images and
+the teacher that origin.json tells from others.
 """
 
 import json
@@ -11,11 +12,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from kd.cli import run, shown
-from kd.config import TrainConfig, teacher_file
+from kd.config import Ancestor, TrainConfig
 from kd.data import check_dataset
 from kd.errors import UserError, brief
 from kd.files import replace_file
@@ -98,8 +100,9 @@ def train(flags: Flags) -> None:
     steps = math.ceil(len(training) / config.batch_size)
     worth = gpu and worth_compiling(steps=steps, epochs=config.epochs)
     place = replace(place, compiled=worth if flags.compile == "auto" else flags.compile == "always")
-    if all(teacher.weights for teacher in config.teachers):
-        load_teachers(config, training, say=print)
+    for each in (*(ancestor.recipe for ancestor in config.ancestors), config):
+        if all(teacher.weights for teacher in each.teachers):
+            load_teachers(each, training, say=print)
     memories = told(config, training, place)
     with writing(folder):
         make_folder(folder, config)
@@ -144,28 +147,44 @@ def _taught(
     folder: Path, config: TrainConfig, training: "Images", val: "Images", place: "Place"
 ) -> TrainConfig:
     """`config` with the files of its teachers, which are trained first where none was given."""
-    from kd.training import checkpoint
+    files = [teacher.weights for teacher in config.teachers]
+    for line in config.lines:
+        missing = takewhile(lambda ancestor: not (folder / ancestor.file).exists(), line)
+        for ancestor in reversed(list(missing)):
+            _train_first(folder, ancestor, training, val, place)
+        nearest = line[0]
+        files[nearest.number] = str(_whole(folder / nearest.file))
+    return config.with_teachers(files) if config.teachers else config
+
+
+def _train_first(
+    folder: Path, ancestor: Ancestor, training: "Images", val: "Images", place: "Place"
+) -> None:
+    """Train a network from which others learn; the one that it learns from itself is there."""
     from kd.training.teacher import train_teacher
 
-    if all(teacher.weights for teacher in config.teachers):
-        return config
-    files: list[str | None] = []
-    for number, teacher in enumerate(config.teachers):
-        weights, latest = folder / teacher_file(number), folder / f"teacher{number or ''}.pt"
-        files.append(teacher.weights or str(weights))
-        if teacher.weights is not None:
-            continue
-        if not weights.exists():
-            recipe = config.teacher_recipe(number)
-            _drop_other(latest, recipe)
-            fit = partial(_fit, title="teacher", latest=latest)
-            train_teacher(recipe, training, val, weights, place=place, fit=fit)
-        latest.unlink(missing_ok=True)
-        try:
-            checkpoint.load_weights(weights)
-        except UserError:
-            raise checkpoint.UnreadableError(weights) from None
-    return config.with_teachers(files)
+    weights, recipe, title = folder / ancestor.file, ancestor.recipe, "teacher"
+    if recipe.teachers:
+        title = "assistant"
+        print(f"Then the assistant, {recipe.backbone}: {recipe.method} from the one before it.")
+    if ancestor.own_teacher is not None:
+        recipe = recipe.with_teachers([str(_whole(folder / ancestor.own_teacher))])
+    latest = weights.with_suffix(".pt")
+    _drop_other(latest, recipe)
+    fit = partial(_fit, title=title, latest=latest)
+    train_teacher(recipe, training, val, weights, place=place, fit=fit)
+
+
+def _whole(weights: Path) -> Path:
+    """The file of a teacher that can be read; what it was trained from is not needed any more."""
+    from kd.training import checkpoint
+
+    weights.with_suffix(".pt").unlink(missing_ok=True)
+    try:
+        checkpoint.load_weights(weights)
+    except UserError:
+        raise checkpoint.UnreadableError(weights) from None
+    return weights
 
 
 def _drop_other(latest: Path, recipe: TrainConfig) -> None:

@@ -147,6 +147,13 @@ FILES = {
     "wrong/teacher.yaml": CONFIG.replace("pskd", "kd") + "teacher: {backbone: resnet21}\n",
     "wrong/weights.yaml": CONFIG.replace("pskd", "kd")
     + "teacher: {weights: garbage.safetensors}\n",
+    "wrong/weight.yaml": CONFIG.replace("pskd", "kd") + "teacher: {weight: 0}\n",
+    "wrong/untaught.yaml": CONFIG.replace("pskd", "kd") + "teacher: {method: kd}\n",
+    "wrong/taught.yaml": CONFIG.replace("pskd", "kd") + "teacher: {teacher: {backbone: resnet8}}\n",
+    "wrong/nested.yaml": CONFIG.replace("pskd", "kd")
+    + "teacher: {method: kd, teacher: {bakbone: resnet8}}\n",
+    "wrong/several.yaml": CONFIG.replace("pskd", "at")
+    + "further_teachers: [{backbone: resnet8}]\n",
     "wrong/padding.yaml": CONFIG + "augment: {crop_padding: 1000000000}\n",
     "wrong/cutout.yaml": CONFIG + "augment: {cutout: 1000000000}\n",
     "wrong/lr.yaml": CONFIG + "optimizer: {lr: 0}\n",

@@ -26,6 +26,7 @@ RAY = (
     "tests/test_old.py::test_its_interrupted_sweep_is_resumed",
     "tests/test_resumed.py",
     "tests/tuning/test_ablation_sweep.py",
+    "tests/tuning/test_assistants_sweep.py",
     "tests/tuning/test_budget.py::test_a_real_search",
     "tests/tuning/test_compare.py",
     "tests/tuning/test_confirm.py",

@@ -15,7 +15,7 @@ from kd.methods import MethodConfig
 from kd.optimizer import OptimizerConfig
 from kd.parts.history import Histories, SoftLabelHistory
 from kd.parts.losses import SOFT
-from kd.parts.teacher import Teacher
+from kd.parts.teacher import Teacher, mean_logits
 
 __all__ = ["MAIN", "Batch", "Loss", "Method", "ParameterGroup", "Phase", "Task"]
 
@@ -176,9 +176,8 @@ class Method(nn.Module, Generic[C]):
         """
 
     def teacher_logits(self, images: Tensor) -> Tensor:
-        """What the first teacher says of `images`: (B, C) without gradient."""
-        logits: Tensor = self.teachers[0](images)
-        return logits
+        """What the teachers say of `images`, of several `mean_logits`: (B, C) without gradient."""
+        return mean_logits(self.teachers, images)
 
     # -- an epoch -----------------------------------------------------------------------------
 
@@ -210,6 +209,13 @@ class Method(nn.Module, Generic[C]):
     def parameter_groups(self) -> list[ParameterGroup]:
         """What `phase` trains, and how; by default all that needs a gradient, alike."""
         return [ParameterGroup(parameters=[p for p in self.parameters() if p.requires_grad])]
+
+    def candidates(self) -> dict[str, StagedBackbone]:
+        """The networks of which the one that is best on val is handed out, by their names here.
+
+        Of most methods the student alone; the others are of its form.
+        """
+        return {"student": self.student}
 
     def at_rest(self) -> Iterable[nn.Module]:
         """What stays in eval mode in `phase`, as teachers do: an earlier phase has trained it."""

@@ -142,6 +142,13 @@ class TaughtConfig(MethodConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogitConfig(TaughtConfig):
+    """Of a method that takes nothing of a teacher but its logits: several teach by their mean."""
+
+    most_teachers: ClassVar[int] = 8
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureConfig(TaughtConfig):
     """Of a method that learns from a teacher's features: γ·CE + α·T²·KL_T + β·L.
 
@@ -200,8 +207,8 @@ class TurnedConfig(MethodConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmedConfig(TaughtConfig):
-    """Of a method whose distillation grows over the first epochs."""
+class WarmedConfig(LogitConfig):
+    """Of a logit method whose distillation grows over the first epochs."""
 
     in_epochs: ClassVar[tuple[str, ...]] = ("warmup",)
 

@@ -1,4 +1,7 @@
-"""A trained network that others learn from."""
+"""Trained networks that others learn from."""
+
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,7 @@ class Teacher(nn.Module):
         network: what was trained.
         ours: the mean and deviation that images come normalised by.
         its: those that the network was trained with; None for the same.
+        weight: how much its logits count among those of several teachers.
     """
 
     scale: Tensor
@@ -24,9 +28,11 @@ class Teacher(nn.Module):
         network: StagedBackbone,
         ours: Statistics | None = None,
         its: Statistics | None = None,
+        weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
+        self.weight = weight
         self._other = ours is not None and its is not None and ours != its
         if ours is not None and its is not None and self._other:
             (mean, std), (its_mean, its_std) = (
@@ -48,3 +54,19 @@ class Teacher(nn.Module):
 
     def _seen(self, images: Tensor) -> Tensor:
         return images * self.scale + self.offset if self._other else images
+
+
+def mean_logits(teachers: Iterable[nn.Module], images: Tensor) -> Tensor:
+    """Σ w_i·z_i / Σ w_i of the logits of teachers of these weights: (B, C), float32 at least.
+
+    Of one teacher its own logits, as they are.
+    """
+    known = [cast(Teacher, teacher) for teacher in teachers]
+    if len(known) == 1:
+        logits: Tensor = known[0](images)
+        return logits
+    whole = sum(teacher.weight for teacher in known)
+    each = [teacher(images) for teacher in known]
+    wide = [z.to(torch.promote_types(z.dtype, torch.float32)) for z in each]
+    parts = [z * (teacher.weight / whole) for z, teacher in zip(wide, known, strict=True)]
+    return torch.stack(parts).sum(0)

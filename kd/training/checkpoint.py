@@ -125,7 +125,8 @@ def _of_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _of_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    state, begin = load(path), "student."
+    state = load(path)
+    begin = f"{state.get('student', 'student')}."
     tensors = {n[len(begin) :]: t for n, t in state["method"].items() if n.startswith(begin)}
     config = state["config"]
     first = next(tensor for tensor in tensors.values() if tensor.dim() == 4)

@@ -11,7 +11,7 @@ from zipfile import is_zipfile
 import numpy as np
 
 from kd.backbones.staged import StagedBackbone
-from kd.config import TeacherConfig, TrainConfig
+from kd.config import TrainConfig
 from kd.data import DatasetInfo, Images
 from kd.data.device_loader import Statistics, statistics
 from kd.errors import UserError, brief
@@ -40,7 +40,8 @@ def load_teachers(
     found: list[Teacher] = []
     ours = statistics(train) if config.teachers else ((), ())
     for teacher in config.teachers:
-        network, description = _load(config, teacher, len(train.class_names), train.images.shape[1])
+        classes, channels = len(train.class_names), train.images.shape[1]
+        network, description = _load(config, teacher.weights, classes, channels)
         if (other := _differing(description, train, ours)) is not None:
             raise UserError(
                 f"The teacher in {teacher.weights} was trained on images of {other}; give a "
@@ -62,15 +63,15 @@ def load_teachers(
                 f"The teacher in {teacher.weights} {why}; if val was among them, val flatters its "
                 "students."
             )
-        found.append(Teacher(network, ours, _statistics(description)))
+        found.append(Teacher(network, ours, _statistics(description), teacher.weight))
     return found
 
 
 def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
     """Raise UserError as `load_teachers` does, as far as it can be seen without the images."""
     for teacher in config.teachers:
-        if teacher.weights is not None:
-            _load(config, teacher, len(info.counts), info.channels)
+        if teacher.file is not None:
+            _load(config, teacher.file, len(info.counts), info.channels)
 
 
 def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:
@@ -100,10 +101,9 @@ def _statistics(description: dict[str, Any]) -> Statistics | None:
 
 
 def _load(
-    config: TrainConfig, teacher: TeacherConfig, num_classes: int, channels: int
+    config: TrainConfig, path: str | None, num_classes: int, channels: int
 ) -> tuple[StagedBackbone, dict[str, Any]]:
     """The teacher and its description; UserError unless it fits so many classes and channels."""
-    path = teacher.weights
     if path is None:
         raise UserError(f"{config.method} learns from a teacher; give teacher.weights: FILE.")
     read_teacher(path)
@@ -165,9 +165,10 @@ def train_teacher(
 ) -> None:
     """Train a teacher by its `recipe`, and write it to `path`.
 
-    `fit` trains to the last epoch, and returns its metrics.
+    One that learns from a teacher itself needs that one's file in the recipe. `fit` trains to the
+    last epoch, and returns its metrics.
     """
-    trainer = Trainer(recipe, train, val, place=place)
+    trainer = Trainer(recipe, train, val, place=place, teachers=load_teachers(recipe, train))
     metrics = fit(trainer)
     save_weights(trainer.student, path, describe(recipe, train, metrics))
 

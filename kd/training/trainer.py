@@ -26,7 +26,7 @@ from kd.training.parallel import (
 )
 from kd.training.state import MethodState, State, optimizer_state, snapshot
 from kd.training.step import Step, autocast, dtype_for
-from kd.training.validation import BATCH, CapturedValidation, Validation
+from kd.training.validation import BATCH, BestOf, CapturedValidation, Validation
 
 __all__ = ["DivergedError", "Metrics", "Place", "Report", "State", "Trainer"]
 
@@ -108,8 +108,9 @@ class Trainer:
             shard=(place.rank, place.world),
         )
         look = CapturedValidation if self._captured else Validation
-        context = partial(autocast, place.device, self.precision)
-        self._validation = look(self.student, self.val_loader, context, [*self.method.teachers])
+        about = self.val_loader, partial(autocast, place.device, self.precision), teachers
+        networks = self.method.candidates().items()
+        self._validation = BestOf({name: look(network, *about) for name, network in networks})
 
     @property
     def remarks(self) -> list[str]:
@@ -118,8 +119,8 @@ class Trainer:
 
     @property
     def student(self) -> StagedBackbone:
-        """The network that is being trained, bare."""
-        return self.method.student
+        """The network that is being trained, bare; of several the best at the last look at val."""
+        return self._validation.best.student
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -245,8 +246,9 @@ class Trainer:
     def validate(self) -> Metrics:
         """Scores of the student alone on val: `val_acc`, `val_acc5` (percent), ECE, NLL.
 
-        And beside its teachers, where it has any (`kd.metrics`). Each worker looks at its part of
-        the images, and all of them know all scores.
+        Of several candidates the best is the student from here on. Scores beside its teachers,
+        where it has any (`kd.metrics`). Each worker looks at its part of the images, and all know
+        all scores.
         """
         self.model.eval()
         return self._validation.scores(self.method.task.num_classes)
@@ -263,6 +265,7 @@ class Trainer:
             "phase": self._part,
             "phase_epoch": self.phase_epoch,
             "history": list(self.history),
+            "student": self._validation.chosen,
             **self._kept.state(),
             "optimizer": optimizer_state(self.optimizer),
         }
@@ -282,6 +285,8 @@ class Trainer:
             self._enter(int(state.get("phase", len(self.phases) - 1)))
             self.phase_epoch = int(state["phase_epoch" if "phase" in state else "epoch"])
             self._kept.load(state)
+            # A state of before peers were compared knows one student.
+            self._validation.choose(state.get("student", "student"))
             # An optimizer would take tensors of the host's as its own.
             self.optimizer.load_state_dict(snapshot(state["optimizer"]))
             self._steps.forget()

@@ -1,6 +1,6 @@
 """What the student says of val: batch by batch, or replayed from one CUDA graph of a batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from kd.backbones.staged import StagedBackbone
 from kd.data.device_loader import DeviceLoader
 from kd.metrics import ValidationMetrics, distillation_factor
+from kd.parts.teacher import mean_logits
 from kd.training.capture import Body, Capture, cuda_graph, reason
 from kd.training.parallel import sum_over_workers
 
@@ -24,8 +25,8 @@ class Validation:
         student: called on normalised images (B, C, H, W).
         loader: of the images, evaluated.
         autocast: gives the context in which the network computes.
-        teachers: likewise called, in eval mode, once; of several the mean of their logits counts,
-            and the sum of their parameters.
+        teachers: likewise called, in eval mode, once; of several the `mean_logits` count, and the
+            sum of their parameters.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Validation:
 
     def _of_teachers(self, images: Tensor) -> Tensor:
         with self._autocast():
-            return torch.stack([teacher(images).float() for teacher in self.teachers]).mean(dim=0)
+            return mean_logits(self.teachers, images).float()
 
 
 class CapturedValidation(Validation):
@@ -119,3 +120,36 @@ class CapturedValidation(Validation):
     def _body(self) -> None:
         """The batch in the slot."""
         self._logits = super()._of(self._images)
+
+
+class BestOf:
+    """The looks at networks that learn beside each other: the best of them is the student.
+
+    `chosen` is its name: at the last look the first of the highest val accuracy.
+    """
+
+    def __init__(self, looks: Mapping[str, Validation]) -> None:
+        self.looks = dict(looks)
+        self.chosen = next(iter(looks))
+
+    @property
+    def best(self) -> Validation:
+        """The look at the student."""
+        return self.looks[self.chosen]
+
+    @property
+    def remarks(self) -> list[str]:
+        """Those of all looks."""
+        return list(dict.fromkeys(said for look in self.looks.values() for said in look.remarks))
+
+    def choose(self, name: str) -> None:
+        """Make the network of that name the student, as a look before did; KeyError for none."""
+        if name not in self.looks:
+            raise KeyError(name)
+        self.chosen = name
+
+    def scores(self, num_classes: int) -> dict[str, float]:
+        """`Validation.scores` of the best, which is chosen by them."""
+        scores = {name: look.scores(num_classes) for name, look in self.looks.items()}
+        self.chosen = max(scores, key=lambda name: scores[name]["val_acc"])
+        return scores[self.chosen]

@@ -22,7 +22,7 @@ from kd.training.capture import WARM_UP
 from kd.training.epoch import CapturedSteps, Steps
 from kd.training.teacher import load_teachers, train_teacher
 from kd.training.trainer import Place, Trainer
-from kd.training.validation import BATCH, CapturedValidation, Validation
+from kd.training.validation import BATCH, BestOf, CapturedValidation, Validation
 
 CPU = Place(device=torch.device("cpu"))
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
@@ -50,13 +50,15 @@ def config(method, **changes):
 
 def trainer(settings, images, *, place=CPU, captured=False, capture=called):
     made = Trainer(settings, *images, place=place, teachers=load_teachers(settings, images[0]))
-    looks = made.student, made.val_loader, made._step.autocast
+    about = made.val_loader, made._step.autocast, [*made.method.teachers]
+    networks = made.method.candidates().items()
     if captured and place is CPU:
         made._steps = CapturedSteps(made._step, made.loader, capture)
-        made._validation = CapturedValidation(*looks, [*made.method.teachers], capture)
+        looks = {n: CapturedValidation(network, *about, capture) for n, network in networks}
+        made._validation = BestOf(looks)
     elif not captured:
         made._steps = Steps(made._step, made.loader)
-        made._validation = Validation(*looks, [*made.method.teachers])
+        made._validation = BestOf({n: Validation(network, *about) for n, network in networks})
     return made
 
 
@@ -216,7 +218,7 @@ def test_val_is_replayed_from_one_graph_whatever_became_of_the_weights(images):
 
     plain, replayed = trainer(config("ce"), images), trainer(config("ce"), images)
     looks = replayed.student, replayed.val_loader, replayed._step.autocast
-    replayed._validation = CapturedValidation(*looks, capture=counted)
+    replayed._validation = BestOf({"student": CapturedValidation(*looks, capture=counted)})
     plain.fit()
     replayed.fit()
     assert_same(plain, replayed)

@@ -189,8 +189,10 @@ def test_what_follows_a_step_follows_each(images):
 def test_too_many_teachers_are_refused():
     further = (TeacherConfig(backbone="resnet20"),)
     assert len(config("ensemble", further_teachers=further).teachers) == 2
-    with pytest.raises(UserError, match=r"kd learns from at most 1 network\(s\), not from 2"):
-        config("kd", further_teachers=further)
+    with pytest.raises(UserError, match=r"at learns from at most 1 network\(s\), not from 2"):
+        config("at", further_teachers=further)
+    with pytest.raises(UserError, match=r"kd learns from at most 8 network\(s\), not from 9"):
+        config("kd", further_teachers=further * 8)
 
 
 def test_several_teachers_are_written_and_read():

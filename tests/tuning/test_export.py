@@ -153,7 +153,9 @@ def test_mdistiller_knows_a_backbone_by_its_own_name_or_it_is_refused() -> None:
 
 
 def test_a_method_that_the_target_lacks_is_named() -> None:
-    with pytest.raises(UserError, match="torchdistill has no lsskd, only ce, kd and dist"):
+    with pytest.raises(
+        UserError, match="torchdistill has no lsskd, only at, ce, dist, kd, rkd and vid"
+    ):
         export(paper("lsskd"), "torchdistill")
 
 

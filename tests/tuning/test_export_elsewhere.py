@@ -219,6 +219,20 @@ def test_yacs_takes_what_mdistiller_is_given() -> None:
         },
         "KD": {"TEMPERATURE": 4, "LOSS": {"CE_WEIGHT": 0.1, "KD_WEIGHT": 0.9}},
         "DKD": {"CE_WEIGHT": 1.0, "ALPHA": 1.0, "BETA": 8.0, "T": 4.0, "WARMUP": 20},
+        "AT": {"P": 2, "LOSS": {"CE_WEIGHT": 1.0, "FEAT_WEIGHT": 1000.0}},
+        "SP": {"LOSS": {"CE_WEIGHT": 1.0, "FEAT_WEIGHT": 3000.0}},
+        "FITNET": {"HINT_LAYER": 2, "LOSS": {"CE_WEIGHT": 1.0, "FEAT_WEIGHT": 100.0}},
+        "RKD": {
+            "DISTANCE_WEIGHT": 25,
+            "ANGLE_WEIGHT": 50,
+            "LOSS": {"CE_WEIGHT": 1.0, "FEAT_WEIGHT": 1.0},
+        },
+        "CRD": {
+            "MODE": "exact",
+            "FEAT": {"DIM": 128, "STUDENT_DIM": 256, "TEACHER_DIM": 256},
+            "LOSS": {"CE_WEIGHT": 1.0, "FEAT_WEIGHT": 0.8},
+            "NCE": {"K": 16384, "MOMENTUM": 0.5, "TEMPERATURE": 0.07},
+        },
     }
     config = replace(paper("kd"), batch_size=96)
     cfg = CfgNode(defaults)
@@ -233,6 +247,9 @@ def test_yacs_takes_what_mdistiller_is_given() -> None:
     cfg.merge_from_other_cfg(CfgNode.load_cfg(export(decoupled, "mdistiller")))
     assert cfg.DISTILLER.TYPE == "DKD"
     assert dict(cfg.DKD) == {"CE_WEIGHT": 1.0, "ALPHA": 2.0, "BETA": 3.0, "T": 2.5, "WARMUP": 1}
+    for method in ("at", "sp", "fitnet", "rkd", "crd"):
+        cfg.merge_from_other_cfg(CfgNode.load_cfg(export(paper(method), "mdistiller")))
+        assert method.upper() == cfg.DISTILLER.TYPE
 
 
 @pytest.mark.parametrize("method", method_names())

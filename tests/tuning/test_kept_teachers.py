@@ -10,13 +10,15 @@ from full_disk import no_file_above
 from real_sweeps import Cells, finish, start
 
 from kd.backbones import build_backbone
-from kd.config import TrainConfig
+from kd.config import TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.training.checkpoint import load_weights, save_weights
 from tuning.records.taught import Taught, taught
 from tuning.sweeps.kept import keep, place_of, take
 
 ABOUT = Taught(sweep="first", epochs=3, seconds=9.0, epoch_seconds=2.0, val_acc=71.0)
+
+KD = TrainConfig.paper("kd", "resnet8", "digits").kd
 
 
 def recipe(**changes: object) -> TrainConfig:
@@ -43,6 +45,28 @@ def test_it_is_found_again_by_what_it_is(tmp_path: Path) -> None:
     assert len({one, *others}) == 5
     moved = place_of(tmp_path, recipe(dataset=f"parquet:{tmp_path}"), "images")
     assert moved.name.rpartition("-")[2] == one.name.rpartition("-")[2]
+
+
+def test_of_one_that_learnt_from_another_that_counts_too(tmp_path: Path) -> None:
+    def place(teacher: TeacherConfig) -> Path:
+        chain = TeacherConfig(backbone="resnet8", method="kd", teacher=teacher)
+        return place_of(tmp_path, recipe(method="kd", kd=KD, teacher=chain).teacher_recipe(), "i")
+
+    files = []
+    for folder in ("one", "two"):
+        trained(tmp_path / folder / "t.safetensors")
+        files.append(TeacherConfig(weights=str(tmp_path / folder / "t.safetensors")))
+    same = TeacherConfig(backbone="resnet8")
+    assert place(same) == place(same)
+    others = [TeacherConfig(backbone="resnet20"), TeacherConfig(backbone="resnet8", seed=4)]
+    assert len({place(one) for one in (same, *others, files[0])}) == 4
+    # Of a file the content counts, and not where it lies.
+    assert place(files[0]) != place(files[1])
+    Path(files[1].weights or "").write_bytes(Path(files[0].weights or "").read_bytes())
+    assert place(files[0]) == place(files[1])
+    files[0] = TeacherConfig(weights=str(tmp_path / "nowhere.safetensors"))
+    with pytest.raises(UserError, match="cannot be read"):
+        place(files[0])
 
 
 def test_a_later_sweep_has_the_same_file_and_knows_what_it_took(tmp_path: Path) -> None:

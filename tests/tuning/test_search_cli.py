@@ -170,6 +170,8 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "mps",
         "compile",
         "teacher",
+        "teacher_weight",
+        "assistant",
         "teacher_saw_val",
         "seed",
         "storage",

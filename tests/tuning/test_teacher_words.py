@@ -1,5 +1,6 @@
 """Which teacher is trained first is said by its name, and why where nobody chose it."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,18 +15,22 @@ from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.training import checkpoint
 from kd.training.teacher import describe
+from kd.typed import read_flags
 from tuning.exporters.model_card import _score
 from tuning.records.keeper import _beside
+from tuning.records.keywords import from_keywords
+from tuning.records.plan import print_plan
 from tuning.records.protocol import protocol
-from tuning.records.request import anew
+from tuning.records.request import Flags, anew, sweeps
 from tuning.records.result import Sweep, SweepResult
 from tuning.records.settings import SweepSettings
+from tuning.records.teaching import called, first_the_teacher
 from tuning.reports.sentences import caveats
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.listing import ListSearcher
 from tuning.sweeps.cell import Cell
-from tuning.sweeps.teacher import _names, _recipe, _taught, _untaught, first_the_teacher, ready
+from tuning.sweeps.teacher import _recipe, _taught, ready
 
 
 @pytest.mark.parametrize(
@@ -49,7 +54,7 @@ def test_the_teacher_has_a_name(
 ) -> None:
     chosen = TeacherConfig(backbone=teacher)
     base = TrainConfig.paper(method, backbone, "digits", teacher=chosen)
-    assert first_the_teacher(base) == sentence
+    assert first_the_teacher(base, base.ancestors[0]) == sentence
 
 
 def test_a_teacher_that_was_begun_with_the_students_seed_keeps_it(tmp_path: Path) -> None:
@@ -57,11 +62,12 @@ def test_a_teacher_that_was_begun_with_the_students_seed_keeps_it(tmp_path: Path
     settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
     cell = SimpleNamespace(settings=settings)
     settings.folder.mkdir()
-    assert _recipe(cell, 0).seed == TEACHERS_SEED  # type: ignore[arg-type]
+    own = base.ancestors[0]
+    assert _recipe(cell, own).seed == TEACHERS_SEED  # type: ignore[arg-type]
     twin = replace(base.teacher_recipe(), seed=base.seed)
     with open_study(settings.folder / "teacher.log", "teacher", create=True) as study:
         assert ListSearcher(study, [twin]).suggest()
-    assert _recipe(cell, 0) == twin  # type: ignore[arg-type]
+    assert _recipe(cell, own) == twin  # type: ignore[arg-type]
 
 
 def test_that_a_teacher_saw_val_is_noted_in_every_result(tmp_path: Path) -> None:
@@ -106,15 +112,16 @@ def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
         base = TrainConfig.paper("ensemble", "resnet8", "digits", further_teachers=further)
         settings = SweepSettings(name="s", storage=tmp_path, base=base, trials=1)
         settings.folder.mkdir()
-        files = TrialFiles(shelf=settings.shelf, study="teacher")
-        cell = Cell(settings, *[None] * 4, base, {}, {})  # type: ignore[arg-type]
-        assert _untaught(cell) == [0, 2]
-        assert _names(cell) == ["teacher 1", "teacher 3"]
-        assert [_recipe(cell, n).seed for n in (0, 2)] == [TEACHERS_SEED, 3]
-        assert first_the_teacher(base, 2) == "First the teacher: resnet8."
+        cell = Cell(settings, None, "images", None, None, base, {}, {})  # type: ignore[arg-type]
+        first, third = base.ancestors
+        assert (first.number, third.number) == (0, 2)
+        assert [called(base, own) for own in (first, third)] == ["teacher 1", "teacher 3"]
+        assert [_recipe(cell, own).seed for own in (first, third)] == [TEACHERS_SEED, 3]
+        assert first_the_teacher(base, third) == "First teacher 3: resnet8."
         assert _taught(cell).teachers == ()
-        for place, content in enumerate((b"first", b"third")):
-            path = Path(settings.shelf.uri) / settings.shelf.part / files.student(place)
+        for own, content in ((first, b"first"), (third, b"third")):
+            files = TrialFiles(shelf=settings.shelf, study=Path(own.file).stem)
+            path = Path(settings.shelf.uri) / settings.shelf.part / files.student(0)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         taught = _taught(cell)
@@ -132,6 +139,46 @@ def test_a_sweep_has_as_many_teachers_as_its_method(tmp_path: Path) -> None:
         for name in ("other/student.safetensors", "other/teacher.safetensors"):
             changed = taught.base.with_teachers([beside[0], name, beside[2]])
             assert _beside(folder, changed).teachers[1].weights == name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--teacher", "resnet20", "--teacher", "resnet20"],
+        ["--teacher", "resnet56", "--teacher", "resnet20", "--teacher-weight", "0.7",
+         "--teacher-weight", "0.3"],
+        ["--teacher", "resnet56", "--assistant", "resnet20", "--assistant", "resnet8"],
+    ],
+)  # fmt: skip
+def test_what_was_asked_of_teachers_is_typed_again(words: list[str], tmp_path: Path) -> None:
+    asked = read_flags(Flags, ["kd", *words, "--name", "s", "--storage", str(tmp_path)])
+    (settings,) = sweeps(asked, gpus=0)
+    again = shlex.split(anew(settings))
+    first = again.index("--teacher")
+    assert again[first : first + len(words)] == words
+    (other,) = sweeps(read_flags(Flags, [*again[3:], "--name", "s"]), gpus=0)
+    assert other.base.teachers == settings.base.teachers
+    keywords: dict[str, list[str]] = {}
+    for flag, value in zip(words[::2], words[1::2], strict=True):
+        keywords.setdefault(flag[2:].replace("-", "_"), []).append(value)
+    given = from_keywords(Flags, {"method": "kd", "name": "s", "storage": tmp_path, **keywords},
+                          "method")  # fmt: skip
+    assert given == asked
+
+
+def test_a_line_is_said_in_its_order(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["kd", "--teacher", "resnet56", "--assistant", "resnet20", "--assistant", "resnet8",
+             "--epochs", "4", "--storage", str(tmp_path)]  # fmt: skip
+    (settings,) = sweeps(read_flags(Flags, words), gpus=0)
+    said = [first_the_teacher(settings.base, own) for own in settings.base.ancestors]
+    assert said == [
+        "First the teacher: resnet56.",
+        "Then assistant 1: resnet20, by kd from the one before it.",
+        "Then assistant 2: resnet8, by kd from the one before it.",
+    ]
+    print_plan(settings, settings.space(), gpus=False)
+    told = capsys.readouterr().out
+    assert "a teacher first: resnet56, 4 epochs\nthen an assistant, by kd: resnet20, 4 epo" in told
 
 
 SPLIT = SplitConfig(val_fraction=0.6, train_size=60)

@@ -136,9 +136,7 @@ class _Remote:
             return copy
 
         space, grid = (file and Path(sent(file)) for file in (flags.space, flags.grid))
-        teacher = flags.teacher
-        if teacher is not None and is_file(teacher):
-            teacher = sent(Path(teacher))
+        teacher = tuple(sent(Path(one)) if is_file(one) else one for one in flags.teacher)
         datasets = [DatasetName.parse(text) for text in flags.dataset]
         there_too = tuple(
             str(name if name.folder is None else replace(name, folder=Path(sent(name.folder))))

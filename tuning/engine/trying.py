@@ -216,11 +216,10 @@ def _program() -> None:
     if not sys.stdin.readline():
         return
     teachers = []
-    for number, given in enumerate(config.teachers):
-        if given.weights is None:
-            teacher = Trying(config.teacher_recipe(number), train, val, job["device"])
-            teacher.warm_up()
-            teachers.append(teacher.epoch(time.time() + WINDOW / 2))
+    for ancestor in config.ancestors:
+        teacher = Trying(ancestor.recipe, train, val, job["device"])
+        teacher.warm_up()
+        teachers.append(teacher.epoch(time.time() + WINDOW / 2))
     _answer({"teachers": teachers})
 
 

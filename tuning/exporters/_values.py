@@ -1,6 +1,6 @@
 """The account of a configuration's values while they are given places in a target's format."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from math import ceil
 from typing import Any
@@ -50,16 +50,26 @@ class Values:
             "instead."
         )
 
-    def require_method(self, *methods: str) -> None:
-        """Raise `UserError` unless the target implements the method."""
+    def require_method(self, *methods: str, others: Mapping[str, str] | None = None) -> None:
+        """Raise `UserError` unless the target implements the method.
+
+        `others` are those that it has in another form, and what is other in them.
+        """
+        if why := (others or {}).get(self.config.method):
+            raise UserError(
+                f"{self.target} has another {self.config.method}: {why}; export to yaml, json or "
+                "lightning instead."
+            )
         if self.config.method not in methods:
-            *others, last = methods
-            only = f"{', '.join(others)} and {last}" if others else last
+            *first, last = methods
+            only = f"{', '.join(first)} and {last}" if first else last
             raise UserError(
                 f"{self.target} has no {self.config.method}, only {only}; export to yaml, json or "
                 "lightning instead."
             )
         self.take("method")
+        if more := self.config.to_dict()["further_teachers"]:
+            raise self.refusal("further_teachers", more, "it has one teacher")
 
     def check(self) -> None:
         """Raise `UserError` naming the first hyperparameter that found no place."""
@@ -130,7 +140,10 @@ def _named(config: TrainConfig) -> Iterator[tuple[str, Any]]:
     for entry in fields(config):
         value = getattr(config, entry.name)
         if is_dataclass(value):
-            yield from ((f"{entry.name}.{f.name}", getattr(value, f.name)) for f in fields(value))
+            section = config.to_dict()[entry.name]
+            for f in fields(value):
+                own = getattr(value, f.name)
+                yield f"{entry.name}.{f.name}", section[f.name] if is_dataclass(own) else own
         else:
             yield entry.name, config.to_dict()[entry.name]
 

@@ -112,10 +112,15 @@ def _texts(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _without_none(config: TrainConfig, target: str) -> dict[str, Any]:
     """The configuration's tree without the values of None, which must be defaults.
 
-    UserError for several teachers too: a list of sections has no place there.
+    UserError for several teachers too, and for assistants: neither a list of sections nor a
+    section in another has a place there.
     """
-    if config.further_teachers:
-        raise UserError(f"{target} cannot express further_teachers; export to yaml instead.")
+    for name, there in (
+        ("further_teachers", config.further_teachers),
+        ("teacher.teacher", config.teacher.teacher),
+    ):
+        if there:
+            raise UserError(f"{target} cannot express {name}; export to yaml instead.")
     tree = {
         name: {k: v for k, v in value.items() if v is not None}
         if isinstance(value, dict)

@@ -9,6 +9,7 @@ from kd.files import relative
 from tuning.records.ablation import OF_ROWS
 from tuning.records.options import Options
 from tuning.records.settings import SweepSettings
+from tuning.records.teaching import typed_teachers
 
 MAPPINGS = ("space", "grid")
 """Flags whose file may come as a mapping, and what then stands for it."""
@@ -26,9 +27,7 @@ def anew(settings: SweepSettings) -> str:
     else:
         words += [] if settings.trials is None else ["--trials", str(settings.trials)]
         words += ["--grace-period", str(settings.grace_period)]
-    if base.needs_teacher and (teacher := base.teacher.weights or base.teacher.backbone):
-        words += ["--teacher", teacher]
-        words += ["--teacher-saw-val"] if base.teacher.saw_val else []
+    words += typed_teachers(base.teachers)
     whole = asdict(SplitConfig())
     split = {n: v for n, v in asdict(base.split).items() if v != whole[n]}
     fixed = settings.fixed | {f"split.{name}": str(value) for name, value in split.items()}

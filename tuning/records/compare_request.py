@@ -14,7 +14,7 @@ from tuning.records import request
 from tuning.records.anew import typed
 from tuning.records.compared import MOST
 from tuning.records.naming import check_given
-from tuning.records.options import Options, Several
+from tuning.records.options import Options, Several, Weights
 from tuning.records.presets import Preset
 from tuning.records.request import given_of
 from tuning.study.warm import NONE
@@ -76,8 +76,12 @@ class Flags:
     """Compare with this method; the default is kd for methods with a teacher, ce for others."""
     set: Annotated[Several, repeated("NAME=VALUE")] = ()
     """Fix what all methods have: batch_size=32, or how val is cut: split.val_fraction=0.2."""
-    teacher: Annotated[str | None, shown("NAME|FILE")] = None
+    teacher: Annotated[Several, repeated("NAME|FILE")] = ()
     """For methods with a teacher: its backbone, or a file: .safetensors, or .pt of kd.train."""
+    teacher_weight: Annotated[Weights, repeated("W")] = ()
+    """How much each of several teachers counts in the mean of their logits; equally by default."""
+    assistant: Annotated[Several, repeated("NAME")] = ()
+    """A backbone between teacher and student, taught by the one before it; the largest first."""
     teacher_saw_val: bool = False
     """Let the teacher's file have been trained on val images; noted in every result."""
     name: Annotated[str | None, shown("NAME")] = None
@@ -126,6 +130,8 @@ class Flags:
             epochs=self.epochs,
             set=self.set,
             teacher=self.teacher,
+            teacher_weight=self.teacher_weight,
+            assistant=self.assistant,
             teacher_saw_val=self.teacher_saw_val,
             name=name,
             local=self.local,

@@ -18,6 +18,7 @@ from tuning.study.stopping import SchedulerName
 from tuning.study.warm import AUTO
 
 Several = tyro.conf.UseAppendAction[tuple[str, ...]]
+Weights = tyro.conf.UseAppendAction[tuple[float, ...]]
 GpusPerTrial = float | Literal["auto"] | None
 
 CHANGEABLE = (

@@ -171,10 +171,10 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
             "never": "never",
         }
         print(f"compiled steps: {where[settings.compile]}")
-    for number, given in enumerate(base.teachers):
-        if given.weights is None:
-            teacher = base.teacher_recipe(number)
-            print(f"a teacher first: {teacher.backbone}, {teacher.epochs} epochs")
+    for ancestor in base.ancestors:
+        recipe = ancestor.recipe
+        who = f"then an assistant, by {recipe.method}" if recipe.teachers else "a teacher first"
+        print(f"{who}: {recipe.backbone}, {recipe.epochs} epochs")
     each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
     for kept, takes in _memories(settings, space):
         print(f"{kept} of each {each}: {takes}")

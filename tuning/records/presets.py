@@ -1,5 +1,6 @@
 """What is searched when nothing else is said: the paper's setting, or one for a laptop."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -32,15 +33,17 @@ def setting(
     dataset: str | None = None,
     trials: int | None = None,
     epochs: int | None = None,
-    teacher: TeacherConfig | None = None,
+    teachers: Sequence[TeacherConfig] = (),
 ) -> Setting:
     """The setting of `preset`, with what the user asked for in place of its choices.
 
     laptop: few-shot digits on resnet8, minutes on two cores. The training set is cut to 15
     images a class so that there is something left to find, and val is large enough that its
-    standard error is about one point. paper: CIFAR-100 on ResNet-18 with the paper's recipe.
+    standard error is about one point. paper: CIFAR-100 on ResNet-18 with the paper's recipe. What
+    a paper publishes for a pair of backbones goes by the first of the `teachers`.
     """
-    taught = {"teacher": teacher or TeacherConfig()}
+    first, *others = teachers or (TeacherConfig(),)
+    taught = {"teacher": first, "further_teachers": tuple(others)}
     if preset == "paper":
         base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100", **taught)
         return _setting(base.lasting(epochs or base.epochs), trials or 64)

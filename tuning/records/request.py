@@ -1,6 +1,5 @@
 """What a person asked `tuning.search` for, and the settings of the sweeps that it means."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
@@ -10,18 +9,19 @@ from typing import Annotated, Any
 import tyro
 
 from kd.cli import repeated, shown
-from kd.config import SplitConfig, TeacherConfig, is_file, parse
+from kd.config import SplitConfig, parse
 from kd.data.names import DatasetName
 from kd.errors import UserError, brief
-from kd.methods import config_class, method_names
+from kd.methods import method_names
 from tuning.records.ablation import Ablation, Files, as_rows, check_alone, content
 from tuning.records.anew import anew
 from tuning.records.asked import check_asked
 from tuning.records.naming import check_given, made_of
-from tuning.records.options import CHANGEABLE, Options, Several
+from tuning.records.options import CHANGEABLE, Options, Several, Weights
 from tuning.records.plan import within_space
 from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
+from tuning.records.teaching import check_teachers, is_taught, teachers_of
 
 HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
 """Flags that mean something on the machine where they were typed, and nowhere else."""
@@ -55,8 +55,12 @@ class Flags:
     """An ablation instead of a search: train each row of this YAML file, on three seeds."""
     grace_period: Annotated[int | None, shown("EPOCHS")] = None
     """Epochs that every trial may train before it can be stopped; the preset says how many."""
-    teacher: Annotated[str | None, shown("NAME|FILE")] = None
+    teacher: Annotated[Several, repeated("NAME|FILE")] = ()
     """For methods with a teacher: its backbone, or a file: .safetensors, or .pt of kd.train."""
+    teacher_weight: Annotated[Weights, repeated("W")] = ()
+    """How much each of several teachers counts in the mean of their logits; equally by default."""
+    assistant: Annotated[Several, repeated("NAME")] = ()
+    """A backbone between teacher and student, taught by the one before it; the largest first."""
     teacher_saw_val: bool = False
     """Let the teacher's file have been trained on val images; noted in every result."""
     name: Annotated[str | None, shown("NAME")] = None
@@ -100,24 +104,9 @@ def check(flags: Flags) -> None:
     where = [f"--{name}" for name in ("local", "address", "cluster") if getattr(flags, name)]
     if len(where) > 1:
         raise UserError(f"{' and '.join(where)} say where to run; give one of them.")
-    if flags.teacher and flags.method and not any(map(_taught, flags.method)):
-        taught = ", ".join(filter(_taught, method_names()))
-        raise UserError(
-            f"--teacher is for {taught}, and {' and '.join(flags.method)} learn"
-            f"{'s' * (len(flags.method) == 1)} from none; leave it away."
-        )
-    given = is_file(flags.teacher or "")
-    if flags.teacher_saw_val and not given:
-        raise UserError(
-            "--teacher-saw-val is for a teacher's file; give --teacher FILE.safetensors too, or "
-            "leave it away."
-        )
+    check_teachers(flags, flags.method)
     if not (flags.resume or flags.method or flags.grid):
         raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")
-
-
-def _taught(method: str) -> bool:
-    return config_class(method).teacher != "none"
 
 
 def sweeps(flags: Flags, *, gpus: float, files: Files | None = None) -> list[SweepSettings]:
@@ -144,7 +133,7 @@ def sweeps(flags: Flags, *, gpus: float, files: Files | None = None) -> list[Swe
             dataset=dataset,
             trials=flags.trials,
             epochs=flags.epochs,
-            teacher=_teacher(flags) if _taught(method) else None,
+            teachers=teachers_of(flags) if is_taught(method) else (),
         )
         for method in dict.fromkeys(flags.method)
         for backbone in dict.fromkeys(flags.backbone or (None,))
@@ -244,18 +233,3 @@ def _split(split: SplitConfig, fixed: dict[str, str]) -> SplitConfig:
     names = [name for name in fixed if name.startswith("split.")]
     given = {name.removeprefix("split."): fixed.pop(name) for name in names}
     return parse(SplitConfig, asdict(split) | given, "--set", within="split.")
-
-
-def _teacher(flags: Flags) -> TeacherConfig:
-    text = flags.teacher
-    if text is None:
-        return TeacherConfig()
-    if is_file(text):
-        # Path.is_file raises for a name that is too long, Path.expanduser for `~nobody`.
-        path = os.path.expanduser(text)
-        if not os.path.isfile(path):
-            raise UserError(
-                f"There is no teacher file {brief(text)}; give a backbone or a .safetensors."
-            )
-        return TeacherConfig(weights=str(Path(path).absolute()), saw_val=flags.teacher_saw_val)
-    return TeacherConfig(backbone=text)

@@ -189,7 +189,7 @@ class SweepSettings(Options, Section):
             return
         for config in self.space().extremes(self.base):
             config.check_images(info, self.workers_per_trial)
-        if any(teacher.weights for teacher in self.base.teachers):
+        if any(teacher.file for teacher in self.base.teachers):
             from kd.training.teacher import check_teachers
 
             check_teachers(self.base, info)

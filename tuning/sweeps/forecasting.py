@@ -22,6 +22,7 @@ from tuning.records.forecast import Band, Forecast, confirming
 from tuning.records.plan import print_plan
 from tuning.records.result import Sweep
 from tuning.records.settings import SweepSettings
+from tuning.records.teaching import called
 from tuning.reports import forecast as words
 from tuning.reports.files import attempted
 from tuning.reports.wording import duration
@@ -120,15 +121,14 @@ def _found(settings: SweepSettings, gpus: int) -> _Found:
 def _teachers(settings: SweepSettings, tried: Tried) -> Iterator[Band]:
     """What is trained before the search, which is said, a line each."""
     base = settings.base
-    untaught = [n for n, teacher in enumerate(base.teachers) if teacher.weights is None]
-    for number, pace in zip_longest(untaught, tried.teachers):
-        epochs = base.teacher_recipe(number).epochs
+    for ancestor, pace in zip_longest(base.ancestors, tried.teachers):
+        epochs, name = ancestor.recipe.epochs, called(base, ancestor)
         if pace is None:
-            print(f"  before it, the teacher: {epochs} epochs, whose pace is not measured")
+            print(f"  before it, {name}: {epochs} epochs, whose pace is not measured")
             continue
         seconds, spread = pace.start + epochs * pace.epoch, 2 * pace.doubt
         band = Band(seconds * max(1 - spread, 0.0), seconds, seconds * (1 + spread))
-        print(f"  before it, the teacher: {epochs} epochs, {words.banded(band, duration)}")
+        print(f"  before it, {name}: {epochs} epochs, {words.banded(band, duration)}")
         yield band
 
 

@@ -16,10 +16,23 @@ from kd.screen import warn
 from tuning.records.naming import TEACHERS, made_of
 from tuning.records.taught import Taught
 
+OF_STUDENTS = ("weight", "teacher")
+"""What a teacher that learns from none has no use for."""
+
 
 def place_of(storage: Path, recipe: TrainConfig, images: str) -> Path:
-    """Where the teacher of that recipe on the images of that digest is kept."""
+    """Where the teacher of that recipe on the images of that digest is kept.
+
+    UserError where it learns from a file that cannot be read: of that its content counts.
+    """
     plain = {**recipe.portable.to_dict(), "dataset": images}
+    if not recipe.needs_teacher:
+        # So that what was kept before a teacher had these is found again.
+        plain["teacher"] = {n: v for n, v in plain["teacher"].items() if n not in OF_STUDENTS}
+    if files := [teacher.file for teacher in recipe.teachers if teacher.file]:
+        from kd.training.teacher import read_teacher
+
+        plain["files"] = [hashlib.blake2b(read_teacher(file)).hexdigest() for file in files]
     digest = hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
     dataset = DatasetName.parse(recipe.dataset).published
     return storage / TEACHERS / f"{made_of(f'{recipe.backbone}-{dataset}')}-{digest}.safetensors"

@@ -97,6 +97,7 @@ def _tells(trial: TrialRecord, base: TrainConfig) -> bool:
     config = TrainConfig.from_dict(trial.config)
     names = ("batch_size", "precision", "history", "augment")
     same = all(getattr(config, name) == getattr(base, name) for name in names)
+    same = same and len(config.teachers) == len(base.teachers)
     return same and trial.epoch > 1 and "epoch_seconds" in trial.metrics
 
 

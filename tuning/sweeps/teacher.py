@@ -1,22 +1,22 @@
-"""The teachers of sweeps: trained first, by plain cross-entropy, where no file was given."""
+"""The teachers of sweeps: trained first where no file was given, and before them their own."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
-from kd.config import TrainConfig, teacher_file
+from kd.config import Ancestor, TrainConfig, teacher_file
 from kd.errors import UserError
-from kd.methods import config_class
 from kd.screen import warn
 from tuning.engine.run import run_trials
 from tuning.engine.share import Share
 from tuning.records.result import trained
-from tuning.records.taught import STUDY, Taught
+from tuning.records.taught import Taught
+from tuning.records.teaching import called, first_the_teacher
 from tuning.reports.live_table import LiveTables
 from tuning.reports.wording import count, percent
-from tuning.study.journal import has_trials, load_study, read_trials
 from tuning.study.trials import TrialRecord
 from tuning.sweeps.cell import Cell
 from tuning.sweeps.kept import keep, place_of, take
@@ -51,148 +51,156 @@ def ready(cells: Sequence[Cell]) -> list[Cell]:
     for cell in found:
         cell.check_origin()
     for cell in found:
-        if cell.teachers:
-            from kd.training.teacher import load_teachers
+        from kd.training.teacher import load_teachers
 
+        if cell.teachers:
             # Of one that the sweep trained itself, it is known.
-            load_teachers(cell.base, cell.train, say=None if _untaught(cell) else warn)
+            own = cell.settings.base.ancestors
+            load_teachers(cell.base, cell.train, say=None if own else warn)
+            continue
+        for recipe in (ancestor.recipe for ancestor in cell.base.ancestors):
+            if all(teacher.weights for teacher in recipe.teachers):
+                load_teachers(recipe, cell.train, say=warn)
     return found
 
 
 def teach(cells: Sequence[Cell], share: Share, folder: Path) -> list[Cell]:
-    """The cells with their teachers; those that `ready` did not find are trained, all at once.
+    """The cells with their teachers; those that `ready` did not find are trained.
 
-    One that several cells learn from is trained for the first of them. Tune writes into `folder`.
-    UserError where a teacher cannot be had.
+    All at once that can be: one that learns from another comes after that, and one that several
+    cells learn from is trained for the first of them. Tune writes into `folder`. UserError where a
+    teacher cannot be had.
     """
     found = list(cells)
     while missing := [cell for cell in found if cell.untaught]:
-        now = _train(_first_of_their_kind(missing), share, folder)
-        found = [now.get(cell.settings.name, cell) for cell in found]
+        _train(_first_of_their_kind(missing), share, folder)
         found = [_begun(cell) if cell.untaught else cell for cell in found]
     return found
 
 
-def _first_of_their_kind(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells of which none waits for a teacher that one before it waits for."""
-    first: list[Cell] = []
-    awaited: set[Path] = set()
+def _first_of_their_kind(cells: Sequence[Cell]) -> list[tuple[Cell, Ancestor]]:
+    """What can be trained now for the cells, each once: what it learns from itself is there."""
+    first: dict[Path, tuple[Cell, Ancestor]] = {}
     for cell in cells:
-        own = {_kept(cell, number) for number in _untaught(cell)}
-        if not own & awaited:
-            first.append(cell)
-        awaited |= own
-    return first
+        for line in cell.settings.base.lines:
+            if missing := _missing(cell, line):
+                first.setdefault(_kept(cell, missing[-1]), (cell, missing[-1]))
+    return list(first.values())
 
 
-def _train(cells: Sequence[Cell], share: Share, folder: Path) -> dict[str, Cell]:
-    """The cells, by their names, with their teachers, which are trained all at once."""
+def _missing(cell: Cell, line: Sequence[Ancestor]) -> list[Ancestor]:
+    """What of a line, the teacher first, is to be trained, so that the teacher is there."""
+    return list(takewhile(lambda own: not _path(cell, own).exists(), line))
+
+
+def _train(each: Sequence[tuple[Cell, Ancestor]], share: Share, folder: Path) -> None:
+    """Train all of them at once, and put each into its sweep's folder."""
     live = LiveTables()
     with ExitStack() as opened:
         lanes = [
             open_list(
                 cell.settings,
-                [_recipe(cell, number) for number in _untaught(cell)],
-                cell.work_of(STUDY),
+                [_recipe(cell, ancestor)],
+                replace(
+                    cell.work_of(Path(ancestor.file).stem), teachers=_own_teacher(cell, ancestor)
+                ),
                 opened,
                 live,
-                names=partial(_name, _names(cell)),
+                names=partial(_name, called(cell.settings.base, ancestor)),
             )
-            for cell in cells
+            for cell, ancestor in each
         ]
-        for cell in cells:
-            for number in _untaught(cell):
-                print(first_the_teacher(cell.settings.base, number), flush=True)
+        for cell, ancestor in each:
+            print(first_the_teacher(cell.settings.base, ancestor), flush=True)
         with live:
             run_trials(lanes, share, folder)
-    found = {}
-    for cell, lane in zip(cells, lanes, strict=True):
-        records = [lane.searcher.records[n] for n in range(len(lane.searcher.records))]
-        for called, record in zip(_names(cell), records, strict=True):
-            if record.state == "completed":
-                score = percent(record.score)
-                print(f"{called[0].upper()}{called[1:]}'s val accuracy is {score}.", flush=True)
-        found[cell.settings.name] = _with_trained(cell, records)
-        for record in records:
-            lane.work.files.discard(record.number)
-    return found
+    for (cell, ancestor), lane in zip(each, lanes, strict=True):
+        record = lane.searcher.records.get(0)
+        done = record is not None and record.state == "completed"
+        if record is not None and done:
+            name = called(cell.settings.base, ancestor)
+            print(f"{_capital(name)}'s val accuracy is {percent(record.score)}.", flush=True)
+        if not _is_there(cell, ancestor):
+            reason = record.reason if record is not None and not done else None
+            raise UserError(
+                f"The teacher could not be trained: {reason or 'its file is gone'}; start a new "
+                "sweep with another --teacher."
+            )
+        lane.work.files.discard(0)
 
 
-def _untaught(cell: Cell) -> list[int]:
-    """The numbers of the teachers that no file was given for."""
-    given = [teacher.weights for teacher in cell.settings.base.teachers]
-    return [number for number, weights in enumerate(given) if weights is None]
+def _name(name: str, training: TrialRecord) -> str:
+    return name
 
 
-def _name(names: Sequence[str], training: TrialRecord) -> str:
-    return names[training.number]
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
 
 
-def _names(cell: Cell) -> list[str]:
-    """What its teachers that are trained are called where they are shown."""
-    numbers = _untaught(cell)
-    return ["the teacher"] if numbers == [0] else [f"teacher {number + 1}" for number in numbers]
-
-
-def first_the_teacher(base: TrainConfig, number: int = 0) -> str:
-    """Which network is trained, as teacher `number`, before the students of `base`."""
-    teacher = base.teacher_recipe(number)
-    own = base.teachers[number].backbone is None and teacher.backbone == base.backbone
-    why = ", the student's own backbone"
-    if config_class(base.method).teacher == "network":
-        why += ", as no larger one is known for it"
-    return f"First the teacher: {teacher.backbone}{why if own else ''}."
-
-
-def _recipe(cell: Cell, number: int) -> TrainConfig:
-    """How its teacher `number` is trained; one that was begun by another recipe keeps that."""
-    recipe, path = cell.settings.base.teacher_recipe(number), cell.settings.folder / f"{STUDY}.log"
-    begun = read_trials(load_study(path, STUDY)) if path.exists() and has_trials(path) else []
-    place = _untaught(cell).index(number)
-    if len(begun) <= place:
+def _recipe(cell: Cell, ancestor: Ancestor) -> TrainConfig:
+    """How it is trained; one that was begun by another recipe keeps that."""
+    recipe, study = ancestor.recipe, Path(ancestor.file).stem
+    begun = trained(cell.settings.folder, study)
+    if not begun:
         return recipe
-    return replace(TrainConfig.from_dict(begun[place].config), dataset=recipe.dataset)
+    return replace(TrainConfig.from_dict(begun[0].config), dataset=recipe.dataset)
+
+
+def _own_teacher(cell: Cell, ancestor: Ancestor) -> tuple[bytes, ...]:
+    """The file that it learns from itself, if it does."""
+    from kd.training.teacher import read_teacher
+
+    if ancestor.own_teacher is not None:
+        return (read_teacher(cell.settings.folder / ancestor.own_teacher),)
+    return tuple(read_teacher(teacher.weights or "") for teacher in ancestor.recipe.teachers)
 
 
 def _taught(cell: Cell) -> Cell:
     """The cell with its teachers, if they are there already; UserError if one cannot be read."""
     base, folder = cell.settings.base, cell.settings.folder
-    if not base.needs_teacher or not all(_is_there(cell, number) for number in _untaught(cell)):
+    # Those before them too, as far as they are kept: what they took is a part of the cost.
+    there = {ancestor.file: _is_there(cell, ancestor) for ancestor in base.ancestors}
+    nearest = [line[0] for line in base.lines]
+    if not base.needs_teacher or not all(there[ancestor.file] for ancestor in nearest):
         return cell
     files = [given.weights for given in base.teachers]
-    for number in _untaught(cell):
-        files[number] = str(folder / teacher_file(number))
+    for ancestor in nearest:
+        files[ancestor.number] = str(_path(cell, ancestor))
     base = base.with_teachers(files)
     return replace(cell, base=base, teachers=read_teachers(folder, base))
 
 
-def _is_there(cell: Cell, number: int) -> bool:
-    """Whether a teacher's file is in the sweep's folder.
+def _path(cell: Cell, ancestor: Ancestor) -> Path:
+    """Its file in the sweep's folder."""
+    return cell.settings.folder / ancestor.file
+
+
+def _is_there(cell: Cell, ancestor: Ancestor) -> bool:
+    """Whether its file is in the sweep's folder.
 
     It is put there if it was just trained, or if the storage keeps one of the same kind.
     """
-    settings, place = cell.settings, _untaught(cell).index(number)
-    path, kept = settings.folder / teacher_file(number), _kept(cell, number)
+    settings, path = cell.settings, _path(cell, ancestor)
     if path.exists():
         return True
-    if cell.work_of(STUDY).files.take_student(place, path):
-        for record in trained(settings.folder, STUDY)[place : place + 1]:
+    kept = _kept(cell, ancestor)
+    if cell.work_of(path.stem).files.take_student(0, path):
+        for record in trained(settings.folder, path.stem)[:1]:
             Taught.of(settings.name, record).save(path)
         keep(kept, path)
     elif (known := take(kept, path)) is not None:
-        called = _names(cell)[place]
         print(
-            f"{called[0].upper()}{called[1:]}, {_recipe(cell, number).backbone}, is the one that "
-            f"{known.sweep} trained ({count(known.epochs, 'epoch')}, val accuracy "
+            f"{_capital(called(settings.base, ancestor))}, {_recipe(cell, ancestor).backbone}, is "
+            f"the one that {known.sweep} trained ({count(known.epochs, 'epoch')}, val accuracy "
             f"{percent(known.val_acc)}).",
             flush=True,
         )
     return path.exists()
 
 
-def _kept(cell: Cell, number: int) -> Path:
-    """Where its teacher `number` is kept for later sweeps."""
-    return place_of(cell.settings.storage, _recipe(cell, number), cell.images)
+def _kept(cell: Cell, ancestor: Ancestor) -> Path:
+    """Where it is kept for later sweeps."""
+    return place_of(cell.settings.storage, _recipe(cell, ancestor), cell.images)
 
 
 def _begun(cell: Cell) -> Cell:
@@ -201,14 +209,3 @@ def _begun(cell: Cell) -> Cell:
     if found.teachers:
         found.begin()
     return found
-
-
-def _with_trained(cell: Cell, trained: Sequence[TrialRecord]) -> Cell:
-    cell = _begun(cell)
-    if not cell.teachers:
-        reasons = [record.reason for record in trained if record.state != "completed"]
-        reason = next(filter(None, reasons), "its file is gone")
-        raise UserError(
-            f"The teacher could not be trained: {reason}; start a new sweep with another --teacher."
-        )
-    return cell

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from kd.errors import UserError
-from kd.methods.config import EPOCHS, USUAL_TEMPERATURES, TaughtConfig
+from kd.methods.config import EPOCHS, USUAL_TEMPERATURES, LogitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TaughtConfig):
+class Config(LogitConfig):
     """The weights and the curriculum of Li et al. 2023, equations 5 to 7, with the global T.
 
     Attributes:

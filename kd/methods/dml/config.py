@@ -10,7 +10,7 @@ class Config(MethodConfig):
     """How many networks learn, and how much from each other (Zhang et al. 2018).
 
     Attributes:
-        networks: K, the student and its peers; only the student is handed out.
+        networks: K, the student and its peers; the one that is best on val is handed out.
         beta: the weight of the divergences; 1 in the paper.
         temperature: T of them; 1 in the paper. They are multiplied by T².
     """

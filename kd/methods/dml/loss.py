@@ -1,6 +1,7 @@
 """DML, Deep Mutual Learning (Zhang et al. 2018)."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,11 @@ class MutualLearning(Method[Config]):
     ) -> None:
         super().__init__(config, student, task, teachers)
         self.peers = nn.ModuleList(task.build_network() for _ in range(config.networks - 1))
+
+    def candidates(self) -> dict[str, StagedBackbone]:
+        """All networks learn alike, so that any of them may turn out to be the best."""
+        peers = {f"peers.{n}": cast(StagedBackbone, peer) for n, peer in enumerate(self.peers)}
+        return {"student": self.student, **peers}
 
     def forward(self, batch: Batch) -> Loss:
         """Every network sees the batch as it comes."""

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Self
 
-from kd.methods.config import TEMPERATURES, TaughtConfig
+from kd.methods.config import TEMPERATURES, LogitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TaughtConfig):
+class Config(LogitConfig):
     """The weights of Hinton et al. 2015, section 2; both may be set free.
 
     Attributes:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from kd.data.needs import Needs
-from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
+from kd.methods.config import USUAL_TEMPERATURES, LogitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TaughtConfig):
+class Config(LogitConfig):
     """The weights of Jin et al. 2023, in the form of their code.
 
     Attributes:

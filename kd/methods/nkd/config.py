@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Self
 
-from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
+from kd.methods.config import USUAL_TEMPERATURES, LogitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TaughtConfig):
+class Config(LogitConfig):
     """The weight of Yang et al. 2023, equation 7.
 
     Attributes:

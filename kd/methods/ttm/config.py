@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from kd.methods.config import TaughtConfig
+from kd.methods.config import LogitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TaughtConfig):
+class Config(LogitConfig):
     """The weights of Zheng and Yang 2024, equation 12.
 
     Attributes:
