@@ -12,8 +12,9 @@ from kd.errors import UserError
 from kd.files import replace_file
 from tuning.records.result import load_result
 from tuning.reports import comparison, page
-from tuning.reports.files import write_report
+from tuning.reports.files import write_page, write_report
 from tuning.reports.summary import print_summary
+from tuning.storage.claim import in_use
 
 _REMEDY = "give another -o"
 
@@ -50,8 +51,13 @@ def report(flags: Flags) -> int:
         replace_file(flags.output, page.render(results[0]).encode(), _REMEDY)
         print(flags.output)
     else:
-        write_report(results[0])
-        print_summary(results[0])
+        result = results[0]
+        running = in_use(result.sweep.folder) and not result.is_over
+        if running:
+            write_page(result, live=True)
+        else:
+            write_report(result)
+        print_summary(result, interrupted=not (running or result.is_over), running=running)
     return 0
 
 

@@ -211,6 +211,14 @@ class SweepResult:
         return None if budget.price is None else budget.usd(self.trials)
 
     @property
+    def is_over(self) -> bool:
+        """Whether its search has nothing left to train, as far as its trials tell."""
+        if self.sweep.settings.budget.spent(self.trials):
+            return True
+        planned = self.sweep.trials
+        return not self.of("running") if planned is None else len(self.ended) >= planned
+
+    @property
     def nearest(self) -> Bound | None:
         """The bound of the budget of which the least is left; None where there is none."""
         return self.sweep.settings.budget.nearest(self.trials)

@@ -18,6 +18,7 @@ from tuning.records.settings import SHOWN_STORAGE, SweepSettings
 from tuning.reports import wording
 from tuning.reports.confirmed import on_test, verdict
 from tuning.reports.wording import count, percent, short, trial_name
+from tuning.storage.claim import in_use
 from tuning.study.stopping import best_of
 from tuning.study.trials import TrialRecord, best_trial
 from tuning.study.warm import WarmStart
@@ -94,9 +95,10 @@ def caveats(result: SweepResult) -> list[str]:
     if best is not None and best.seeds > 1:
         sentences.append("The student that is kept is that of its first seed.")
     if best is not None and result.again:
+        again = f"is not decided: {confirm_again(result.sweep.settings)} goes on."
+        now = in_use(result.sweep.folder)
         sentences.append(
-            f"Confirming it was begun and is not decided: {confirm_again(result.sweep.settings)} "
-            "goes on."
+            "It is being confirmed now." if now else f"Confirming it was begun and {again}"
         )
     if best is None or best is result.default or result.gain is None:
         return sentences

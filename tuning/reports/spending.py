@@ -18,7 +18,7 @@ def cost(result: SweepResult) -> str:
         stopped = count(len(result.of("stopped")), "trial")
         share = 100 * saved / (spent + saved)
         line += f"; stopping {stopped} early saved {count(saved, 'epoch')} ({share:.0f} %)"
-    both = f" {cost_of_all(result)}" if result.again else ""
+    both = f" {cost_of_all(result)}" if any(trial.trained for trial in result.again) else ""
     return f"{line}.{_of_teachers(result)}{_bound(result)}{both}"
 
 

@@ -33,11 +33,13 @@ def print_summary(
     console: Console | None = None,
     *,
     interrupted: bool = False,
+    running: bool = False,
     trials_page: str = "",
 ) -> None:
     """Print what the sweep found, what stopping saved, where the files are, what to type next.
 
-    `trials_page` is the address of its trials on an MLflow server, if there is one.
+    Of one that is still `running`, or was `interrupted`, as far as it is. `trials_page` is the
+    address of its trials on an MLflow server, if there is one.
     """
     console = console or standard()
 
@@ -45,11 +47,11 @@ def print_summary(
         console.print(terminal(words, style), soft_wrap=True)
 
     say()
-    if interrupted:
+    if interrupted or running:
         ended, planned = len(result.ended), result.sweep.trials
         of = "" if planned is None else f"{ended} of "
-        many = count(ended if planned is None else planned, "trial")
-        say(f"Interrupted after {of}{many}.", "bold")
+        many = of + count(ended if planned is None else planned, "trial")
+        say(f"Still running: {many} ended." if running else f"Interrupted after {many}.", "bold")
     if result.best is None:
         say(f"No trial of {result.sweep.name} completed, so there is no best configuration yet.")
         for trial in result.of("failed")[:3]:
@@ -66,7 +68,7 @@ def print_summary(
         for sentence in foretold(result):
             say(sentence)
     _print_pareto([result], console)
-    if not interrupted:
+    if not (interrupted or running):
         for sentence in compared(result):
             say(sentence)
     say()
@@ -76,7 +78,7 @@ def print_summary(
         say(f"The report is {where / REPORT}")
     if trials_page:
         say(f"The trials are at {trials_page}")
-    for command in next_steps(result, interrupted=interrupted):
+    for command in [] if running else next_steps(result, interrupted=interrupted):
         say(f"  {command}")
 
 

@@ -30,6 +30,7 @@ from tuning.records.settings import PUT_BACK, SweepSettings
 from tuning.reports.confirmed import ended_early
 from tuning.reports.live_table import LiveTables
 from tuning.reports.wording import count
+from tuning.storage.claim import claimed
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.budget import Budget
 from tuning.study.listing import RaceSearcher
@@ -72,7 +73,7 @@ def confirm_sweep(
     openings = (known.openings or (Opening(when=""),)) if known else ()
     study = study_of(len(openings) + 1)
     plan = planned(result, asked, study)
-    with held():
+    with held(), claimed(settings.folder):
         budget = replace(settings.budget, confirming=0, seeds=1) if bounded else None
         try:
             found = _confirm(result, settings, asked, plan, study, openings, budget)

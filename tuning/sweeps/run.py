@@ -19,6 +19,7 @@ from tuning.reports.files import attempted
 from tuning.reports.live_table import LiveTables
 from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
+from tuning.storage.claim import claimed
 from tuning.sweeps.cell import Cell, Search, finish
 from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import ready, teach
@@ -39,7 +40,10 @@ def run_sweeps(sweeps: Sequence[tuple[SweepSettings, Space]]) -> int:
         KeyboardInterrupt: before the search began, or again while what it ended was closed.
     """
     settings = _agreed([settings for settings, _ in sweeps])
-    with held():
+    with ExitStack() as claims:
+        for own, _ in sweeps:
+            claims.enter_context(claimed(own.folder))
+        claims.enter_context(held())
         return _run(settings, ready(_cells(sweeps)))
 
 

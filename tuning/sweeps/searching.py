@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from kd.screen import warn
@@ -14,6 +15,7 @@ from tuning.records.presets import choose
 from tuning.records.request import Flags
 from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import resume
+from tuning.storage.claim import claimed
 from tuning.study.warm import WarmStart
 from tuning.sweeps.signals import held
 from tuning.sweeps.warming import check_warm_start
@@ -60,19 +62,28 @@ def search_asked(flags: Flags, sweeps: Planned) -> int:
         for settings, _ in sweeps:
             if not flags.resume:
                 settings.save()
-        if not flags.local and "RAY_ADDRESS" not in os.environ:
-            print("No cluster that was started from here is up, so this machine searches alone.")
-
-        with held():
-            from tuning.sweeps.run import run_sweeps
-
-            code = run_sweeps(sweeps)
-        return code or _confirm([settings for settings, _ in sweeps if settings.confirm])
+        with ExitStack() as claims:
+            for settings, _ in sweeps:
+                claims.enter_context(claimed(settings.folder))
+            if not flags.local and "RAY_ADDRESS" not in os.environ:
+                print(
+                    "No cluster that was started from here is up, so this machine searches alone."
+                )
+            return _run(sweeps)
     except BaseException as error:
         kept = [settings for settings, _ in sweeps if flags.resume or not settings.forget()]
         if isinstance(error, KeyboardInterrupt):
             warn(f"\nStopped; go on with: {resume(kept)}" if kept else "\nStopped before it began.")
         raise
+
+
+def _run(sweeps: Planned) -> int:
+    """Search, then prove what is to be proved; returns the exit code."""
+    with held():
+        from tuning.sweeps.run import run_sweeps
+
+        code = run_sweeps(sweeps)
+    return code or _confirm([settings for settings, _ in sweeps if settings.confirm])
 
 
 def _confirm(sweeps: Sequence[SweepSettings]) -> int:
