@@ -110,7 +110,8 @@ def train(flags: Flags) -> None:
         print(
             f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
             f"training images, {len(val.labels)} val images, {config.epochs} epochs on "
-            f"{place.device}"
+            f"{place.device}",
+            flush=True,
         )
         if memories is not None:
             print(memories)

@@ -17,10 +17,11 @@ from kd.data import open_dataset
 from kd.data.device_loader import statistics
 from kd.errors import UserError
 from kd.training.evaluate import test_scores as scores_on_test
+from tuning.records.findings import Findings, Opening
 from tuning.records.result import load_result
-from tuning.study.journal import load_study, read_trials
+from tuning.study.journal import load_study, open_study, read_trials
 from tuning.study.trials import TrialRecord
-from tuning.sweeps.candidates import Asked, candidates, check_asked, planned
+from tuning.sweeps.candidates import PLAN, Asked, candidates, check_asked, planned
 
 
 def run(*command: str) -> str:
@@ -178,3 +179,40 @@ def test_a_search_proves_its_best_in_one_go(tmp_path: Path):
     assert result.sweep.settings.confirm
     again = run("tuning.search", "--resume", "both", "--storage", str(tmp_path))
     assert "The test set was opened once." in again
+
+
+def test_a_confirmation_that_trained_nothing_may_be_asked_otherwise(tmp_path: Path):
+    """Ray may not have started; then nothing is begun that would have to be gone on with."""
+    result = sweep_result(tmp_path / "sweep")
+    folder = result.sweep.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = planned(result, Asked(top=1, seeds=5), "confirm")
+    with open_study(folder / "confirm.log", "confirm", create=True) as study:
+        study.set_user_attr(PLAN, begun._asdict())
+        assert planned(result, Asked(top=2), "confirm").top == 2
+        study.ask().set_user_attr("config", result.trials[0].config)
+        with pytest.raises(UserError, match=r"began with trials .* on at most 5 seeds"):
+            planned(result, Asked(top=2), "confirm")
+
+
+def test_a_note_that_opened_before_opens_nothing_for_others(tmp_path: Path):
+    """Only what was found then is read again by it."""
+    result = sweep_result(tmp_path / "sweep")
+    (rival, *_) = candidates(result, 1).keys() - {0}
+    opening = Opening(when="", note="why")
+    known = Findings(
+        sweep=result.sweep.name,
+        winner=0,
+        seeds=(5, 6, 7, 8, 9),
+        config=result.trials[0].config,
+        val_acc={0: [90.0] * 5, rival: [90.0] * 5},
+        test={0: [{"test_acc": 90.0}] * 5},
+        most=5,
+        openings=(opening, opening),
+    )
+    found = dataclasses.replace(result, findings=known)
+    check_asked(found, Asked(again="why"))
+    check_asked(found, Asked(again="another why", refit=True, seeds=8))
+    for other in (Asked(again="why", seeds=8), Asked(again="why", refit=True)):
+        with pytest.raises(UserError, match="on fresh seeds, with another --again NOTE"):
+            check_asked(found, other)

@@ -166,6 +166,18 @@ def test_no_configuration_is_tried_twice(name):
     assert len(configs(study)) == len(set(map(str, configs(study)))) == 5 * 3
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_seed_that_a_sweep_may_have_begins_a_search(name):
+    """NumPy's and Optuna's own are of 32 bits."""
+    drawn = []
+    for seed in (2**32, 2**63 - 1):
+        study = optuna.create_study(direction="maximize")
+        searcher = StudySearcher(study, SPACE, BASE, 3, seed=seed, sampler=name)
+        play(searcher)
+        drawn.append(configs(study))
+    assert all(len(each) == 3 for each in drawn)
+
+
 def test_what_comes_first_from_elsewhere_is_not_drawn_again():
     """The same seed draws the same, where the sampler was not told of the earlier search."""
     space = load_space("lsskd", BASE.backbone)

@@ -30,6 +30,8 @@ TPE: SamplerName = "tpe"
 """The sampler of a sweep that asks for no other."""
 GRID: SamplerName = "grid"
 """The one that ends with its space."""
+LIBRARY_SEEDS = 2**32
+"""What NumPy's and Optuna's random numbers begin with is below it; a sweep's seed may be larger."""
 BY_CHANCE: tuple[SamplerName, ...] = ("random", "qmc", GRID)
 """Those that learn nothing from earlier trials."""
 
@@ -116,8 +118,8 @@ class Sampling:
         warm: WarmStart = COLD,
     ) -> None:
         self._space, self._base, self._warm = space, base, warm
-        self._seed, self._name, self._objectives = seed, name, objectives
-        self._points = (ordered if name == GRID else countable)(space, base, seed)
+        self._seed, self._name, self._objectives = seed % LIBRARY_SEEDS, name, objectives
+        self._points = (ordered if name == GRID else countable)(space, base, self._seed)
         self._always = [parameter for parameter, domain in space.parameters() if not domain.when]
         self._tried: list[list[Any]] = []
         self._told = [] if len(objectives) > 1 else [told.frozen(space) for told in warm.told]

@@ -8,7 +8,7 @@ from kd.errors import UserError, brief
 from tuning.records.result import SweepResult
 from tuning.reports.sentences import resume, search_on
 from tuning.reports.wording import count
-from tuning.study.journal import study_facts
+from tuning.study.journal import has_trials, study_facts
 from tuning.study.race import SEEDS, TOP, fewest_seeds
 from tuning.study.trials import REFERENCE
 
@@ -95,7 +95,8 @@ def check_asked(result: SweepResult, asked: Asked) -> None:
             raise UserError(
                 f"--again is '{brief(asked.again)}'; give a note of at most {LONGEST_NOTE} letters."
             )
-        return
+        if not known.noted(asked.again):
+            return
     compared = result.sweep.settings.compared_on
     if compared and (asked.trials or asked.top is not None or asked.seeds is not None):
         raise UserError(
@@ -113,24 +114,26 @@ def check_asked(result: SweepResult, asked: Asked) -> None:
         or (asked.refit and known.refit is None)
     )
     if other:
+        again = "another --again" if asked.again else "--again"
         raise UserError(
             f"{name} was confirmed with trials {', '.join(map(str, rivals))} on at most "
             f"{count(most, 'seed')}, and its test set was opened; leave the flags away to read "
-            "what was found, or open it once more, on fresh seeds, with --again NOTE."
+            f"what was found, or open it once more, on fresh seeds, with {again} NOTE."
         )
 
 
 def planned(result: SweepResult, asked: Asked, study: str) -> Plan:
     """What is trained: what is asked for, or what a confirmation was begun with.
 
-    One that was begun keeps its trials, though a better one may have come since, and may be
-    given more seeds.
+    One that has begun to train keeps its trials, though a better one may have come since, and may
+    be given more seeds.
 
     Raises:
         UserError: other trials, or fewer seeds, than it was begun with; too few seeds to decide
             anything; or no trial but the default completed.
     """
-    begun = study_facts(result.sweep.folder / f"{study}.log", study)
+    journal = result.sweep.folder / f"{study}.log"
+    begun = study_facts(journal, study) if journal.exists() and has_trials(journal) else {}
     fill = result.sweep.settings.compared_on
     if PLAN not in begun and fill:
         return _compared(result, fill)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple
 
+from kd.config import SEEDS as MOST_SEEDS
 from kd.config import TrainConfig
 from kd.data import Images, open_dataset
 from kd.data.split import train_val
@@ -103,7 +104,7 @@ def _confirm(
     first, known = settings.base.seed + 1, result.findings
     if known:
         first = known.seeds[0] + max(known.most, len(known.seeds))
-    seeds = tuple(range(first, first + plan.seeds))
+    seeds = tuple((first + n) % MOST_SEEDS for n in range(plan.seeds))
     dataset = open_dataset(settings.base.dataset, settings.data_root, PUT_BACK)
     teachers = read_teachers(settings.folder, chosen[REFERENCE])
     now = Origin.of(dataset.train.digest, teachers)
