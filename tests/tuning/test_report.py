@@ -32,13 +32,15 @@ from tuning.reports.confirmed import print_findings
 from tuning.reports.figures import best_so_far, curves, pair_of, slice_of
 from tuning.reports.files import tables, write_report
 from tuning.reports.importance import importance, kept_importance
+from tuning.reports.live_table import LiveTable
 from tuning.reports.page import render
 from tuning.reports.picture import draw, figure_of
+from tuning.reports.sentences import headline
 from tuning.reports.summary import print_summary
 from tuning.reports.wording import duration, text
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
-from tuning.study.trials import TrialRecord
+from tuning.study.trials import NOT_FINITE, TrialRecord
 
 
 def failed(result: SweepResult) -> SweepResult:
@@ -842,3 +844,18 @@ def test_a_search_that_still_runs_leaves_what_was_proved_meanwhile(tmp_path: Pat
     keeper.on_end(result.trials[1])
     assert kept.read_bytes() == before
     assert (result.sweep.folder / "configs" / "1.yaml").exists()
+
+
+def test_a_training_that_diverged_is_not_called_stopped(tmp_path: Path) -> None:
+    """Its 0 % are no accuracy that it had."""
+    result = sweep_result(tmp_path / "s")
+    trial = result.default
+    assert trial
+    trial.state, trial.curve, trial.reason = "stopped", {1: 0.0}, f"{NOT_FINITE} in epoch 1"
+    assert "the paper's default diverged at epoch 1, so" in headline(result)
+    rows = re.findall(r'class="number">(\d+)</th><td>(\w+)</td>', render(result))
+    assert dict(rows)["0"] == "diverged"
+    lines = io.StringIO()
+    live = LiveTable(result.sweep, console=Console(file=lines, width=200))
+    live.on_end(trial)
+    assert "(the paper's default) diverged at epoch 1/9 (alpha" in lines.getvalue()

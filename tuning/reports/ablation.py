@@ -58,7 +58,7 @@ def _scored(trial: TrialRecord | None) -> str:
     if trial is None:
         return "not begun"
     if (score := _score(trial)) is None:
-        return {"running": "unfinished", "stopped": "diverged"}.get(trial.state, trial.state)
+        return "unfinished" if trial.state == "running" else trial.outcome
     deviation = trial.metrics.get("val_acc_sd")
     around = "" if deviation is None else f" ± {deviation:.2f}"
     return f"{score:.2f}{around} % (n = {trial.seeds})"

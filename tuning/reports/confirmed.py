@@ -125,7 +125,7 @@ def scored(result: SweepResult, trial: TrialRecord | None) -> str:
         return mean_deviation(scores)
     if scores and trial and trial.seeds > 1 and not result.is_confirmed(trial):
         return f"{percent(scores[0])} ({behind(trial.seeds)})"
-    return percent(scores[0]) if scores else trial.state if trial else percent(None)
+    return percent(scores[0]) if scores else trial.outcome if trial else percent(None)
 
 
 def student_test(findings: Findings, config: TrainConfig) -> float | None:

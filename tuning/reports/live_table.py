@@ -114,10 +114,9 @@ class LiveTable:
         if trial.state == "failed":
             return f"{name} failed at epoch {trial.epoch}: {trial.reason or 'no reason'}"
         values = ", ".join(f"{short(n)} {value_of(trial, n)}" for n in self.sweep.searched)
-        return (
-            f"{name} {trial.state} at epoch {trial.epoch}/{self.sweep.epochs}, "
-            f"val acc {percent(trial.score)}" + (f" ({values})" if values else "")
-        )
+        score = "" if trial.diverged else f", val acc {percent(trial.score)}"
+        ended = f"{name} {trial.outcome} at epoch {trial.epoch}/{self.sweep.epochs}{score}"
+        return ended + (f" ({values})" if values else "")
 
     # -- the table ----------------------------------------------------------------------------
 

@@ -48,7 +48,8 @@ def headline(result: SweepResult) -> str:
 def _unfinished(trial: TrialRecord | None) -> str:
     if trial is None:
         return "was not run"
-    how = {"stopped": "was stopped", "failed": "failed"}.get(trial.state, "was interrupted")
+    words = {"stopped": "was stopped", "failed": "failed", "diverged": "diverged"}
+    how = words.get(trial.outcome, "was interrupted")
     return f"{how} at epoch {trial.epoch}"
 
 

@@ -91,7 +91,7 @@ def origin(trial: TrialRecord) -> str:
 def tip(trial: TrialRecord) -> str:
     """A trial in a line, for a mark's title."""
     score = "no score" if trial.score is None else percent(trial.score)
-    return f"{trial_name(trial)}: {score} at epoch {trial.epoch}, {trial.state}"
+    return f"{trial_name(trial)}: {score} at epoch {trial.epoch}, {trial.outcome}"
 
 
 def value_of(trial: TrialRecord | None, name: str) -> str:

@@ -71,6 +71,11 @@ class TrialRecord:
         return self.state == "stopped" and self.reason.startswith(NOT_FINITE)
 
     @property
+    def outcome(self) -> str:
+        """Its state, in the word that a person is shown."""
+        return "diverged" if self.diverged else self.state
+
+    @property
     def epoch(self) -> int:
         """The last epoch that was reported; 0 before the first."""
         return max(self.curve, default=0)
