@@ -12,7 +12,8 @@ from synthetic import sweep_result
 from kd.errors import UserError
 from kd.screen import silent
 from tuning.engine import runtime, trying
-from tuning.engine.trying import UntriedError, try_out
+from tuning.engine.share import Share
+from tuning.engine.trying import Tried, UntriedError, try_out
 from tuning.records.asked import check_ends
 from tuning.records.forecast import FILE, Band, Forecast, confirming
 from tuning.reports.forecast import banded, compared, short
@@ -20,7 +21,9 @@ from tuning.reports.wording import duration
 from tuning.search import main
 from tuning.study.budget import Budget
 from tuning.study.expected import SAMPLE, Outline, Pace, courses
+from tuning.study.race import fewest_seeds
 from tuning.study.trials import TrialRecord
+from tuning.sweeps import forecasting
 from tuning.sweeps.forecasting import Foresight
 
 OUTLINE = Outline(
@@ -217,3 +220,21 @@ def test_gpu_hours_alone_end_nothing_without_a_gpu(tmp_path: Path) -> None:
     check_ends(replace(settings, hours=3.0), 0.0)
     with pytest.raises(UserError, match="--gpu-hours ends no search whose trials hold no GPU"):
         check_ends(settings, 0.0)
+
+
+@pytest.mark.parametrize(("hours", "short"), [(0.05, True), (2.0, False)])
+def test_a_bound_that_cannot_hold_a_proof_is_said_to_be_too_little(
+    hours: float, short: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the default and three candidates, at the pace that was measured, two at once."""
+    tried = Tried(Pace(epoch=10.0))
+    monkeypatch.setattr(forecasting, "try_out", lambda *_, **__: tried)
+    monkeypatch.setattr(forecasting, "share_of", lambda *_: Share(slots=2, cpus=1, gpus=0))
+    said = dry(capsys, "kd", "--confirm", "--hours", str(hours))
+    found = [line for line in said.splitlines() if "too little to prove anything" in line]
+    assert bool(found) == short
+    if short:
+        least = duration(4 * fewest_seeds(3) * 9 * 10.0 / 2)
+        assert (
+            f"half of 0.05 hours is too little to prove anything, which takes {least}" in found[0]
+        )

@@ -70,12 +70,17 @@ def size(settings: SweepSettings) -> str:
     return f"{_count(settings.trials, 'trial')} {whole}"
 
 
+def fewest_epochs(settings: SweepSettings) -> int:
+    """Of a confirmation that can prove anything of all its candidates."""
+    return (TOP + 1) * fewest_seeds(TOP) * settings.base.epochs
+
+
 def set_aside(settings: SweepSettings) -> list[str]:
     """What the bounds keep for confirming, a line each."""
     if not settings.confirm:
         return []
     needed = settings.budget.confirming
-    fewest = (TOP + 1) * fewest_seeds(TOP) * settings.base.epochs
+    fewest = fewest_epochs(settings)
     bounds = settings.budget.bounds(())
     short = [bound for bound in bounds if bound.unit == "epochs" and bound.aside < fewest]
     return [

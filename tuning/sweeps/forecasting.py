@@ -19,13 +19,14 @@ from tuning.engine.runtime import elsewhere, local_gpus
 from tuning.engine.share import Share
 from tuning.engine.trying import SET_UP, TELL, Tried, UntriedError, try_out
 from tuning.records.forecast import Band, Forecast, confirming
-from tuning.records.plan import print_plan
+from tuning.records.plan import fewest_epochs, print_plan
 from tuning.records.result import Sweep
 from tuning.records.settings import SweepSettings
 from tuning.records.teaching import called
 from tuning.reports import forecast as words
 from tuning.reports.files import attempted
 from tuning.reports.wording import duration
+from tuning.study.budget import HOUR
 from tuning.study.expected import CALM, Pace, doubt
 from tuning.study.trials import TrialRecord
 from tuning.sweeps.pace import known_pace
@@ -60,6 +61,8 @@ def dry_run(settings: SweepSettings, space: Space) -> Band | None:
     if settings.confirm:
         print(_confirming(settings, tried.trials, slots))
         least, most = _confirmed_in(settings, tried.trials, slots)
+        for line in _too_short(settings, found):
+            print(line)
         if not settings.bounded:
             parts.append(Band(least, (least + most) / 2, most))
     if found.packs:
@@ -141,11 +144,28 @@ def _confirming(settings: SweepSettings, pace: Pace | None = None, slots: int = 
     return said + (", within the same bounds" if settings.bounded else "")
 
 
-def _confirmed_in(settings: SweepSettings, pace: Pace, slots: int) -> list[float]:
-    """The same in seconds; its trainings are of one seed each."""
+def _confirmed_in(
+    settings: SweepSettings, pace: Pace, slots: int, epochs: Sequence[int] = ()
+) -> list[float]:
+    """The same in seconds, or so many `epochs`; its trainings are of one seed each."""
     whole = pace.epoch + pace.trial / settings.base.epochs
     each = whole / settings.seeds_per_trial / slots
-    return [pace.start + epochs * each for epochs in confirming(settings)]
+    return [pace.start + count * each for count in epochs or confirming(settings)]
+
+
+def _too_short(settings: SweepSettings, found: _Found) -> Iterator[str]:
+    """That of a bound in hours no half, which is all that confirming may have, can prove anything.
+
+    Of one in epochs the plan says so itself.
+    """
+    (least,) = _confirmed_in(settings, found.tried.trials, found.slots, [fewest_epochs(settings)])
+    hours = {"hours": least / HOUR, "GPU-hours": least / HOUR * found.slots * found.gpus}
+    for bound in settings.budget.bounds(()):
+        if bound.most / 2 < hours.get(bound.unit, 0.0):
+            yield (
+                f"  half of {bound.most:g} {bound.unit} is too little to prove anything, which takes "
+                f"{duration(least)} at least: give more, or confirm afterwards without a bound"
+            )
 
 
 def _tried(settings: SweepSettings, share: Share, slots: int) -> Tried:
