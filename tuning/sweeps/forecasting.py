@@ -163,8 +163,9 @@ def _too_short(settings: SweepSettings, found: _Found) -> Iterator[str]:
     for bound in settings.budget.bounds(()):
         if bound.most / 2 < hours.get(bound.unit, 0.0):
             yield (
-                f"  half of {bound.most:g} {bound.unit} is too little to prove anything, which takes "
-                f"{duration(least)} at least: give more, or confirm afterwards without a bound"
+                f"  half of {bound.most:g} {bound.unit} is too little to prove anything, which "
+                f"takes {duration(least)} at least: give more, or confirm afterwards "
+                "without a bound"
             )
 
 
