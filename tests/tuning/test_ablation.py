@@ -22,6 +22,7 @@ from tuning.records.keywords import from_keywords
 from tuning.records.request import Flags, sweeps
 from tuning.records.result import SweepResult
 from tuning.records.settings import SweepSettings
+from tuning.replaying.recorded import Recorded
 from tuning.reports import ablation
 from tuning.reports.files import tables
 from tuning.reports.page import render
@@ -129,7 +130,16 @@ def test_shorter_and_longer_lists_are_trained_and_shown(tmp_path: Path) -> None:
     lengths = [len(trial.config["optimizer"]["milestones"]) for trial in result.trials]
     assert lengths == [3, 2, 4]
     assert "optimizer.milestones.3" in render(result)
-    tables(result)
+    result.sweep.folder.mkdir()
+    for trial in result.trials:
+        trial.curve = dict.fromkeys(range(1, 10), trial.score or 0.0)
+    for file, content in zip(("trials", "curves"), tables(result), strict=True):
+        (result.sweep.folder / f"{file}.parquet").write_bytes(content)
+    configs = [TrainConfig.from_dict(trial.config) for trial in result.trials]
+    alone = Recorded([result.sweep.folder])
+    settings.save()
+    for recorded in (alone, Recorded([result.sweep.folder])):
+        assert len({*map(recorded.nearest, configs)}) == 3
 
 
 def test_labels_are_kept_without_blanks_around_them() -> None:

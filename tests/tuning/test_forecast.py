@@ -12,7 +12,7 @@ from synthetic import sweep_result
 from kd.errors import UserError
 from kd.screen import silent
 from tuning.engine import runtime, trying
-from tuning.engine.trying import UntriedError, try_out
+from tuning.engine.trying import Tried, UntriedError, try_out
 from tuning.records.asked import check_ends
 from tuning.records.forecast import FILE, Band, Forecast, confirming
 from tuning.reports.forecast import banded, compared, short
@@ -21,6 +21,7 @@ from tuning.search import main
 from tuning.study.budget import Budget
 from tuning.study.expected import SAMPLE, Outline, Pace, courses
 from tuning.study.trials import TrialRecord
+from tuning.sweeps import forecasting
 from tuning.sweeps.forecasting import Foresight
 
 OUTLINE = Outline(
@@ -201,6 +202,32 @@ def test_a_dry_run_trains_for_a_moment(capsys: pytest.CaptureFixture[str]) -> No
     if not runtime.local_gpus():
         assert "GPU" not in said
         assert "compiled" not in said
+
+
+@pytest.mark.parametrize(
+    ("hurried", "doubt", "why"),
+    [
+        (True, 0.9, "because the machine is too busy for the whole measurement"),
+        (False, 0.9, "because other programs run here too, or because evaluating on val"),
+        (False, 0.0, ""),
+    ],
+)
+def test_a_dry_run_says_why_its_band_is_wide(
+    hurried: bool,
+    doubt: float,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = sweep_result(tmp_path / "s").sweep.settings
+    tried = Tried(replace(SURE, doubt=doubt), hurried=hurried)
+    found = forecasting._Found("measured here", tried, 2, 0.0)
+    monkeypatch.setattr(forecasting, "_found", lambda *_: found)
+    forecasting.dry_run(settings, settings.space())
+    said = capsys.readouterr().out
+    assert ("  the band is this wide because" in said) == bool(why)
+    assert why in said
 
 
 def test_a_dry_run_without_images_says_what_it_knows(
