@@ -21,7 +21,8 @@ A = TypeVar("A")
 def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
     """The dataclass `flags` with what `argv` says; `~` in its paths is expanded.
 
-    A flag in its `refused` is refused with the sentence that stands there.
+    A flag in its `refused` is refused with the sentence that stands there; its `check_typed` is
+    told the names of the flags that were typed, at whatever value.
 
     UserError in one sentence for a flag, a value or a path that cannot be; the parser's own
     SystemExit after --help.
@@ -39,7 +40,15 @@ def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
         if not end.code:
             raise
         raise UserError(_sentence(complaint.getvalue(), words)) from None
-    return cast(A, _expanded(read))
+    read = _expanded(read)
+    if check := getattr(read, "check_typed", None):
+        check({_flag(word)[2:].replace("-", "_") for word in words if word.startswith("--")})
+    return cast(A, read)
+
+
+def _flag(word: str) -> str:
+    """The flag that `word` is, without a value, as the help writes it."""
+    return word.partition("=")[0].replace("_", "-")
 
 
 def _check_empty(words: Sequence[str]) -> None:
@@ -54,7 +63,7 @@ def _check_empty(words: Sequence[str]) -> None:
 
 def _check_refused(words: Sequence[str], refused: Mapping[str, str]) -> None:
     for word in words:
-        if (flag := word.partition("=")[0].replace("_", "-")) in refused:
+        if (flag := _flag(word)) in refused:
             raise UserError(refused[flag])
 
 

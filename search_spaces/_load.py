@@ -83,6 +83,14 @@ class OwnSpace(NamedTuple):
         name = self.resolve(typed)
         return [leaf for leaf in self.paper.flat() if within(leaf, name)]
 
+    def lacking(self, name: str, value: Any) -> list[int]:
+        """An example of what `name` needs where `value` is none; else empty.
+
+        A list that is searched needs one value for each of its elements.
+        """
+        needed = sum(within(other, name) for other in self.domains if other != name)
+        return [] if isinstance(value, list) and len(value) == needed else [1] * needed
+
 
 def own_space(method: str, backbone: str, *, optimizer: bool) -> OwnSpace:
     """The space of `method` on `backbone`; with `optimizer`, of the learning rate too."""
@@ -101,7 +109,10 @@ def read_fixed(fixed: Mapping[str, str], own: OwnSpace, backbone: str) -> dict[s
         if overlaps(name, values):
             raise UserError(f"--set gives {name} twice; give it once.")
         values[name] = _read_value(text)
-        _check_length(name, values[name], own.domains, backbone)
+        if example := own.lacking(name, values[name]):
+            raise UserError(
+                f"{name} needs {len(example)} values on {backbone}: --set '{name}={example}'."
+            )
     return values
 
 
@@ -159,14 +170,6 @@ def _read_value(text: str) -> Any:
         return number_or_text(read_yaml(text))
     except yaml.YAMLError:
         return text
-
-
-def _check_length(name: str, value: Any, domains: Mapping[str, Domain], backbone: str) -> None:
-    """Refuse a list that does not have one value for each searched element of `name`."""
-    needed = sum(within(other, name) for other in domains if other != name)
-    if needed and not (isinstance(value, list) and len(value) == needed):
-        example = [1] * needed
-        raise UserError(f"{name} needs {needed} values on {backbone}: --set '{name}={example}'.")
 
 
 class _Read(NamedTuple):

@@ -25,7 +25,7 @@ class Space:
     do not hold it is not drawn, and keeps its value of the configuration that is searched around.
 
     A space of `rows` holds them alone, beside the default: by their labels, in their order, the
-    values in which each differs from it.
+    values in which each differs from it. None is that of an element that its list does not have.
     """
 
     domains: Mapping[str, Domain]
@@ -123,7 +123,7 @@ class Space:
             if isinstance(domain, RangeAbove) or name in values:
                 continue
             if self._searched(name, values):
-                values[name] = domain.nearest(flat[name])
+                values[name] = domain.nearest(flat.get(name))
         for name, domain in self.domains.items():
             if not isinstance(domain, RangeAbove) or name + SPAN in values:
                 continue
@@ -166,7 +166,7 @@ class Space:
         return [
             name
             for name, domain in self.domains.items()
-            if self._searched(name, values) and domain.nearest(flat[name]) != flat[name]
+            if self._searched(name, values) and domain.nearest(flat.get(name)) != flat.get(name)
         ]
 
     def describe(self) -> list[str]:
@@ -190,11 +190,17 @@ class Space:
 
 
 def _named(values: Mapping[str, Any]) -> list[str]:
-    return [f"{name} = {written(value)}" for name, value in values.items()]
+    said = {name: "–" if value is None else written(value) for name, value in values.items()}
+    return [f"{name} = {value}" for name, value in said.items()]
 
 
 def _put(data: Any, name: str, value: Any) -> None:
     *parents, last = (int(part) if part.isdigit() else part for part in name.split("."))
     for part in parents:
         data = data[part]
-    data[last] = value
+    if not isinstance(data, list):
+        data[last] = value
+    else:
+        # None ends the list before its place; past the last element a value is one more.
+        place = int(last)
+        data[place:] = [] if value is None else [value, *data[place + 1 :]]

@@ -193,13 +193,14 @@ def print_title(sources: "Drawn | Kept", plan: "Plan", seeds: range) -> None:
     """Print what is simulated."""
     from rich.console import Console
 
-    much = [f"{plan.trials} trials" if plan.trials else ""]
-    much += [f"{plan.epochs_total} epochs" if plan.epochs_total else ""]
-    ends = " or ".join(filter(None, much))
+    much = [count(plan.trials, "trial")] if plan.trials else []
+    much += [count(plan.epochs_total, "epoch")] if plan.epochs_total else []
+    ends = " or ".join(much)
     of = "" if sources.size is None else f" ({count(sources.size, 'curve')})"
+    over = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     asked = (
         f"{sources.name}{of}: {plan.sampler} and {plan.scheduler}, {ends}, trials of at most "
-        f"{sources.epochs} epochs, {plan.slots} at once; seeds {seeds[0]} to {seeds[-1]}"
+        f"{count(sources.epochs, 'epoch')}, {plan.slots} at once; {over}"
     )
     if plan.seeds > 1:
         asked += f"; an epoch of a trial is {plan.seeds}, one on each of its seeds"

@@ -12,14 +12,17 @@ import yaml
 from rich.console import Console
 from synthetic import sweep_result
 
+from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.typed import read_flags
+from search_spaces import load_rows
 from tuning.python.search import run_search
 from tuning.records.anew import anew
 from tuning.records.keywords import from_keywords
 from tuning.records.request import Flags, sweeps
 from tuning.records.result import SweepResult
 from tuning.records.settings import SweepSettings
+from tuning.replaying.recorded import Recorded
 from tuning.reports import ablation
 from tuning.reports.files import tables
 from tuning.reports.page import render
@@ -67,6 +70,84 @@ def test_it_goes_on_without_its_file(tmp_path: Path) -> None:
             sweeps(from_keywords(Flags, {"resume": "rows", "storage": tmp_path, flag: 30}), gpus=0)
 
 
+ANYWAY = {"sampler": "grid", "warm_start": "none", "scheduler": "none", "check_rungs": 0}
+
+
+def test_what_it_does_anyway_may_be_said(tmp_path: Path) -> None:
+    settings = asked(name="rows", **ANYWAY)
+    assert replace(settings, warm_start="auto") == asked(name="rows")
+    assert "--warm-start none" in anew(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [("sampler", "tpe"), ("warm_start", "auto"), ("scheduler", "asha"), ("reduction_factor", 2)],
+)
+def test_no_flag_is_overridden_in_silence_though_it_is_at_its_default(
+    name: str, usual: Any
+) -> None:
+    flag = name.replace("_", "-")
+    with pytest.raises(UserError, match=rf"An ablation .*; leave --{flag} away"):
+        asked(**{name: usual})
+    with pytest.raises(UserError, match=rf"An ablation .*; leave --{flag} away"):
+        read_flags(Flags, [f"--{name}={usual}", "--grid", "rows.yaml"])
+
+
+def test_lists_may_be_as_long_as_with_set() -> None:
+    base = TrainConfig.paper("ce", "resnet8", "digits")
+    rows = {
+        "two": {"optimizer.milestones": [0.5, 0.75]},
+        "four": {"milestones": [0.3, 0.5, 0.7, 0.9]},
+        "none": {"milestones": []},
+    }
+    space = load_rows(base, rows)
+    assert base.optimizer.milestones == (0.625, 0.75, 0.875)
+    found = [space.apply(base, values) for values in space.listed(base)]
+    assert [list(one.optimizer.milestones) for one in found] == [
+        row.popitem()[1] for row in rows.values()
+    ]
+    assert space.apply(base, space.default_values(base)) == base
+    assert not space.clipped(base)
+    assert "optimizer.milestones.2 = –" in space.describe()[0]
+    with pytest.raises(UserError, match=r"row .a.: optimizer\.milestones .* must be a list"):
+        load_rows(base, {"a": {"milestones": 0.5}})
+
+
+def test_shorter_and_longer_lists_are_trained_and_shown(tmp_path: Path) -> None:
+    rows = {"two": {"milestones": [0.5, 0.75]}, "four": {"milestones": [0.3, 0.5, 0.7, 0.9]}}
+    keywords = {"grid": "grid", "preset": "laptop", "name": "rows", "storage": tmp_path}
+    flags = from_keywords(Flags, keywords, "method")
+    (settings,) = sweeps(flags, gpus=0, files={"grid": {"method": "ce", "rows": rows}})
+    study = optuna.create_study(direction="maximize")
+    searcher = StudySearcher(study, settings.space(), settings.base, 3, sampler=settings.sampler)
+    for score in (50.0, 60.0, 70.0):
+        record = searcher.suggest()
+        assert record
+        searcher.end(record.number, {"epoch": 9, "val_acc": score})
+    result = sweep_result(tmp_path / "rows", trials=3, stopping=False)
+    sweep = replace(result.sweep, settings=settings, searched=settings.space().domains)
+    result = replace(result, sweep=sweep, trials=read_trials(study))
+    lengths = [len(trial.config["optimizer"]["milestones"]) for trial in result.trials]
+    assert lengths == [3, 2, 4]
+    assert "optimizer.milestones.3" in render(result)
+    result.sweep.folder.mkdir()
+    for trial in result.trials:
+        trial.curve = dict.fromkeys(range(1, 10), trial.score or 0.0)
+    for file, content in zip(("trials", "curves"), tables(result), strict=True):
+        (result.sweep.folder / f"{file}.parquet").write_bytes(content)
+    configs = [TrainConfig.from_dict(trial.config) for trial in result.trials]
+    alone = Recorded([result.sweep.folder])
+    settings.save()
+    for recorded in (alone, Recorded([result.sweep.folder])):
+        assert len({*map(recorded.nearest, configs)}) == 3
+
+
+def test_labels_are_kept_without_blanks_around_them() -> None:
+    settings = asked(name="rows")
+    blank = replace(settings, rows={f" {label} ": row for label, row in ROWS.items()})
+    assert list(blank.space().rows) == list(ROWS)
+
+
 def test_the_command_of_another_one_like_it_can_be_typed(tmp_path: Path) -> None:
     path = tmp_path / "rows.yaml"
     path.write_text(yaml.safe_dump(FILE), encoding="utf-8")
@@ -97,6 +178,9 @@ def test_from_python_the_rows_may_be_a_mapping(tmp_path: Path, capsys: Any) -> N
     assert "4 trials of at most 9 epochs on 3 seeds" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"grid, row 'a': kd\.beta is -1\.0; it must be at least 0"):
         run_search(grid={"method": "lsskd", "rows": {"a": {"beta": -1}}}, **words)
+    for name in ("grid", "space"):
+        with pytest.raises(UserError, match=f"^{name} is 5; give a mapping, or the path of a YAML"):
+            run_search(**{name: 5}, **words)
     with pytest.raises(UserError, match="An ablation tries the rows of its file"):
         run_search(grid=FILE, space={"alpha": [0.1, 0.5, 0.9]}, **words)
 

@@ -206,6 +206,32 @@ def test_a_dry_run_trains_for_a_moment(capsys: pytest.CaptureFixture[str]) -> No
         assert "compiled" not in said
 
 
+@pytest.mark.parametrize(
+    ("hurried", "doubt", "why"),
+    [
+        (True, 0.9, "because the machine is too busy for the whole measurement"),
+        (False, 0.9, "because other programs run here too, or because evaluating on val"),
+        (False, 0.0, ""),
+    ],
+)
+def test_a_dry_run_says_why_its_band_is_wide(
+    hurried: bool,
+    doubt: float,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = sweep_result(tmp_path / "s").sweep.settings
+    tried = Tried(replace(SURE, doubt=doubt), hurried=hurried)
+    found = forecasting._Found("measured here", tried, 2, 0.0)
+    monkeypatch.setattr(forecasting, "_found", lambda *_: found)
+    forecasting.dry_run(settings, settings.space())
+    said = capsys.readouterr().out
+    assert ("  the band is this wide because" in said) == bool(why)
+    assert why in said
+
+
 def test_a_dry_run_without_images_says_what_it_knows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

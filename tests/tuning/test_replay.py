@@ -512,6 +512,17 @@ def test_the_command_over_generated_curves(tmp_path, capsys):
     assert f"{mean:.2f} ±" in line
 
 
+def test_the_command_counts_one_of_each(capsys):
+    words = ("--kind", "flat", "--epochs", "1", "--trials", "1", "--epochs-total", "1")
+    said = command(capsys, *words, "--scheduler", "none", "--repeats", "1", "--jobs", "1")
+    assert "1 trial or 1 epoch, trials of at most 1 epoch, 1 at once; seed 0\n" in said
+
+
+def test_a_simulated_search_that_stops_no_trial_checks_no_rungs():
+    with pytest.raises(UserError, match="--scheduler none stops no trial"):
+        Plan(scheduler="none", trials=4, check_rungs=0.5)
+
+
 def test_the_command_over_an_old_sweep(runs, capsys):
     words = ("--sampler", "random", "--epochs-total", "20", "--repeats", "2", "--jobs", "1")
     said = command(capsys, str(runs / "finished"), *words)

@@ -18,6 +18,7 @@ from synthetic import START, sweep_result
 
 from kd.config import SplitConfig
 from kd.errors import UserError
+from search_spaces import Range
 from tuning.records.findings import Findings, Opening
 from tuning.records.keeper import Keeper
 from tuning.records.progress import curve_limits, over_epochs, over_minutes
@@ -488,6 +489,23 @@ def test_page_is_whole_and_alone(result: SweepResult) -> None:
     # Curves always; then two courses, a slice of each, six pairs, the parallel axes, importance.
     weighed = "Importance of each hyperparameter" in page
     assert charts == (1 + 2 + searched + 6 + 1 + weighed if result.best else 1)
+
+
+@pytest.mark.parametrize(("live", "which"), [(False, "four most important"), (True, "first four")])
+def test_page_says_which_hyperparameters_have_charts_where_not_all_have(
+    tmp_path: Path, live: bool, which: str
+) -> None:
+    result = sweep_result(tmp_path / "s")
+    searched = result.sweep.searched
+    assert f"The {which} of {len(searched)} hyperparameters." in render(result, live=live)
+    assert " eight " not in render(result, live=live)
+    few = dataclasses.replace(result.sweep, searched=dict(list(searched.items())[:4]))
+    assert f"The {which}" not in render(dataclasses.replace(result, sweep=few), live=live)
+    names = ("optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "augment.flip")
+    more = {**searched, **dict.fromkeys(names, Range(low=0, high=1))}
+    many = dataclasses.replace(result.sweep, searched=more)
+    page = render(dataclasses.replace(result, sweep=many), live=True)
+    assert f"The first eight of {len(more)} hyperparameters." in page
 
 
 def test_page_says_how_memories_were_kept_where_trials_say_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from kd.files import relative
 from kd.screen import warn
 from tuning.cluster.target import find
@@ -69,6 +69,11 @@ def run_search(
     keywords = {"method": method, **keywords}
     with called(verbose=verbose):
         given = {name: keywords[name] for name in MAPPINGS if name in keywords}
+        for name, held in given.items():
+            if not isinstance(held, str | Path | Mapping | None):
+                raise UserError(
+                    f"{name} is {brief(repr(held))}; give a mapping, or the path of a YAML file."
+                )
         files = {n: as_file(n, held) for n, held in given.items() if isinstance(held, Mapping)}
         keywords |= {name: name for name in files}
         for name in _ONLY_TYPED:

@@ -10,9 +10,12 @@ from kd.errors import UserError, unknown
 from kd.methods import config_class
 from tuning.records.options import Options
 from tuning.study.sampling import GRID
+from tuning.study.warm import NONE
 
 OF_ROWS: dict[str, Any] = {"sampler": GRID, "scheduler": "none", "seeds_per_trial": 3}
 """The options of an ablation where nobody says otherwise."""
+_ANYWAY = {"sampler": GRID, "warm_start": NONE, "scheduler": "none", "check_rungs": 0}
+"""What flags may say though they are in the way at any other value."""
 _ITSELF = ("space", "trials", "search_optimizer", "sampler", "warm_start")
 """Flags that say what is tried, which the file does."""
 _TO_ITS_END = ("scheduler", "grace_period", "reduction_factor", "check_rungs", "epochs_total",
@@ -71,7 +74,9 @@ class Ablation:
 
 def check_alone(given: Iterable[tuple[str, Any]]) -> None:
     """Raise UserError for a flag that goes with no ablation; `given` are (name, value)."""
-    for name, _ in given:
+    for name, value in given:
+        if _ANYWAY.get(name) == value:
+            continue
         flag = f"--{name.replace('_', '-')}"
         if name in _ITSELF:
             raise UserError(

@@ -18,11 +18,7 @@ def check_asked(settings: SweepSettings) -> None:
             "--price-per-hour too."
         )
     _check_epochs_total(settings)
-    if settings.check_rungs and settings.scheduler == "none":
-        raise UserError(
-            "--check-rungs checks what early stopping costs, and --scheduler none stops no "
-            "trial; leave one of them away."
-        )
+    check_rungs(settings.check_rungs, settings.scheduler)
     if settings.scheduler == "top-k" and settings.trials is None:
         raise UserError("--scheduler top-k keeps a tenth of the trials; give --trials too.")
     if settings.base.split.train_on_val:
@@ -35,6 +31,15 @@ def check_asked(settings: SweepSettings) -> None:
         raise UserError(
             f"--storage is {where}, and MLflow's database cannot lie in a folder with a "
             "question mark, or a percent sign before two digits; give another one."
+        )
+
+
+def check_rungs(share: float, scheduler: str) -> None:
+    """Raise UserError where rungs are to be checked and there are none."""
+    if share and scheduler == "none":
+        raise UserError(
+            "--check-rungs checks what early stopping costs, and --scheduler none stops no "
+            "trial; leave one of them away."
         )
 
 

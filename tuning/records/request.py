@@ -1,6 +1,6 @@
 """What a person asked `tuning.search` for, and the settings of the sweeps that it means."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -85,6 +85,12 @@ class Flags:
         """(name, value) of every flag that is not at its default, in the order of the help."""
         return given_of(self)
 
+    def check_typed(self, names: Collection[str]) -> None:
+        """Raise UserError for a flag of `names`, which were typed, that goes with no ablation."""
+        if self.grid and not self.resume:
+            held = {**vars(self), **vars(self.options)}
+            check_alone((name, value) for name, value in held.items() if name in names)
+
 
 def given_of(flags: Any) -> Iterator[tuple[str, Any]]:
     """(name, value) of every flag of `flags` that is not at its default, in the help's order."""
@@ -119,7 +125,6 @@ def sweeps(flags: Flags, *, gpus: float, files: Files | None = None) -> list[Swe
         return _resumed(flags)
     rows = None
     if flags.grid:
-        check_alone(flags.given())
         rows = Ablation.read(flags.grid, files, flags.method)
         flags = replace(flags, method=(rows.method,), options=as_rows(flags.options))
         check(flags)

@@ -187,8 +187,14 @@ class SweepSettings(Options, Section):
         info = check_dataset(self.base.dataset, self.data_root, PUT_BACK if begun else None)
         if begun:
             return
-        for config in self.space().extremes(self.base):
-            config.check_images(info, self.workers_per_trial)
+        space = self.space()
+        for number, config in enumerate(space.extremes(self.base)):
+            try:
+                config.check_images(info, self.workers_per_trial)
+            except UserError as error:
+                if label := space.label(number):
+                    raise UserError(f"{self.grid_file}, row {label!r}: {error}") from None
+                raise
         if any(teacher.file for teacher in self.base.teachers):
             from kd.training.teacher import check_teachers
 

@@ -8,6 +8,7 @@ seeds that it was recorded with. So a search finds what is in the tables, and no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -225,12 +226,12 @@ def _space_of(tables: Sequence[_Table], base: TrainConfig) -> Space:
         for row, config in zip(table.rows, table.configs, strict=True)
     ]
     values: dict[str, list[Any]] = {}
-    for name in base.flat():
+    for name in dict.fromkeys(chain(base.flat(), *(flat for _, flat in held))):
         head, _, rest = name.partition(".")
         if (head in SECTIONS and rest) or name in WHOLE:
-            # Tables of before lack columns of today.
-            there = (flat for row, flat in held if name in flat and row.get(name) is not None)
-            values[name] = sorted({flat[name] for flat in there}, key=str)
+            # Tables of before lack columns of today, and a list may be shorter than another one.
+            there = (f for row, f in held if name not in f or row.get(name) is not None)
+            values[name] = sorted({flat.get(name) for flat in there}, key=str)
     varying = {name: seen for name, seen in values.items() if len(seen) > 1}
     if not varying:
         where = tables[0].folder / TRIALS

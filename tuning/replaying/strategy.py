@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self, get_args
 
 from kd.errors import UserError, brief, unknown
+from tuning.records.asked import check_rungs
 from tuning.replaying.curves import Curves
 from tuning.study.budget import Budget, most_trials
 from tuning.study.journal import study_in_memory
@@ -53,6 +54,7 @@ class Plan:
             raise UserError("--scheduler top-k keeps a tenth of the trials; give --trials too.")
         if not 0 <= self.check_rungs <= 1:
             raise UserError(f"--check-rungs is {self.check_rungs:g}; it must be from 0 to 1.")
+        check_rungs(self.check_rungs, self.scheduler)
         for name in ("trials", "epochs_total", "slots", "grace_period"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= 1_000_000:

@@ -15,7 +15,7 @@ def rows(result: SweepResult) -> list[tuple[str, str, str]]:
 
     None of a sweep that is no ablation.
     """
-    labels = list(result.sweep.settings.rows)
+    labels = [label.strip() for label in result.sweep.settings.rows]
     if not labels:
         return []
     trials = {trial.number: trial for trial in result.trials}

@@ -20,6 +20,8 @@ SLICES = 8
 PAIRED = 4
 """Every pair among so many of the most important hyperparameters gets a chart."""
 
+_WORDS = {SLICES: "eight", PAIRED: "four"}
+
 
 def render(result: SweepResult, *, live: bool = False) -> str:
     """The report as HTML text.
@@ -63,6 +65,8 @@ def render(result: SweepResult, *, live: bool = False) -> str:
             pairs=[figures.pair_of(result, a, b) for a, b in combinations(ranked[:PAIRED], 2)]
             if best
             else [],
+            of_slices=_of_all(result, SLICES, ranked=weights is not None),
+            of_pairs=_of_all(result, PAIRED, ranked=weights is not None),
             parallel=figures.coordinates(result) if best else None,
             trials=sorted(result.trials, key=lambda t: (t.state != "completed", -(t.score or 0.0))),
             protocol=_protocol(result),
@@ -78,6 +82,15 @@ def _comparison(result: SweepResult) -> list[tuple[str, str, str]]:
     """(name, the paper's value, the best trial's value) of every searched hyperparameter."""
     names = result.sweep.searched
     return [(short(n), value_of(result.default, n), value_of(result.best, n)) for n in names]
+
+
+def _of_all(result: SweepResult, most: int, *, ranked: bool) -> str:
+    """Which hyperparameters the charts show, where these are not all of them."""
+    searched = len(result.sweep.searched)
+    if searched <= most:
+        return ""
+    which = f"{_WORDS[most]} most important" if ranked else f"first {_WORDS[most]}"
+    return f"The {which} of {searched} hyperparameters."
 
 
 def _protocol(result: SweepResult) -> dict[str, Any]:

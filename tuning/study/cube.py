@@ -48,7 +48,7 @@ class Cube:
 
 
 def _place(flat: Mapping[str, Any], name: str, domain: Range | RangeAbove | Choice) -> float:
-    value = flat[name]
+    value = flat.get(name)
     if isinstance(domain, Choice):
         among = domain.values.index(value) if value in domain.values else -1
         return among / max(len(domain.values) - 1, 1)

@@ -69,9 +69,9 @@ def dry_run(settings: SweepSettings, space: Space) -> Band | None:
         print("  less where several trials share a GPU, which is measured when it starts")
     print(f"  {BESIDE}")
     if tried.hurried:
-        print("  with so wide a band as this machine is too busy to measure it to the end")
+        print("  the band is this wide because the machine is too busy for the whole measurement")
     elif tried.trials.doubt > 2 * CALM:
-        print(f"  with so wide a band as other work is on this machine, or {found.doubt}")
+        print(f"  the band is this wide because other programs run here too, or {found.doubt}")
     return _sum(parts)
 
 
@@ -97,7 +97,7 @@ class _Found(NamedTuple):
     tried: Tried
     slots: int
     gpus: float
-    doubt: str = "a look at val takes long"
+    doubt: str = "because evaluating on val takes too long to be tried out"
     packs: bool = False
 
 
@@ -113,7 +113,8 @@ def _found(settings: SweepSettings, gpus: int) -> _Found:
     share = share_of(settings, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}])
     if (known := known_pace(settings, share)) is not None:
         how, slots = f"pace known from {known.sweep}", settings.at_once(known.slots)
-        return _Found(how, Tried(known.pace), slots, known.gpus, "its epochs took unlike long")
+        doubt = "because that sweep's epochs took very different times"
+        return _Found(how, Tried(known.pace), slots, known.gpus, doubt)
     if (why := _unmeasurable(settings)) is not None:
         raise UntriedError(why)
     slots = settings.at_once(share.slots)
