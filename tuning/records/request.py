@@ -86,10 +86,23 @@ class Flags:
         return given_of(self)
 
     def check_typed(self, names: Collection[str]) -> None:
-        """Raise UserError for a flag of `names`, which were typed, that goes with no ablation."""
-        if self.grid and not self.resume:
-            held = {**vars(self), **vars(self.options)}
-            check_alone((name, value) for name, value in held.items() if name in names)
+        """Raise UserError for a flag of `names`, which were typed, that changes nothing.
+
+        Beside the rows of an ablation, or of a sweep that is resumed.
+        """
+        held = {**vars(self), **vars(self.options)}
+        typed = [(name, value) for name, value in held.items() if name in names]
+        if self.resume:
+            for name, _ in typed:
+                check_changeable(name)
+        elif self.grid:
+            check_alone(typed)
+
+
+def check_changeable(name: str) -> None:
+    """Raise UserError for a flag that says what a sweep has kept since it began."""
+    if name not in ("resume", "dry_run", "mps", "epochs", *HERE_ONLY, *CHANGEABLE):
+        raise UserError(f"A resumed sweep keeps its own {name.replace('_', '-')}; leave it away.")
 
 
 def given_of(flags: Any) -> Iterator[tuple[str, Any]]:
@@ -161,10 +174,8 @@ def _resumed(flags: Flags) -> list[SweepSettings]:
                 "schedules and rungs follow from; for others start a new sweep: "
                 f"{anew(settings)} --epochs {value}"
             )
-        elif name not in ("resume", "dry_run", "mps", *HERE_ONLY):
-            raise UserError(
-                f"A resumed sweep keeps its own {name.replace('_', '-')}; leave it away."
-            )
+        else:
+            check_changeable(name)
     names = dict.fromkeys(flags.resume)
     kept = [SweepSettings.load(storage, name) for name in names]
     if any(settings.rows for settings in kept):
