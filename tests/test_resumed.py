@@ -159,6 +159,7 @@ def test_confirming_goes_on_as_it_was_begun(home, capsys):
     journal = result.sweep.folder / "confirm.log"
     with open_study(journal, "confirm", create=True) as study:
         study.set_user_attr(PLAN, plan._asdict())
+        study.ask().set_user_attr("config", result.trials[0].config)
     assert planned(result, Asked(), "confirm") == plan
     assert planned(result, Asked(seeds=8), "confirm").seeds == 8
     for other in (Asked(top=1), Asked(seeds=6), Asked(top=2)):

@@ -279,10 +279,10 @@ def test_a_search_takes_the_values_of_the_pair_that_it_was_asked_for():
     from tuning.records.request import Flags, sweeps
 
     flags = Flags(
-        method=("dkd", "ce"), backbone=("resnet20",), dataset=("digits",), teacher="resnet56"
+        method=("dkd", "ce"), backbone=("resnet20",), dataset=("digits",), teacher=("resnet56",)
     )
     dkd, ce = sweeps(flags, gpus=0)
     assert (dkd.base.kd.beta, dkd.base.teacher) == (2.0, TeacherConfig(backbone="resnet56"))
     assert ce.base.teacher == TeacherConfig()
-    (other,) = sweeps(replace(flags, method=("dkd",), teacher="resnet18"), gpus=0)
+    (other,) = sweeps(replace(flags, method=("dkd",), teacher=("resnet18",)), gpus=0)
     assert other.base.kd.beta == 8.0

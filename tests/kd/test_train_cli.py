@@ -29,6 +29,7 @@ CONFIG = TrainConfig.paper(
     batch_size=25,
     split=SplitConfig(val_fraction=0.6, train_size=100),
 )
+LINES = len(CONFIG.to_yaml().splitlines())
 
 
 @pytest.fixture
@@ -287,7 +288,7 @@ LAUGHS = "x0: &x0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         (CONFIG.to_yaml().replace("epochs: 3", "epochs: " + "9" * 400), "… (400 characters)"),
         (CONFIG.to_yaml().replace("padding: 1", "padding: 1000000000"), "it must be at least 0"),
         (CONFIG.to_yaml().replace("cutout: 0", "cutout: 1000000000"), "and at most 1024"),
-        (CONFIG.to_yaml() + "epochs: 5\n", "says epochs twice (line 44); keep one"),
+        (CONFIG.to_yaml() + "epochs: 5\n", f"says epochs twice (line {LINES + 1}); keep one"),
         (CONFIG.to_yaml().replace("kd:\n", "kd:\n  alpha: 0.5\n"), "says alpha twice (line 11)"),
         (CONFIG.to_yaml() + LAUGHS, "holds more than 10000 values, its aliases written out"),
         (CONFIG.to_yaml() + "a: &a [*a]\n", "holds more than 10000 values"),

@@ -181,13 +181,14 @@ def _is_there(cell: Cell, ancestor: Ancestor) -> bool:
     It is put there if it was just trained, or if the storage keeps one of the same kind.
     """
     settings, path = cell.settings, _path(cell, ancestor)
-    if path.exists():
+    if path.exists() and Taught.beside(path) is not None:
         return True
     kept = _kept(cell, ancestor)
-    if cell.work_of(path.stem).files.take_student(0, path):
+    # A kill may have come between the file and what is said beside it.
+    if path.exists() or cell.work_of(path.stem).files.take_student(0, path):
         for record in trained(settings.folder, path.stem)[:1]:
             Taught.of(settings.name, record).save(path)
-        keep(kept, path)
+            keep(kept, path)
     elif (known := take(kept, path)) is not None:
         print(
             f"{_capital(called(settings.base, ancestor))}, {_recipe(cell, ancestor).backbone}, is "
