@@ -1,5 +1,7 @@
 """A sweep belongs to one process from its search to its proof, and whoever looks on is told so."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ import pytest
 from synthetic import sweep_result
 
 from kd.errors import UserError
+from kd.typed import read_flags
 from tuning import report
+from tuning.records.request import Flags
 from tuning.records.result import SweepResult
 from tuning.records.settings import SweepSettings
 from tuning.reports.sentences import caveats
@@ -21,6 +25,7 @@ from tuning.study.trials import TrialRecord
 from tuning.sweeps.candidates import Asked
 from tuning.sweeps.confirmation import confirm_sweep
 from tuning.sweeps.run import run_sweeps
+from tuning.sweeps.searching import plan_asked, search_asked
 
 HOLD = """
 import sys
@@ -115,3 +120,35 @@ def test_what_is_being_confirmed_is_not_told_to_go_on(kept: SweepResult) -> None
     assert "tuning.confirm" not in said
     # And of what has trained nothing yet the cost is not told twice.
     assert "Search and confirmation" not in cost(begun)
+
+
+def test_a_search_has_its_sweep_until_its_best_is_proved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between both nobody else may begin to confirm."""
+    words = ["ce", "--preset", "laptop", "--local", "--confirm", "--name", "s", "--storage"]
+    flags = read_flags(Flags, [*words, str(tmp_path)])
+    asks = "import sys; from pathlib import Path; from tuning.storage.claim import in_use"
+    command = [sys.executable, "-c", f"{asks}; sys.exit(in_use(Path(sys.argv[1])))"]
+    seen = []
+
+    def look(_: object) -> int:
+        seen.append(subprocess.run([*command, str(tmp_path / "s")], check=False).returncode)
+        return 0
+
+    monkeypatch.setattr("tuning.sweeps.run.run_sweeps", look)
+    monkeypatch.setattr("tuning.sweeps.searching._confirm", look)
+    assert search_asked(flags, plan_asked(flags)) == 0
+    look(None)
+    assert seen == [1, 1, 0]
+
+
+def test_a_glance_at_a_sweep_keeps_nobody_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`in_use` holds the lock for a moment."""
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    monkeypatch.setattr("tuning.storage.claim.time.sleep", lambda _: os.close(handle))
+    with claimed(tmp_path):
+        pass

@@ -51,7 +51,7 @@ class Values:
         )
 
     def require_method(self, *methods: str, others: Mapping[str, str] | None = None) -> None:
-        """Raise `UserError` unless the target implements the method.
+        """Raise `UserError` unless the target implements the method, with one teacher at most.
 
         `others` are those that it has in another form, and what is other in them.
         """

@@ -34,9 +34,7 @@ _NETWORKS = {
 _SAME_STAGES = ("cifar_resnet", "resnet")
 """Families whose stages end where its own do: others have a norm or a pooling there."""
 
-_OTHERS = {
-    "vid": "its optimizer leaves the variances as they begin",
-}
+_OTHERS = {"vid": "its optimizer leaves the variances as they begin"}
 
 Section = dict[str, object]
 
@@ -94,12 +92,12 @@ def _dkd(values: Values) -> Section:
     }
 
 
-def _features(values: Values) -> Section:
-    """The weights that its feature methods have in common."""
+def _features(values: Values, scale: int = 1) -> Section:
+    """The weights that its feature methods have in common, β over `scale`."""
     values.require("kd.kd_weight", 0.0, "it has no KD beside it")
     values.take("kd.temperature")
-    weights = {"CE_WEIGHT": "ce_weight", "FEAT_WEIGHT": "beta"}
-    return {"LOSS": {key: float(values.take(f"kd.{name}")) for key, name in weights.items()}}
+    ce_weight, beta = (float(values.take(f"kd.{name}")) for name in ("ce_weight", "beta"))
+    return {"LOSS": {"CE_WEIGHT": ce_weight, "FEAT_WEIGHT": beta / scale}}
 
 
 def _stages(values: Values) -> Section:
@@ -121,16 +119,13 @@ def _fitnet(values: Values) -> Section:
 
 def _rkd(values: Values) -> Section:
     """Its two weights are whole numbers; what is not is scaled until it is, and β down again."""
-    distance, angle = values.take("kd.distance_weight"), values.take("kd.angle_weight")
-    scale = 1 if distance == int(distance) and angle == int(angle) else 10**6
-    section = _features(values)
-    loss = {"CE_WEIGHT": float(values.take("kd.ce_weight"))}
-    return {
-        **section,
-        "DISTANCE_WEIGHT": round(distance * scale),
-        "ANGLE_WEIGHT": round(angle * scale),
-        "LOSS": {**loss, "FEAT_WEIGHT": float(values.take("kd.beta")) / scale},
+    weights = {
+        key: float(values.take(f"kd.{name}"))
+        for key, name in (("DISTANCE_WEIGHT", "distance_weight"), ("ANGLE_WEIGHT", "angle_weight"))
     }
+    scale = 1 if all(weight.is_integer() for weight in weights.values()) else 10**6
+    whole = {key: round(weight * scale) for key, weight in weights.items()}
+    return {**whole, **_features(values, scale)}
 
 
 def _crd(values: Values) -> Section:

@@ -125,7 +125,8 @@ def _rkd(values: Values) -> Terms:
         "dist_factor": values.take("kd.distance_weight"),
         "angle_factor": values.take("kd.angle_weight"),
     }
-    return _beside(values, "RKDLoss", {**_both(_POOLED), **factors, "reduction": "mean"})
+    paths = {f"{side}_output_path": _POOLED for side in ("student", "teacher")}
+    return _beside(values, "RKDLoss", {**paths, **factors, "reduction": "mean"})
 
 
 def _vid(values: Values) -> Terms:
@@ -159,10 +160,6 @@ def _at_path(path: str) -> dict[str, str]:
     return {"io": "output", "path": path}
 
 
-def _both(path: str) -> dict[str, str]:
-    return {"student_output_path": path, "teacher_output_path": path}
-
-
 _TERMS: dict[str, Callable[[Values], Terms]] = {
     "at": _at,
     "ce": _ce,
@@ -179,8 +176,7 @@ _FEATURES = {"at": _STAGES, "rkd": (_POOLED,), "vid": _STAGES}
 
 def _hooks(values: Values) -> dict[str, Any]:
     """Which outputs of its networks are kept; nothing where only logits are compared."""
-    paths = list(_FEATURES.get(values.config.method, ()))
-    if not paths:
+    if not (paths := _FEATURES.get(values.config.method, ())):
         return {}
     student, teacher = values.take("backbone"), values.teacher_backbone()
     for name, network in (("backbone", student), ("teacher.backbone", teacher)):

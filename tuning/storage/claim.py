@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,8 @@ from kd.errors import UserError
 
 _OWN: set[Path] = set()
 """What this process has claimed."""
+PATIENCE = 0.05
+"""Seconds after which a claim is tried again, twice."""
 
 
 @contextmanager
@@ -24,15 +27,11 @@ def claimed(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle):
             raise UserError(
                 f"Another process is searching or confirming {folder.name}; wait for it, or stop "
                 "it first."
-            ) from None
-        except OSError:
-            pass  # Some network file systems have no locks; the sweep can do without.
+            )
         _OWN.add(own)
         try:
             yield
@@ -40,6 +39,22 @@ def claimed(folder: Path) -> Iterator[None]:
             _OWN.discard(own)
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether it is locked now, or need not be: some network file systems have no locks."""
+    for last in (False, False, True):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not last:
+                # Whoever asks `in_use` holds it for a moment.
+                time.sleep(PATIENCE)
+        except OSError:
+            return True
+        else:
+            return True
+    return False
 
 
 def in_use(folder: Path) -> bool:

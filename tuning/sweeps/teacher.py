@@ -50,9 +50,9 @@ def ready(cells: Sequence[Cell]) -> list[Cell]:
     found = [_taught(cell) for cell in cells]
     for cell in found:
         cell.check_origin()
-    for cell in found:
-        from kd.training.teacher import load_teachers
+    from kd.training.teacher import load_teachers
 
+    for cell in found:
         if cell.teachers:
             # Of one that the sweep trained itself, it is known.
             own = cell.settings.base.ancestors
