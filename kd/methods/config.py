@@ -57,6 +57,9 @@ class MethodConfig(Section):
     """How many networks it can learn from at once, where it learns from any."""
     in_epochs: ClassVar[tuple[str, ...]] = ()
     """Fields that count epochs of a training as long as the recipe's."""
+    beginning: ClassVar[tuple[str, ...] | None] = None
+    """The fields that the phases before the main one depend on, where they depend on nothing else
+    that a search varies: then one training of them is every trial's. None where they may."""
 
     @classmethod
     def recipe_for(cls, backbone: str, dataset: str) -> Recipe:

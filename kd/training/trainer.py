@@ -18,12 +18,7 @@ from kd.parts.teacher import Teacher
 from kd.training.building import method_of, phases_of
 from kd.training.checkpoint import DAMAGED, OF_THE_DEVICE, UnreadableError
 from kd.training.epoch import CapturedSteps, Steps
-from kd.training.parallel import (
-    Place,
-    average_statistics,
-    data_parallel,
-    mean_over_workers,
-)
+from kd.training.parallel import Place, average_statistics, data_parallel, mean_over_workers
 from kd.training.state import MethodState, State, optimizer_state, snapshot
 from kd.training.step import Step, autocast, dtype_for
 from kd.training.validation import BATCH, BestOf, CapturedValidation, Validation
@@ -269,6 +264,11 @@ class Trainer:
             **self._kept.state(),
             "optimizer": optimizer_state(self.optimizer),
         }
+
+    def begin_main(self, state: State) -> None:
+        """Begin the main phase with what another training had come to by then."""
+        self._enter(len(self.phases) - 1)
+        self._kept.load(state)
 
     def load_state(self, state: State) -> None:
         """Go on from `state()` of a run with the same configuration.

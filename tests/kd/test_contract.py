@@ -8,10 +8,11 @@ from families import pairs
 from torch import nn
 
 from kd.methods import method_names
-from kd.methods.base import Loss
+from kd.methods.base import MAIN, Loss
 from kd.methods.config import MethodConfig
 from kd.methods.kd.loss import KnowledgeDistillation
 from kd.methods.pskd.loss import ProgressiveSelfDistillation
+from kd.methods.sskd.loss import SelfSupervision
 from kd.parts.history import Histories
 from kd.testing import check_loss, check_method
 
@@ -148,9 +149,16 @@ class StaysHalf(ProgressiveSelfDistillation):
         return Loss(super().loss(logits, *args).total.to(logits.dtype))
 
 
+class WeighsItsHead(SelfSupervision):
+    def forward(self, batch):
+        loss = super().forward(batch)
+        return loss if self.phase == MAIN else Loss(loss.total * self.numbers["temperature"])
+
+
 @pytest.mark.parametrize(
     ("name", "mistake", "sentence"),
     [
+        ("sskd", WeighsItsHead, r"kd\.temperature must stand in beginning, as the phase head"),
         ("pskd", ForgetsHistory, "the loaded state must give the same losses"),
         ("kd", ForgetsTeacher, "the loaded state must give the same losses"),
         ("kd", NamesTeacherTwice, r"must leave out what is a teacher's: \['expert\."),

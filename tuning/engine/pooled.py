@@ -70,6 +70,7 @@ class Pool:
             for seed in seeds_of(config.seed, seeds)
         ]
         self.first = self.trainers[0]
+        self.before_seconds = 0.0
 
     @property
     def history(self) -> list[Metrics]:
@@ -96,8 +97,17 @@ class Pool:
             report(self.run_epoch(), self.state)
 
     def run_epoch(self) -> Metrics:
-        """Train one epoch on every seed; what `Trainer.run_epoch` measures, over all of them."""
-        return mean_of([trainer.run_epoch() for trainer in self.trainers])
+        """Train one epoch on every seed; what `Trainer.run_epoch` measures, over all of them.
+
+        Of a method with phases before the main one, each epoch of that has `before_seconds`,
+        which they took here.
+        """
+        metrics = mean_of([trainer.run_epoch() for trainer in self.trainers])
+        if not metrics["epoch"]:
+            self.before_seconds += metrics["epoch_seconds"]
+        elif self.first.before:
+            metrics["before_seconds"] = self.before_seconds
+        return metrics
 
     def try_out(self, steps: int, *, look: bool = True) -> None:
         """Take a few steps on every seed, to see what they need; done when it returns."""
@@ -112,15 +122,28 @@ class Pool:
     def state(self) -> State:
         """All that the rest of the run depends on."""
         states = [trainer.state() for trainer in self.trainers]
-        return {"seeds": states} if len(states) > 1 else states[0]
+        whole = {"seeds": states} if len(states) > 1 else states[0]
+        return {**whole, "before_seconds": self.before_seconds}
+
+    def begin_main(self, state: State) -> None:
+        """Begin the main phase with what those before it left to another, of which `state()` is.
+
+        UserError for the state of a training that learnt from others, or on other seeds.
+        """
+        for trainer, own in zip(self.trainers, self._each(state), strict=True):
+            trainer.begin_main(own)
 
     def load_state(self, state: State) -> None:
         """Go on from `state()`; UserError for any other, after which this is of no use."""
-        states = state.get("seeds", [state])
+        for trainer, own in zip(self.trainers, self._each(state), strict=True):
+            trainer.load_state(own)
+        self.before_seconds = float(state.get("before_seconds", 0.0))
+
+    def _each(self, state: State) -> list[State]:
+        states: list[State] = state.get("seeds", [state])
         if len(states) != len(self.trainers):
             raise UserError(
                 f"The checkpoint belongs to a training on {len(states)} seeds; train in a new "
                 "folder."
             )
-        for trainer, own in zip(self.trainers, states, strict=True):
-            trainer.load_state(own)
+        return states

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kd.config import TrainConfig
     from kd.parts.teacher import Teacher
     from kd.training.parallel import Place
+    from tuning.engine.beginning import Beginning
+    from tuning.engine.pooled import Pool
 
 Tell = Callable[[dict[str, Any]], None]
 """Passes one report of a trial on to Tune; it ends the loop that Tune stops by its answer."""
@@ -99,29 +101,23 @@ def train_trial(
     import torch
 
     from kd.config import TrainConfig
-    from kd.training import checkpoint
     from kd.training.trainer import DivergedError, Metrics
+    from tuning.engine.beginning import Beginning
     from tuning.engine.pooled import Pool
     from tuning.engine.trial_writer import TrialWriter
 
     torch.set_num_threads(cpus)
-    number, shelf = int(assignment["trial"]), work.files.shelf
-    latest = work.files.checkpoint(number)
-
+    number = int(assignment["trial"])
     config, place = TrainConfig.from_dict(assignment["config"]), _place(device, work, cpus)
     teachers, note = teachers_of(config, work), dict[str, Any]()
     images = work.train, work.val
     begin = partial(Pool, config, *images, seeds=work.seeds, place=place, teachers=teachers)
-    pool = begin()
-    if shelf.exists(latest):
-        try:
-            with shelf.fetched(latest) as path:
-                pool.load_state(patiently(lambda: checkpoint.load(path)))
-        except UserError:
-            # Cut short by what ended the last process. Its epochs can be trained again.
-            pool, note["began_again"] = begin(), True
-        for metrics in pool.history:
-            tell({"trial": number, **metrics})
+    beginning = Beginning.of(config, work)
+    pool, lost = _begun(begin, work.files, number, beginning)
+    if lost:
+        note["began_again"] = True
+    for metrics in pool.history:
+        tell({"trial": number, **metrics})
     resumed = pool.first.epoch
 
     def after_epoch(metrics: Metrics, state: object) -> None:
@@ -132,6 +128,8 @@ def train_trial(
             writer.before_telling()
             tell({"trial": number, **metrics, **note})
             note.clear()
+        elif beginning is not None:
+            beginning.keep(pool)
         writer.after_telling(metrics)
 
     writer = TrialWriter(pool, work, number, until_passed)
@@ -141,6 +139,32 @@ def train_trial(
     except DivergedError as error:
         score = {"epoch": error.epoch, "val_acc": 0.0}
         tell({"trial": number, **score, "diverged": True, "done": True})
+
+
+def _begun(
+    begin: "Callable[[], Pool]", files: TrialFiles, number: int, beginning: "Beginning | None"
+) -> "tuple[Pool, bool]":
+    """A trial's training as far as it is there: from its checkpoint, or from what all begin with.
+
+    And whether there is a checkpoint that cannot be read: what ended the last process cut it
+    short. Its epochs can be trained again.
+    """
+    from kd.training import checkpoint
+
+    pool, latest, lost = begin(), files.checkpoint(number), False
+    if files.shelf.exists(latest):
+        try:
+            with files.shelf.fetched(latest) as path:
+                pool.load_state(patiently(lambda: checkpoint.load(path)))
+            return pool, False
+        except UserError:
+            pool, lost = begin(), True
+    try:
+        if beginning is not None:
+            beginning.take(pool)
+    except UserError:
+        pool = begin()
+    return pool, lost
 
 
 def _place(device: str, work: Work, cpus: int) -> "Place":

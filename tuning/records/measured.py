@@ -166,6 +166,7 @@ def _cost(result: SweepResult) -> Cost:
         teacher=sum(teacher.epochs for teacher in teachers),
         epoch_seconds=_pace(students),
         seconds=_pace(students) * _epochs(students)
+        + sum(trial.metrics.get("before_seconds", 0.0) for trial in students)
         + sum(teacher.epoch_seconds * teacher.epochs for teacher in teachers),
     )
 

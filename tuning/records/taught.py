@@ -15,13 +15,16 @@ from tuning.study.trials import TrialRecord
 
 STUDY = "teacher"
 """The study of a sweep's own teachers, and what the names of all files of teachers begin with."""
+BEGINNING = f"{STUDY}-beginning.pt"
+"""Beside what is no file of that name: what it took to train what all trials begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taught(Section):
     """A teacher's training: by which sweep, how many epochs, and what they took in seconds.
 
-    `epoch_seconds` is the time of its last epoch, which has no start in it.
+    `epoch_seconds` is the time of its last epoch, which has no start in it. `val_acc` is 0 of what
+    has none.
     """
 
     sweep: str
@@ -57,8 +60,13 @@ class Taught(Section):
 
 
 def taught(folder: Path) -> Sequence[Taught]:
-    """What the teachers took that were trained for the sweep in `folder`, or for one before it."""
+    """What the teachers took that were trained for the sweep in `folder`, or for one before it.
+
+    And what all its trials begin with, where an earlier sweep trained that.
+    """
     files = sorted(folder.glob(f"{STUDY}*.safetensors"))
     known = [found for file in files if (found := Taught.beside(file))]
     # A sweep of before has its study alone.
-    return known or [Taught.of(folder.name, record) for record in trained(folder, STUDY)]
+    known = known or [Taught.of(folder.name, record) for record in trained(folder, STUDY)]
+    begun = Taught.beside(folder / BEGINNING)
+    return [*known, begun] if begun else known

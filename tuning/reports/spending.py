@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tuning.records.result import SweepResult
 from tuning.records.settings import SweepSettings
-from tuning.records.taught import taught
+from tuning.records.taught import BEGINNING, Taught, taught
 from tuning.reports.wording import count, dollars, duration
 from tuning.study.budget import gpu_hours, seconds
 from tuning.study.trials import TrialRecord
@@ -30,7 +30,9 @@ def _of_teachers(result: SweepResult) -> str:
     epochs = count(trained, "epoch")
     others = dict.fromkeys(one.sweep for one in known if one.sweep != result.sweep.name)
     by = f", by {', '.join(others)}" if others else ""
-    whose = "Its teacher" if len(known) == 1 else "Its teachers"
+    begun = Taught.beside(result.sweep.folder / BEGINNING) is not None
+    whose = "Its teacher" if len(known) - begun == 1 else "Its teachers"
+    whose += " and what all its trials begin with" if begun else ""
     return f" {whose} took {epochs} more ({duration(sum(one.seconds for one in known))}{by})."
 
 

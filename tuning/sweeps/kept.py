@@ -1,11 +1,13 @@
-"""Teachers that a storage keeps: trained once, and learnt from by every later sweep of the same.
+"""What a storage keeps of teachers: trained once, and learnt from by every later sweep of the same.
 
-One is found again by what it is: its recipe, seed and split included, and the images. Both files
-of it are written in one step each, the weights last, so that what is found is whole.
+Beside them lies what all trials of a method begin with (`engine/beginning`). A teacher is found
+again by what it is: its recipe, seed and split included, and the images. Both files of it are
+written in one step each, the weights last, so that what is found is whole.
 """
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 from kd.config import TrainConfig
@@ -13,8 +15,11 @@ from kd.data import DatasetName
 from kd.errors import UserError
 from kd.files import remove, replace_file
 from kd.screen import warn
+from tuning.engine.beginning import Beginning
 from tuning.records.naming import TEACHERS, made_of
-from tuning.records.taught import Taught
+from tuning.records.taught import BEGINNING, Taught
+from tuning.reports.wording import count
+from tuning.sweeps.cell import Cell
 
 OF_STUDENTS = ("weight", "teacher")
 """What a teacher that learns from none has no use for."""
@@ -62,6 +67,66 @@ def take(kept: Path, weights: Path) -> Taught | None:
         return None
     copy(kept, weights)
     return Taught.beside(weights)
+
+
+def lend(cell: Cell) -> None:
+    """Let a sweep have what its trials begin with, if an earlier one of its storage kept it."""
+    from kd.training import checkpoint
+
+    beginning, folder = Beginning.of(cell.base, cell.work), cell.settings.folder
+    if beginning is None or beginning.exists:
+        return
+    kept = _place_of(beginning, cell)
+    if not kept.exists() or (known := Taught.beside(kept)) is None:
+        return
+    try:
+        checkpoint.load(kept)
+    except UserError:
+        warn(f"{kept} is damaged, so what trials begin with is trained again.")
+        remove(kept)
+        return
+    known.save(folder / BEGINNING)
+    beginning.shelf.put(beginning.name, partial(_write, content=kept.read_bytes()))
+    print(
+        f"{cell.settings.name}: what its trials begin with is what {known.sweep} trained "
+        f"({count(known.epochs, 'epoch')}).",
+        flush=True,
+    )
+
+
+def keep_beginning(cell: Cell) -> None:
+    """Keep what a sweep's trials began with for later ones; a line where that is not possible."""
+    from kd.training import checkpoint
+
+    beginning = Beginning.of(cell.base, cell.work)
+    if beginning is None or not beginning.exists or (kept := _place_of(beginning, cell)).exists():
+        return
+    try:
+        with beginning.shelf.fetched(beginning.name) as path:
+            state, content = checkpoint.load(path), path.read_bytes()
+        epochs, seconds = int(state["epochs"]), float(state["seconds"])
+        took = Taught(
+            sweep=cell.settings.name,
+            epochs=epochs,
+            seconds=seconds,
+            epoch_seconds=seconds / epochs,
+            val_acc=0.0,
+        )
+        kept.parent.mkdir(exist_ok=True)
+        took.save(kept)
+        _write(kept, content)
+    except (OSError, UserError) as error:
+        why = getattr(error, "strerror", None) or error
+        warn(f"What its trials began with is not kept in {kept.parent} for later sweeps: {why}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, content, None)
+
+
+def _place_of(beginning: Beginning, cell: Cell) -> Path:
+    return cell.settings.storage / TEACHERS / Path(beginning.name).name
 
 
 def copy(weights: Path, target: Path) -> None:

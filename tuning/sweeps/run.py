@@ -21,6 +21,7 @@ from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
 from tuning.storage.claim import claimed
 from tuning.sweeps.cell import Cell, Search, finish
+from tuning.sweeps.kept import keep_beginning, lend
 from tuning.sweeps.signals import heard, held
 from tuning.sweeps.teacher import ready, teach
 from tuning.tracking.runs import Outcome
@@ -76,6 +77,8 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 _opened(trackers)
                 part = found.share
                 cells = [c.packed(part, r) for c, r in zip(cells, found.rates, strict=True)]
+                for cell in cells:
+                    lend(cell)
                 live = LiveTables()
                 searches[:] = [
                     Search.open(cell, opened, live, tracker, part.slots)
@@ -88,6 +91,7 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                     run_trials([search.lane for search in searches if search], part, folder)
                 for search in filter(None, searches):
                     search.foresight.wait()
+                    keep_beginning(search.cell)
             except KeyboardInterrupt:
                 outcome = "interrupted"
         results = [

@@ -16,6 +16,7 @@ class Config(TurnedConfig):
     """
 
     in_epochs: ClassVar[tuple[str, ...]] = ("head_epochs",)
+    beginning: ClassVar[tuple[str, ...] | None] = ("head_epochs",)
 
     teacher: ClassVar[Literal["none", "self", "network"]] = "network"
 

@@ -24,6 +24,7 @@ class Config(TaughtConfig):
     """
 
     in_epochs: ClassVar[tuple[str, ...]] = ("head_epochs",)
+    beginning: ClassVar[tuple[str, ...] | None] = ("head_epochs",)
 
     ce_weight: float = 0.1
     kd_weight: float = 0.9
