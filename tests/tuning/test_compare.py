@@ -426,12 +426,17 @@ def test_sweeps_that_were_confirmed_otherwise_are_not_compared(tmp_path: Path) -
         name="c", methods=("ce", "kd"), sweeps=("a", "b"), baselines={"kd": "ce"}, seeds=2, asked=""
     )
     one = confirmed("a", (1, 2, 3))
-    found = measure(comparison, [one, confirmed("b", (1, 2))])
+    other = confirmed("b", (1, 2))
+    found = measure(comparison, [one, other])
     assert found.seeds == (1, 2)
     assert [row.is_default for row in found.rows] == [True, True]
     assert found.rows[1].on_baseline == Paired(n=2, mean=0, low=0, high=0, raw=1, p=1)
     assert found.rows[0].cost.search == one.epochs_spent
     assert found.rows[0].ce_epochs == pytest.approx(one.epochs_spent)
+    first, *others = one.trials
+    before = replace(first, metrics=first.metrics | {"before_seconds": 7.5})
+    staged = measure(comparison, [replace(one, trials=[before, *others]), other])
+    assert staged.rows[0].cost.seconds == pytest.approx(found.rows[0].cost.seconds + 7.5)
     for name, seeds, times in (("c", (4, 5), 2), ("d", (1,), 1), ("e", (2, 3), 1)):
         with pytest.raises(UserError, match=f"^{name} was confirmed otherwise since"):
             measure(comparison, [one, confirmed(name, seeds, times)])

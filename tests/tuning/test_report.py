@@ -23,7 +23,7 @@ from tuning.records.keeper import Keeper
 from tuning.records.progress import curve_limits, over_epochs, over_minutes
 from tuning.records.result import SweepResult, load_result, value_at
 from tuning.records.settings import STUDY
-from tuning.records.taught import Taught
+from tuning.records.taught import BEGINNING, Taught
 from tuning.report import main
 from tuning.reports.axis import Axis
 from tuning.reports.comparison import check_comparable, course, table
@@ -35,6 +35,7 @@ from tuning.reports.live_table import LiveTable
 from tuning.reports.page import render
 from tuning.reports.picture import draw, figure_of
 from tuning.reports.sentences import headline
+from tuning.reports.spending import cost
 from tuning.reports.summary import print_summary
 from tuning.reports.wording import duration, text
 from tuning.storage.trial_files import TrialFiles
@@ -267,6 +268,20 @@ def test_of_what_was_interrupted_before_its_first_trial_no_more_is_said_than_is_
     assert "cross" not in whole
     assert "stopped there" in whole
     assert "failed there" not in whole
+
+
+def test_what_earlier_sweeps_trained_for_it_is_said(tmp_path: Path) -> None:
+    result = hand_made(tmp_path / "s")
+    folder = result.sweep.folder
+    folder.mkdir(exist_ok=True)
+    (folder / "teacher.safetensors").touch()
+    own = Taught(sweep="s", epochs=9, seconds=20.0, epoch_seconds=2.0, val_acc=70.0)
+    own.save(folder / "teacher.safetensors")
+    assert "Its teacher took 9 epochs more (20 s)." in cost(result)
+    dataclasses.replace(own, sweep="before", epochs=6, seconds=10.0).save(folder / BEGINNING)
+    assert (
+        "Its teacher and what all its trials begin with took 15 epochs more (30 s, by before)."
+    ) in cost(result)
 
 
 def test_an_interrupted_sweep_of_a_comparison_leaves_it_to_that_to_go_on(tmp_path: Path) -> None:
