@@ -23,6 +23,7 @@ from kd.cost import costs
 from kd.errors import UserError
 from search_spaces import load_space
 from tuning.python.result import SearchResult
+from tuning.records.findings import Findings
 from tuning.records.pareto import front, volumes
 from tuning.records.result import SweepResult
 from tuning.replay import main as replay
@@ -463,6 +464,14 @@ def test_a_sweep_tells_its_pareto_set_everywhere(tmp_path):
     assert f"By val accuracy alone trial {result.best.number} is handed out." in said
     assert f"python -m tuning.export --sweep s --trial {other} --storage" in said
     assert f"python -m tuning.confirm s --trial {other} --storage" in said
+    # Once raced, it is not asked for again.
+    raced = {0: [70.0] * 3} | {n: [69.0] * 3 for n in expected if n}
+    config = result.trials[0].config
+    opened = {0: [{"test_acc": 70.0}] * 3}
+    findings = Findings(
+        sweep="s", winner=0, seeds=(1, 2, 3), config=config, val_acc=raced, test=opened
+    )
+    assert "tuning.confirm s --trial" not in printed(replace(result, findings=findings))
     rows = pq.read_table(io.BytesIO(tables(result)[0])).to_pylist()
     assert {row["trial"] for row in rows if row["pareto"]} == set(expected)
     assert rows[0]["objective.ece"] == 10 * result.trials[0].config["kd"]["alpha"]

@@ -262,6 +262,36 @@ def test_what_a_kill_kept_from_being_handed_out_is_when_it_is_asked_again(better
     assert "The test set was opened once." in out.getvalue()
 
 
+def test_what_a_kill_kept_from_mlflow_is_written_when_it_is_asked_again(better: Planted) -> None:
+    """A second opening was found; the runs of its seeds, and its version, are not all there."""
+    client = Store.at(better.storage, None).connect()
+    experiment = client.get_experiment_by_name(".".join(CELL))
+    assert experiment is not None
+    ids = [experiment.experiment_id]
+
+    def seeds() -> dict[str, tuple[str, float]]:
+        runs = client.search_runs(ids, "tags.`kd.confirms` != 'none'")
+        return {
+            run.data.tags["kd.seed_id"]: (run.info.status, run.data.metrics.get("val_acc", -1.0))
+            for run in runs
+        }
+
+    whole, runs = seeds(), client.search_runs(ids, "tags.`kd.confirms` != 'none'")
+    assert {status for status, _ in whole.values()} == {"FINISHED"}
+    client.delete_run(runs[0].info.run_id)
+    client.update_run(runs[1].info.run_id, status="RUNNING")
+    champion = client.get_model_version_by_alias(".".join(CELL), "champion")
+    assert champion.tags["kd.told"] == "1"
+    for tag, value in (("kd.told", "0"), ("kd.confirmed", "val 1 %")):
+        client.set_model_version_tag(champion.name, champion.version, tag, value)
+    with redirect_stdout(StringIO()), pytest.raises(SystemExit) as end:
+        confirm.main([better.name, "--storage", str(better.storage)])
+    assert not end.value.code
+    assert seeds() == whole
+    now = client.get_model_version_by_alias(".".join(CELL), "champion")
+    assert {**now.tags} == {**champion.tags}
+
+
 def test_a_resumed_search_leaves_what_is_proved(better: Planted) -> None:
     before = {
         name: (better.folder / name).read_bytes()
@@ -299,6 +329,16 @@ def test_what_was_confirmed_is_not_asked_otherwise(
 
 def test_the_test_set_is_opened_again_with_a_note_and_on_fresh_seeds(nothing: Planted) -> None:
     before = json.loads((nothing.folder / "confirm.json").read_text())
+    begun = nothing.folder / "confirm-2.opening.json"
+    begun.write_text(json.dumps({"when": "2030-01-01T00:00:00+00:00", "note": "a referee asks"}))
+    done = subprocess.run(
+        [sys.executable, "-m", "tuning.confirm", nothing.name, "--storage", str(nothing.storage),
+         "--again", "a reviewer asks", "--top", "1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "type --again 'a referee asks' to end that first" in done.stderr
+    begun.unlink()
     said = command(
         "tuning.confirm", nothing.name, "--storage", str(nothing.storage),
         "--again", "a reviewer asks", "--top", "1", "--refit",

@@ -41,6 +41,7 @@ from tuning.reports.wording import duration, text
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.trials import NOT_FINITE, TrialRecord
+from tuning.sweeps.opening import begin_opening, end_opening
 
 
 def failed(result: SweepResult) -> SweepResult:
@@ -640,6 +641,9 @@ def test_a_confirmed_sweep_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "not opened" in render(result)
     assert "Confirmed on new seeds" not in render(result)
     assert "(one run, not confirmed)" in render(result)
+    begin_opening(result.sweep.folder, "confirm", "")
+    assert "opened 1 time; what was read last was not kept" in render(result)
+    end_opening(result.sweep.folder, "confirm")
     findings = findings_of(result, 3)
     findings.save(result.sweep.folder)
     assert Findings.load(result.sweep.folder) == findings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tuning.sweeps.signals import heard, held
+from tuning.sweeps.signals import heard, held, listen
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 
@@ -40,6 +40,38 @@ def test_what_comes_at_the_end_ends_nothing(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
     with held(), held(), heard():
         pass
+
+
+@BOTH
+def test_what_came_while_a_search_was_closed_keeps_it_from_being_confirmed(
+    number: signal.Signals,
+) -> None:
+    with held():
+        listen()
+        with held():
+            with heard():
+                pass
+            os.kill(os.getpid(), number)
+        with pytest.raises(KeyboardInterrupt):
+            listen()
+
+
+AFTER_RAY = """
+import os, signal
+from tuning.engine.runtime import connected
+signal.signal(signal.SIGTERM, lambda number, frame: print("heard"))
+with connected():
+    pass
+os.kill(os.getpid(), signal.SIGTERM)
+print("lives")
+"""
+
+
+def test_after_ray_a_signal_is_heard_as_before() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_RAY], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["heard", "lives"], done.stderr
 
 
 def test_what_ray_starts_does_not_hear_of_a_closed_terminal() -> None:

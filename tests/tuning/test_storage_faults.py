@@ -101,7 +101,8 @@ def test_a_trial_whose_files_find_no_room_goes_on_when_they_do(room, work, tmp_p
         with no_file_above(room):
             reports = train(work)
         record(searcher, reports)
-        with pytest.raises(UserError, match=r"^Trial 0 is unfinished: the storage does not answer"):
+        unfinished = r"^A training is unfinished: the storage does not answer"
+        with pytest.raises(UserError, match=unfinished):
             searcher.suggest()
     assert watching.ended == [], "nobody throws its files away"
     assert list((tmp_path / "checkpoints").iterdir()) == [], "half a file is none"

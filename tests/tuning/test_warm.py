@@ -18,6 +18,7 @@ from kd.config import TrainConfig
 from kd.data import open_dataset
 from kd.errors import UserError
 from search_spaces import Choice, Range, Space, load_space
+from tuning.records.findings import Findings
 from tuning.records.protocol import protocol
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import SweepSettings
@@ -388,6 +389,23 @@ def test_a_sweep_that_is_named_is_taken_alone(tmp_path: Path) -> None:
     assert warm.first[0].about == f"trial {other.best.number} of other-epochs (one run)"
     (tmp_path / "new" / FILE).unlink()
     assert set(begins(asked(tmp_path, warm_start="own")).sweeps()) == {"own"}
+
+
+def test_of_a_sweep_that_is_named_none_is_tried_that_was_raced_there_and_lost(
+    tmp_path: Path,
+) -> None:
+    own = sweep(tmp_path, "own", epochs=8)
+    assert own.best is not None
+    lost = own.best.number
+    settings = asked(tmp_path, warm_start="own", trials=32)
+    assert begins(settings).first[0].about == f"trial {lost} of own (one run)"
+    (tmp_path / "new" / FILE).unlink()
+    Findings(
+        sweep="own", winner=0, seeds=(1, 2, 3), config=own.trials[0].config,
+        val_acc={0: [70.0, 71.0, 72.0], lost: [60.0, 61.0, 62.0]},
+        test={0: [{"test_acc": 70.0}] * 3},
+    ).save(tmp_path / "own")  # fmt: skip
+    assert not any(f"trial {lost} of" in first.about for first in begins(settings).first)
 
 
 def test_a_sweep_that_is_named_wrongly_is_a_sentence(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,13 +105,11 @@ def _joined(address: str, mps: bool | None) -> Iterator[list[Node]]:
     try:
         yield _nodes()
     finally:
-        ray.shutdown()
+        _shut_down()
 
 
 @contextmanager
 def _own(mps: bool | None) -> Iterator[list[Node]]:
-    import ray
-
     logging.getLogger("ray").setLevel(logging.ERROR)
     wanted = None if mps and not (local_gpus() and available()) else mps
     with lifeline(short_folder()) as folder, _closed(), Mps(folder, wanted).serving() as shared:
@@ -120,11 +120,23 @@ def _own(mps: bool | None) -> Iterator[list[Node]]:
             yield _nodes()
         finally:
             try:
-                ray.shutdown()
+                _shut_down()
             except KeyboardInterrupt:
                 # Half ended, it would write into the folder once more when this process ends.
-                ray.shutdown()
+                _shut_down()
                 raise
+
+
+def _shut_down() -> None:
+    """End Ray in this process, and hear SIGTERM as before: Ray leaves it to the system."""
+    import ray
+
+    try:
+        ray.shutdown()
+    finally:
+        known = signal.getsignal(signal.SIGTERM)
+        if threading.current_thread() is threading.main_thread() and known is not None:
+            signal.signal(signal.SIGTERM, known)
 
 
 def _nodes() -> list[Node]:

@@ -18,6 +18,8 @@ from tuning.study.race import ERROR, p_value
 from tuning.study.trials import REFERENCE
 
 FILE = "confirm.json"
+OPENING = ".opening.json"
+"""Ends the name of the note that a test set is being read, in a sweep's folder."""
 NOT_CONFIRMED = "not confirmed"
 """Ends what is said of a score that no confirmation stands behind."""
 UNCONFIRMED = f"one run, {NOT_CONFIRMED}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from tuning.records.findings import unconfirmed
+from tuning.records.findings import OPENING, unconfirmed
 from tuning.records.result import SweepResult
 from tuning.records.winner import handed_out
 from tuning.reports import ablation, figures, pareto, sentences
@@ -98,6 +98,9 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
     found = result.findings
     times = max(len(found.openings), 1) if found else 0
     sweep = result.sweep
+    opened = f"opened {count(times, 'time')}, see above" if times else "not opened"
+    if any(sweep.folder.glob(f"*{OPENING}")):
+        opened = f"opened {count(times + 1, 'time')}; what was read last was not kept"
     config = result.trials[0].config if result.trials else sweep.settings.base.to_dict()
     split, budget = config.get("split") or {}, sweep.settings.budget
     objectives, seeds = sweep.settings.objectives, sweep.settings.seeds_per_trial
@@ -126,7 +129,7 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "seeds of each trial": seeds if seeds > 1 else None,
         "precision": config.get("precision"),
         "soft-label memories": config.get("history"),
-        "test set": f"opened {count(times, 'time')}, see above" if times else "not opened",
+        "test set": opened,
         **{name.replace("_", " "): value for name, value in sweep.environment.items()},
     }
     return {name: value for name, value in rows.items() if value is not None}

@@ -72,7 +72,8 @@ def _handed_out(result: SweepResult, found: Sequence[Member]) -> str:
     if other is None:
         return f"{sentence}."
     export, confirm = of_trial(result.sweep, other.number)
-    prove = "" if other.is_default else f"; to prove its val accuracy: {confirm}"
+    raced = result.findings is not None and other.number in result.findings.val_acc
+    prove = "" if other.is_default or raced else f"; to prove its val accuracy: {confirm}"
     return f"{sentence}. Another of the set, such as {trial_name(other)}: {export}{prove}"
 
 

@@ -175,7 +175,7 @@ class StudySearcher:
             return
         if report.get("unstored") and self.error is None:
             why = f"{report['failed']} and {self._again}"
-            self.error = UserError(f"Trial {number} is unfinished: {why}")
+            self.error = UserError(f"A training is unfinished: {why}")
         self._record_epoch(trial, report)
         if self.error is not None:
             return

@@ -23,7 +23,7 @@ from tuning.records.settings import SweepSettings
 from tuning.reports.method_table import MARKDOWN, print_table, write
 from tuning.storage.addresses import masked
 from tuning.sweeps.searching import Planned, decided, plan_asked
-from tuning.sweeps.signals import held
+from tuning.sweeps.signals import held, listen
 
 
 def compare_asked(flags: Flags) -> Measured:
@@ -37,8 +37,10 @@ def compare_asked(flags: Flags) -> Measured:
     known = _known(flags)
     comparison = known or _begun(flags)
     try:
-        for number in range(len(comparison.sweeps)):
-            _settle(flags, comparison, number)
+        with held():
+            for number in range(len(comparison.sweeps)):
+                listen()
+                _settle(flags, comparison, number)
     except BaseException as error:
         kept = known is not None or not comparison.forget(storage)
         if isinstance(error, KeyboardInterrupt):
@@ -220,10 +222,9 @@ def _settle(flags: Flags, comparison: Comparison, number: int) -> None:
 
 
 def _search(planned: Planned) -> None:
-    with held():
-        from tuning.sweeps.run import run_sweeps
+    from tuning.sweeps.run import run_sweeps
 
-        code = run_sweeps(planned)
+    code = run_sweeps(planned)
     if code == 130:
         raise KeyboardInterrupt
     if code:

@@ -40,8 +40,8 @@ from tuning.study.trials import REFERENCE, TrialRecord
 from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
 from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, show, study_of
 from tuning.sweeps.listed import open_list, open_race
-from tuning.sweeps.opening import begin_opening, end_opening, open_test
-from tuning.sweeps.signals import heard, held
+from tuning.sweeps.opening import begin_opening, check_opening, end_opening, open_test
+from tuning.sweeps.signals import heard, held, listen
 from tuning.sweeps.teacher import read_teachers
 
 
@@ -73,6 +73,7 @@ def confirm_sweep(
     Findings.check_place(settings.folder)
     openings = (known.openings or (Opening(when=""),)) if known else ()
     study = study_of(len(openings) + 1)
+    check_opening(settings.folder, study, asked.again or "")
     plan = planned(result, asked, study)
     with held(), claimed(settings.folder):
         budget = replace(settings.budget, confirming=0, seeds=1) if bounded else None
@@ -116,7 +117,9 @@ def _confirm(
     work = Work(train, val, TrialFiles(shelf=settings.shelf, study=study), teachers)
     _announce(settings, plan, again=bool(openings))
     try:
+        listen()
         raced = _train(settings, plan, chosen, seeds, work, whole, (budget, result.trials))
+        listen()
     except KeyboardInterrupt:
         return None
     _check_decided(raced, plan.seeds)

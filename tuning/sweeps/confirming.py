@@ -40,7 +40,11 @@ def confirm_asked(flags: Flags) -> Findings | None:
 
     from tuning.sweeps.confirmation import confirm_sweep
 
-    findings = confirm_sweep(settings, asked)
+    try:
+        findings = confirm_sweep(settings, asked)
+    except KeyboardInterrupt:
+        warn("Stopped once the test set was opened; the same command goes on from there.")
+        raise
     if findings is None:
         warn("Stopped; the same command goes on from there. The test set is still sealed.")
         return None

@@ -15,7 +15,7 @@ from tuning.records.winner import handed_out, proof
 from tuning.reports.files import attempted, write_report
 from tuning.reports.sentences import report_again
 from tuning.storage.trial_files import TrialFiles
-from tuning.tracking.registry import promote
+from tuning.tracking.registry import all_told, promote
 from tuning.tracking.seeds import log_seeds
 from tuning.tracking.store import Store
 from tuning.tracking.versions import read_all
@@ -73,7 +73,8 @@ def mend(settings: SweepSettings, result: SweepResult, findings: Findings) -> No
     # A server would be asked for seconds each time; it was told when that was found.
     if store.file is not None and store.file.exists():
         known = [b for b in read_all(store) if (b.sweep, b.trial) == (settings.name, trial)]
-        if not any(best.is_confirmed and not best.superseded for best in known):
+        openings = len(findings.openings)
+        if not any(best.told == openings and not best.superseded for best in known):
             register(settings, findings)
 
 
@@ -99,6 +100,7 @@ def register(settings: SweepSettings, findings: Findings) -> None:
         base = settings.base
         cell = cell_name(base.method, base.backbone, base.dataset)
         log_seeds(store, cell, settings.name, findings.trainings)
+        all_told(store, settings.name, findings.handed_out, len(findings.openings))
     except UserError as error:
         warn(f"The result is in {FILE}, but not in MLflow: {error}")
 

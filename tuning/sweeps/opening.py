@@ -3,15 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from kd.config import parse
 from kd.data import Dataset
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from kd.files import replace_file
-from tuning.records.findings import Opening, one_line
+from tuning.records.findings import OPENING, Opening, one_line
 from tuning.storage.trial_files import TrialFiles
 
 
@@ -20,18 +21,28 @@ def begin_opening(folder: Path, study: str, note: str) -> Opening:
 
     One that was interrupted goes on: it is no other opening, as the students are the same.
     """
-    path = _path(folder, study)
+    path, note = _path(folder, study), one_line(note)
     if begun := _begun(path):
         print(
             f"The test set was opened for them before ({begun.when}), and what was read was not "
             "kept; the same students are measured again.",
             flush=True,
         )
-        return begun
+        return begun if begun.note else replace(begun, note=note)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    opening = Opening(when=when, note=one_line(note))
+    opening = Opening(when=when, note=note)
     replace_file(path, json.dumps(asdict(opening)).encode(), None)
     return opening
+
+
+def check_opening(folder: Path, study: str, note: str) -> None:
+    """Raise UserError where the test set was opened for `study` with another note."""
+    begun = _begun(_path(folder, study))
+    if begun and begun.note and begun.note != one_line(note):
+        raise UserError(
+            f"The test set was opened again ({begun.when}) with the note '{brief(begun.note)}', "
+            f"and what was read was not kept; type --again {quote(begun.note)} to end that first."
+        )
 
 
 def end_opening(folder: Path, study: str) -> None:
@@ -52,7 +63,7 @@ def _begun(path: Path) -> Opening | None:
 
 
 def _path(folder: Path, study: str) -> Path:
-    return folder / f"{study}.opening.json"
+    return folder / f"{study}{OPENING}"
 
 
 def open_test(

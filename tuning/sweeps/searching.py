@@ -83,7 +83,7 @@ def _run(sweeps: Planned) -> int:
         from tuning.sweeps.run import run_sweeps
 
         code = run_sweeps(sweeps)
-    return code or _confirm([settings for settings, _ in sweeps if settings.confirm])
+        return code or _confirm([settings for settings, _ in sweeps if settings.confirm])
 
 
 def _confirm(sweeps: Sequence[SweepSettings]) -> int:

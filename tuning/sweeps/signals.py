@@ -1,7 +1,7 @@
 """What ends a sweep from outside, as Ctrl-C does: SIGTERM, and the closing of its terminal.
 
 While a sweep starts it must not be interrupted just anywhere: what comes then is held, and heard
-once Ray is there.
+once Ray is there. What comes while a search is closed keeps it from being confirmed.
 """
 
 import signal
@@ -63,6 +63,12 @@ def heard() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_BLOCK, numbers & {signal.SIGHUP})
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def listen() -> None:
+    """Raise KeyboardInterrupt for what was held back so far."""
+    with heard():
+        pass
 
 
 def _note(number: int, frame: FrameType | None) -> None:

@@ -128,8 +128,13 @@ def _of_registry(settings: SweepSettings) -> list[Proposal]:
 
 
 def _of_sweep(result: SweepResult, settings: SweepSettings) -> list[Proposal]:
-    """The best configurations of one sweep: what it hands out, then by their scores."""
-    done = sorted(result.of("completed"), key=lambda t: (-(t.score or 0.0), t.number))
+    """The best configurations of one sweep: what it hands out, then by their scores.
+
+    None that was raced there on new seeds and lost.
+    """
+    raced = result.findings.val_acc if result.findings else {}
+    done = [t for t in result.of("completed") if t is result.best or t.number not in raced]
+    done.sort(key=lambda t: (-(t.score or 0.0), t.number))
     done.sort(key=lambda trial: trial is not result.best)
     found = []
     for trial in done[: 4 * MOST]:

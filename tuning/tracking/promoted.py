@@ -14,6 +14,9 @@ CONFIRMED = "kd.confirmed"
 SUPERSEDED = "kd.superseded"
 """The tag of a version in whose place its sweep hands out another one."""
 
+TOLD = "kd.told"
+"""The tag of a confirmed version that says how often test was opened by when all was told of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
@@ -22,6 +25,7 @@ class Best:
     `score` is val accuracy in percent, measured under `protocol`: of one run, or the mean over the
     seeds of a trial or of a confirmation. `trial` of `trials` in `sweep` won; `confirmed` says how
     that was confirmed; `superseded` that the same sweep has come to hand out another trial;
+    `told` after how many openings of the test set all that was found was written, its seeds too;
     `created` is seconds since the epoch.
     """
 
@@ -36,6 +40,7 @@ class Best:
     protocol: tuple[tuple[str, str], ...]
     config: TrainConfig
     superseded: bool = False
+    told: int = 0
 
     @property
     def is_confirmed(self) -> bool:
@@ -61,6 +66,7 @@ class Best:
             protocol=tuple(protocol),
             config=TrainConfig.from_dict(json.loads(tags["kd.config"]), f"{cell} v{version}"),
             superseded=SUPERSEDED in tags,
+            told=int(tags.get(TOLD, 0)),
         )
 
 

@@ -18,13 +18,14 @@ from tuning.tracking.promoted import (
     CONFIRMED,
     PROTOCOL,
     SUPERSEDED,
+    TOLD,
     Best,
     champion,
     is_proof,
     winners,
 )
 from tuning.tracking.store import Store
-from tuning.tracking.versions import read_cell
+from tuning.tracking.versions import read_all, read_cell
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,6 +83,19 @@ def promote(
                 _write_again(client, cell, known, run_id, tags)
         versions = _crown(client, cell)
     return next(b for b in winners(versions) if dict(b.protocol) == protocol)
+
+
+def all_told(store: Store, sweep: str, trial: int, openings: int) -> None:
+    """Note at what a sweep hands out that all of its confirmation was written.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    known = [b for b in read_all(store) if (b.sweep, b.trial) == (sweep, trial)]
+    client = store.connect()
+    with store.answering():
+        for best in known:
+            client.set_model_version_tag(best.cell, str(best.version), TOLD, str(openings))
 
 
 def _write_again(

@@ -11,7 +11,7 @@ def log_seeds(
 ) -> None:
     """Write a run below its trial's for each (trial, seed, metrics) of a confirmed sweep.
 
-    A run that is there already is left as it is.
+    A run that is whole already is left as it is.
 
     Raises:
         UserError: the store cannot be used.
@@ -22,8 +22,13 @@ def log_seeds(
         for trial, seed, metrics in found:
             name = f"{sweep}/{trial}/{seed}"
             parent = experiment.find("kd.trial_id", f"{sweep}/{trial}")
-            if parent is None or experiment.find("kd.seed_id", name) is not None:
+            if parent is None:
                 continue
+            if (begun := experiment.find("kd.seed_id", name)) is not None:
+                if client.get_run(begun).info.status != "RUNNING":
+                    continue
+                # What was killed while it wrote may have left any part of it.
+                client.delete_run(begun)
             tags = {
                 "kd.seed_id": name,
                 "kd.confirms": sweep,
