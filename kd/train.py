@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from kd.cli import run, shown
-from kd.config import Ancestor, TrainConfig
+from kd.config import Ancestor, TeacherConfig, TrainConfig
 from kd.data import check_dataset
 from kd.errors import UserError, brief
 from kd.files import replace_file
@@ -71,6 +71,11 @@ def train(flags: Flags) -> None:
         raise UserError(f"--threads is {brief(flags.threads)}; it must be from 1 to {THREADS}.")
     file = config_file(flags.config, flags.trial)
     config = TrainConfig.load(file)
+    if not config.needs_teacher and config.teacher != TeacherConfig():
+        raise UserError(
+            f"{brief(file)} gives a teacher, and {config.method} learns from none; leave teacher: "
+            "away."
+        )
     if flags.epochs is not None:
         config = config.lasting(flags.epochs)
     remedy = f"put the images there, or change the line dataset: of {brief(file)}"
@@ -104,12 +109,13 @@ def train(flags: Flags) -> None:
         if all(teacher.weights for teacher in each.teachers):
             load_teachers(each, training, say=print)
     memories = told(config, training, place)
+    counted = f"{config.epochs} epoch{'s' * (config.epochs != 1)}"
     with writing(folder):
         make_folder(folder, config)
         origin.keep(folder, now)
         print(
             f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
-            f"training images, {len(val.labels)} val images, {config.epochs} epochs on "
+            f"training images, {len(val.labels)} val images, {counted} on "
             f"{place.device}",
             flush=True,
         )

@@ -157,4 +157,8 @@ def _unrecognized(told: Sequence[str], near: Sequence[str], words: Sequence[str]
         offered = get_close_matches(shown[0], known, n=1, cutoff=0.6)
         hint = f"did you mean {offered[0]}?" if offered else "--help lists what can be given."
         return f"There is no flag {', '.join(map(brief, shown))} here; {hint}"
-    return f"There is no word {', '.join(map(brief, told))} here; --help lists what can be given."
+    hint = "--help lists what can be given."
+    place = words.index(told[0]) if told[0] in words else 0
+    if place > 1 and (flag := words[place - 2]).startswith("--") and "=" not in flag:
+        hint = f"give {flag} once for each value, or see --help for what can be given."
+    return f"There is no word {', '.join(map(brief, told))} here; {hint}"

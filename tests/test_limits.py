@@ -185,8 +185,8 @@ def of_colours(path, digits):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (garbage, "holds no network written by this project"),
-        (empty, "holds no network written by this project"),
+        (garbage, "holds no whole network of this project"),
+        (empty, "holds no whole network of this project"),
         (a_folder, "There is no teacher file"),
         (not_finite, "has weights that are not finite"),
         (of_other_classes, "has 2 classes and 1 image channels, the data 10 and 1"),

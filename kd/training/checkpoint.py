@@ -112,8 +112,9 @@ def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:
         ) from None
     except (*DAMAGED, OSError, SafetensorError, UnreadableError):
         raise UserError(
-            f"{path} holds no network written by this project; give a student.safetensors that "
-            "kd.train or tuning.search wrote."
+            f"{path} holds no whole network of this project: it is damaged, cut short or of "
+            "another kind; give a student.safetensors or checkpoint.pt of kd.train or "
+            "tuning.search."
         ) from None
     return network.eval(), description
 

@@ -11,7 +11,7 @@ from zipfile import is_zipfile
 import numpy as np
 
 from kd.backbones.staged import StagedBackbone
-from kd.config import TrainConfig
+from kd.config import TeacherConfig, TrainConfig
 from kd.data import DatasetInfo, Images
 from kd.data.device_loader import Statistics, statistics
 from kd.errors import UserError, brief
@@ -41,7 +41,7 @@ def load_teachers(
     ours = statistics(train) if config.teachers else ((), ())
     for teacher in config.teachers:
         classes, channels = len(train.class_names), train.images.shape[1]
-        network, description = _load(config, teacher.weights, classes, channels)
+        network, description = _load(config, teacher, classes, channels)
         if (other := _differing(description, train, ours)) is not None:
             raise UserError(
                 f"The teacher in {teacher.weights} was trained on images of {other}; give a "
@@ -70,8 +70,10 @@ def load_teachers(
 def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
     """Raise UserError as `load_teachers` does, as far as it can be seen without the images."""
     for teacher in config.teachers:
-        if teacher.file is not None:
-            _load(config, teacher.file, len(info.counts), info.channels)
+        for given in teacher.line:
+            if given.weights is not None:
+                _load(config, given, len(info.counts), info.channels)
+                break
 
 
 def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:
@@ -101,9 +103,13 @@ def _statistics(description: dict[str, Any]) -> Statistics | None:
 
 
 def _load(
-    config: TrainConfig, path: str | None, num_classes: int, channels: int
+    config: TrainConfig, teacher: TeacherConfig, num_classes: int, channels: int
 ) -> tuple[StagedBackbone, dict[str, Any]]:
-    """The teacher and its description; UserError unless it fits so many classes and channels."""
+    """The teacher and its description; UserError unless it fits so many classes and channels.
+
+    And is the network that it is said to be.
+    """
+    path = teacher.weights
     if path is None:
         raise UserError(f"{config.method} learns from a teacher; give teacher.weights: FILE.")
     read_teacher(path)
@@ -112,6 +118,11 @@ def _load(
         raise UserError(
             f"The teacher in {path} has weights that are not finite; give one whose training did "
             "not diverge."
+        )
+    if teacher.backbone not in (None, own := description["backbone"]):
+        raise UserError(
+            f"The teacher in {path} is {own}, and teacher.backbone says {teacher.backbone}; leave "
+            "that away, or give another file."
         )
     its = (description["num_classes"], description["in_channels"])
     if its != (num_classes, channels):

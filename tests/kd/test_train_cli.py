@@ -451,5 +451,5 @@ def test_the_checkpoint_of_a_run_can_teach(file, tmp_path, capsys):
 @pytest.mark.parametrize("content", [b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b""])
 def test_a_damaged_checkpoint_teaches_nobody(content, tmp_path):
     (tmp_path / "t.pt").write_bytes(content)
-    with pytest.raises(UserError, match="holds no network written by this project"):
+    with pytest.raises(UserError, match="holds no whole network of this project"):
         load_weights(tmp_path / "t.pt")

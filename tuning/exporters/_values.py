@@ -68,8 +68,11 @@ class Values:
                 "lightning instead."
             )
         self.take("method")
-        if more := self.config.to_dict()["further_teachers"]:
-            raise self.refusal("further_teachers", more, "it has one teacher")
+        if (count := len(self.config.teachers)) > 1:
+            raise UserError(
+                f"{self.target} has one teacher, and this configuration has {count}; export to "
+                "yaml instead."
+            )
 
     def check(self) -> None:
         """Raise `UserError` naming the first hyperparameter that found no place."""
@@ -80,6 +83,8 @@ class Values:
     def header(self, *notes: str) -> str:
         """Comment lines: `notes`, and what the target's own files must say."""
         self.check()
+        if self.config.needs_teacher and "teacher.backbone" in self._left:
+            self._left["teacher.backbone"] = self.teacher_backbone(take=False)
         lines = [
             f"Tuned {self.config.method} for {self.config.backbone} on {self.config.dataset}.",
             *notes,
@@ -99,9 +104,14 @@ class Values:
         marks = self.take("optimizer.milestones")
         return [ceil(mark * self.config.epochs - 1e-9) for mark in marks]
 
-    def teacher_backbone(self) -> str | None:
-        """The network that teaches; None if only its file of weights tells."""
-        teacher = self.take("teacher.backbone")
+    def teacher_backbone(self, *, take: bool = True) -> str | None:
+        """The network that teaches; None if only its file of weights tells.
+
+        Where it is not to `take`, it is looked at alone, and not written.
+        """
+        teacher = self.config.teacher.backbone
+        if take:
+            self.take("teacher.backbone")
         if teacher is None and self.config.teacher.weights is None:
             return self.config.teacher_recipe().backbone
         return str(teacher) if teacher else None
@@ -117,10 +127,16 @@ class Values:
         ce_weight, kd_weight = self.take("kd.weights")
         return round(ce_weight, 12), kd_weight
 
-    def sgd(self) -> None:
-        """Raise UserError for another optimizer than SGD that decays all parameters."""
-        self.require("optimizer.name", "sgd", "it is written for SGD")
+    def sgd(self, *, spares_norms: bool = False) -> None:
+        """Raise UserError for another optimizer than SGD that decays all parameters.
+
+        Where the target `spares_norms`, it may spare biases and norms, and may not.
+        """
+        self.require("optimizer.name", "sgd", "what is written for it is SGD")
         self.take("optimizer.betas")
+        if spares_norms:
+            self.take("optimizer.decay_norms")
+            return
         self.require("optimizer.decay_norms", True, "its weight decay holds for all parameters")
 
     def plain_cross_entropy(self) -> None:

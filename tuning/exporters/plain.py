@@ -120,7 +120,10 @@ def _without_none(config: TrainConfig, target: str) -> dict[str, Any]:
         ("teacher.teacher", config.teacher.teacher),
     ):
         if there:
-            raise UserError(f"{target} cannot express {name}; export to yaml instead.")
+            raise UserError(
+                f"{target} cannot express {name}: it has no word for one teacher beside or before "
+                "another; export to yaml instead."
+            )
     tree = {
         name: {k: v for k, v in value.items() if v is not None}
         if isinstance(value, dict)

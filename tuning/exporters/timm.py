@@ -13,7 +13,7 @@ def export(config: TrainConfig) -> str:
     """
     values = Values(config, "timm")
     values.require_method("ce", "kd")
-    values.sgd()
+    values.sgd(spares_norms=True)
     values.require("optimizer.warmup", 0.0, "its warm-up starts from another learning rate")
     arguments: dict[str, object] = {}
     if config.method == "kd":
@@ -24,7 +24,8 @@ def export(config: TrainConfig) -> str:
         arguments["distill_loss_weight"] = kd_weight
         arguments["task_loss_weight"] = ce_weight
         arguments["smoothing"] = 0.0
-        arguments["kd_model_name"] = values.teacher_backbone()
+        # Of a name that it does not know timm says so; of none it would train without a teacher.
+        arguments["kd_model_name"] = values.teacher_backbone() or "the network of teacher.weights"
     else:
         arguments["smoothing"] = values.label_smoothing()
     arguments |= {
@@ -43,8 +44,9 @@ def export(config: TrainConfig) -> str:
     notes = [
         "python train.py DATA --config THIS-FILE",
         "Give timm's names of model and kd_model_name; what it calls as we do is ImageNet's form.",
-        "timm spares biases and norms from weight_decay.",
     ]
+    if config.optimizer.decay_norms:
+        notes.append("timm spares biases and norms from weight_decay, which was not so here.")
     return values.header(*notes) + as_yaml(arguments)
 
 

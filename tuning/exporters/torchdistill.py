@@ -178,7 +178,7 @@ def _hooks(values: Values) -> dict[str, Any]:
     """Which outputs of its networks are kept; nothing where only logits are compared."""
     if not (paths := _FEATURES.get(values.config.method, ())):
         return {}
-    student, teacher = values.take("backbone"), values.teacher_backbone()
+    student, teacher = values.config.backbone, values.teacher_backbone(take=False)
     for name, network in (("backbone", student), ("teacher.backbone", teacher)):
         if network is None or not _is_its_own(network):
             raise values.refusal(name, network, "its networks have no modules of these features")
