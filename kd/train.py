@@ -158,21 +158,30 @@ def _taught(
     for line in config.lines:
         missing = takewhile(lambda ancestor: not (folder / ancestor.file).exists(), line)
         for ancestor in reversed(list(missing)):
-            _train_first(folder, ancestor, training, val, place)
+            which = f" {ancestor.number + 1}" if len(config.teachers) > 1 else ""
+            _train_first(folder, ancestor, training, val, place, which)
         nearest = line[0]
         files[nearest.number] = str(_whole(folder / nearest.file))
     return config.with_teachers(files) if config.teachers else config
 
 
 def _train_first(
-    folder: Path, ancestor: Ancestor, training: "Images", val: "Images", place: "Place"
+    folder: Path,
+    ancestor: Ancestor,
+    training: "Images",
+    val: "Images",
+    place: "Place",
+    which: str,
 ) -> None:
-    """Train a network from which others learn; the one that it learns from itself is there."""
+    """Train a network from which others learn; the one that it learns from itself is there.
+
+    `which` of several teachers it is, or leads to, is said.
+    """
     from kd.training.teacher import train_teacher
 
-    weights, recipe, title = folder / ancestor.file, ancestor.recipe, "teacher"
+    weights, recipe, title = folder / ancestor.file, ancestor.recipe, f"teacher{which}"
     if recipe.teachers:
-        title = "assistant"
+        title = f"assistant{which}"
         print(f"Then the assistant, {recipe.backbone}: {recipe.method} from the one before it.")
     if ancestor.own_teacher is not None:
         recipe = recipe.with_teachers([str(_whole(folder / ancestor.own_teacher))])

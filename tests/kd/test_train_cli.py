@@ -14,7 +14,7 @@ import torch
 from full_disk import no_file_above
 
 import kd
-from kd.config import OptimizerConfig, SplitConfig, TrainConfig
+from kd.config import OptimizerConfig, SplitConfig, TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.train import Flags, train
 from kd.training import compiling
@@ -446,6 +446,31 @@ def test_the_checkpoint_of_a_run_can_teach(file, tmp_path, capsys):
     (tmp_path / "kd.yaml").write_text(other.to_yaml())
     with pytest.raises(UserError, match="was trained on val images of this split"):
         train(Flags(config=tmp_path / "kd.yaml", output=tmp_path / "refused"))
+
+
+def test_a_teacher_that_is_not_what_it_is_said_to_be_is_refused(file, tmp_path):
+    train(Flags(config=file, output=tmp_path / "run"))
+    weights = str(tmp_path / "run" / "student.safetensors")
+    taught = TrainConfig.paper("kd", "resnet8", "digits", epochs=1, split=CONFIG.split)
+    named = replace(taught, teacher=replace(taught.teacher, weights=weights, backbone="resnet32"))
+    (tmp_path / "kd.yaml").write_text(named.to_yaml())
+    other = r"is resnet8, and teacher\.backbone says resnet32; leave that away"
+    with pytest.raises(UserError, match=other):
+        train(Flags(config=tmp_path / "kd.yaml", output=tmp_path / "taught"))
+    # Of one that is trained for it alone, the file's name is all that is known beforehand.
+    line = TeacherConfig(method="kd", backbone="resnet8", teacher=named.teacher)
+    (tmp_path / "kd.yaml").write_text(replace(taught, teacher=line).to_yaml())
+    with pytest.raises(UserError, match=other):
+        train(Flags(config=tmp_path / "kd.yaml", output=tmp_path / "taught"))
+    assert not (tmp_path / "taught").exists()
+
+
+def test_a_teacher_that_nothing_learns_from_is_refused(file, tmp_path):
+    (tmp_path / "ce.yaml").write_text("method: ce\nbackbone: resnet8\ndataset: digits\n"
+                                      "teacher: {backbone: resnet20}\n")  # fmt: skip
+    with pytest.raises(UserError, match="gives a teacher, and ce learns from none"):
+        train(Flags(config=tmp_path / "ce.yaml", output=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b""])

@@ -191,3 +191,42 @@ def test_what_is_other_there_is_said(target: str, config: TrainConfig, why: str)
     with pytest.raises(UserError) as error:
         export(config, target)
     assert why in str(error.value)
+
+
+# -- what is not in a file --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["at", "rkd", "vid", "kd", "dist"])
+def test_torchdistills_file_names_both_networks(method: str) -> None:
+    """Of a teacher that is not named, the one that the registry pairs with the student."""
+    named = config_of(method)
+    lines = [line for line in export(named, "torchdistill").splitlines() if line.startswith("#")]
+    assert f"backbone={STUDENT}, " in " ".join(lines)
+    assert f"teacher.backbone={TEACHER}" in " ".join(lines)
+    config = TrainConfig.paper(method, "resnet20", "cifar100")
+    assert "teacher.backbone=resnet56" in export(config, "torchdistill")
+
+
+def test_timm_spares_norms_and_says_where_that_was_otherwise() -> None:
+    config = config_of("kd")
+    assert "which was not so here" in export(config, "timm")
+    spared = replace(config, optimizer=replace(config.optimizer, decay_norms=False))
+    assert "spares" not in export(spared, "timm")
+    with pytest.raises(UserError, match="its weight decay holds for all parameters"):
+        export(spared, "mdistiller")
+
+
+def test_timm_does_not_train_without_a_teacher_that_is_a_file() -> None:
+    config = replace(config_of("kd"), teacher=TeacherConfig(weights="t.safetensors"))
+    assert yaml.safe_load(export(config, "timm"))["kd_model_name"] == (
+        "the network of teacher.weights"
+    )
+
+
+@pytest.mark.parametrize("target", ["torchdistill", "mdistiller", "timm", "env", "flags"])
+def test_several_teachers_are_refused_in_words(target: str) -> None:
+    several = replace(config_of("kd"), further_teachers=(TeacherConfig(backbone="resnet32"),))
+    with pytest.raises(UserError) as refused:
+        export(several, target)
+    assert "teacher" in str(refused.value)
+    assert "{" not in str(refused.value)
