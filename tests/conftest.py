@@ -42,6 +42,7 @@ RAY = (
     "tests/tuning/test_seeds_sweep.py",
     "tests/tuning/test_shelf.py",
     "tests/tuning/test_shadows.py::test_a_search_by_its_name",
+    "tests/tuning/test_signals.py::test_a_ray",
     "tests/tuning/test_signals.py::test_after_ray",
     "tests/tuning/test_startup.py::test_the_way_to_the_first_step",
     "tests/tuning/test_sweep.py",

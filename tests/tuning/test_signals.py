@@ -74,6 +74,47 @@ def test_after_ray_a_signal_is_heard_as_before() -> None:
     assert done.stdout.split() == ["heard", "lives"], done.stderr
 
 
+SLOWLY = """
+import ray
+from ray._private import services
+from tuning.engine.runtime import connected
+
+real, asked = services.get_node, []
+
+def late(*words):
+    asked.append(words)
+    raise RuntimeError("it is not there yet")
+
+services.get_node = late
+import ray._private.node as node
+start, now = node.time.monotonic, [0.0]
+
+class Clock:
+    def __getattr__(self, name):
+        return getattr(real_time, name)
+    def monotonic(self):
+        if services.get_node is late and asked:
+            services.get_node = real
+            return start() + 1000
+        return start()
+
+real_time, node.time = node.time, Clock()
+with connected() as nodes:
+    print(len(nodes), len(asked))
+"""
+
+
+def test_a_ray_that_starts_too_slowly_is_started_once_more() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SLOWLY], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Ray did not start in time, as this machine is busy; trying once more …",
+        "1 1",
+    ]
+
+
 def test_what_ray_starts_does_not_hear_of_a_closed_terminal() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGHUP); print('lives')"
     with held():

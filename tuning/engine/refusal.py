@@ -58,6 +58,10 @@ _JOIN = [
 _VITAL = ("gcs_server", "raylet")
 
 
+class BusyError(UserError):
+    """A Ray of our own that a busy machine started too slowly; the next try may be in time."""
+
+
 def not_started(error: Exception, folder: Path) -> UserError:
     """The sentence for a Ray of our own that was given `folder`, in a folder of ours."""
     said = f"{type(error).__name__} {error}"
@@ -66,7 +70,8 @@ def not_started(error: Exception, folder: Path) -> UserError:
         for pattern, what, remedy in _START:
             if re.search(pattern, text):
                 remedy = remedy.format(folder=folder.parents[1])
-                return UserError(f"Could not start Ray: {what}; {remedy}.")
+                kind = BusyError if pattern == _START[-1][0] else UserError
+                return kind(f"Could not start Ray: {what}; {remedy}.")
     return UserError(
         f"Could not start Ray: {_line(str(error))}; see what `ray start --head --block` says."
     )

@@ -8,15 +8,16 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from kd.errors import UserError
+from kd.screen import warn
 from kd.training.compiling import Compile, check_compiler
 from tuning.engine.growth import machines
 from tuning.engine.mps import NOWHERE, PIPE, Mps, available
-from tuning.engine.refusal import not_joined, not_started
+from tuning.engine.refusal import BusyError, not_joined, not_started
 from tuning.engine.share import Node
 from tuning.storage.lifeline import lifeline
 
@@ -75,9 +76,15 @@ def connected(address: str | None = None, *, mps: bool | None = None) -> Iterato
     if address := address or elsewhere():
         with _joined(address, mps) as now:
             yield machines(now)
-    else:
-        with _own(mps) as now:
-            yield now
+        return
+    with ExitStack() as opened:
+        try:
+            now = opened.enter_context(_own(mps))
+        except BusyError:
+            # What was started of it has ended by now.
+            warn("Ray did not start in time, as this machine is busy; trying once more …")
+            now = opened.enter_context(_own(mps))
+        yield now
 
 
 def elsewhere() -> str | None:
