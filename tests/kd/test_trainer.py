@@ -165,14 +165,14 @@ def test_a_teacher_that_does_not_fit_the_data_is_refused(images, tmp_path):
     damaged = replace(
         settings, teacher=replace(settings.teacher, weights=str(tmp_path / "damaged.safetensors"))
     )
-    with pytest.raises(UserError, match="no network"):
+    with pytest.raises(UserError, match="no whole network"):
         load_teachers(damaged, images[0])
 
 
 CHANGES = {
-    "num_classes": (None, "no network"),
-    "in_channels": ("one", "no network"),
-    "backbone": ("resnet8", "no network"),  # its weights are a resnet20's
+    "num_classes": (None, "no whole network"),
+    "in_channels": ("one", "no whole network"),
+    "backbone": ("resnet8", "no whole network"),  # its weights are a resnet20's
     "class_names": (
         list("zyxwvutsrq"),
         "images of other classes; give a teacher trained on digits",
@@ -198,7 +198,7 @@ def test_a_description_that_is_no_mapping_is_refused(images, tmp_path):
     settings = with_teacher(config("kd"), images, tmp_path)
     path = Path(settings.teacher.weights)
     checkpoint.save_weights(checkpoint.load_weights(path)[0], path, ["resnet8"])
-    with pytest.raises(UserError, match="no network"):
+    with pytest.raises(UserError, match="no whole network"):
         load_teachers(settings, images[0])
 
 

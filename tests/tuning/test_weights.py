@@ -136,7 +136,7 @@ def test_the_card_tells_what_was_confirmed_and_of_which_configuration(tmp_path: 
         (lambda folder: (folder / "student.safetensors").unlink(), "so no trained student"),
         (
             lambda folder: (folder / "student.safetensors").write_bytes(b"\x08" * 20),
-            "holds no network",
+            "holds no whole network",
         ),
         (
             lambda folder: save_weights(
