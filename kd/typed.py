@@ -4,7 +4,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -16,6 +16,8 @@ import tyro
 from kd.errors import UserError, brief
 
 A = TypeVar("A")
+
+_HELP = "--help lists what can be given."
 
 
 def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
@@ -39,7 +41,7 @@ def read_flags(flags: type[A], argv: Sequence[str] | None) -> A:
     except SystemExit as end:
         if not end.code:
             raise
-        raise UserError(_sentence(complaint.getvalue(), words)) from None
+        raise UserError(_sentence(complaint.getvalue(), words, _several(flags))) from None
     read = _expanded(read)
     if check := getattr(read, "check_typed", None):
         check({_flag(word)[2:].replace("-", "_") for word in words if word.startswith("--")})
@@ -92,8 +94,11 @@ def _expanded(read: Any) -> Any:
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": "a text"}
 
 
-def _sentence(box: str, words: Sequence[str]) -> str:
-    """What the parser says in the first paragraph of its box about `words`."""
+def _sentence(box: str, words: Sequence[str], several: Set[str]) -> str:
+    """What the parser says in the first paragraph of its box about `words`.
+
+    The flags of `several` may be repeated.
+    """
     # The box is one of dashes and spaces where the terminal's encoding lacks its lines.
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]
     lines = ["" if set(line) <= set("╰╯─-") else line for line in lines]
@@ -107,7 +112,7 @@ def _sentence(box: str, words: Sequence[str]) -> str:
             # The box breaks it into lines.
             broken = re.search(" ?".join(map(re.escape, word)), text)
             text = text.replace(broken[0], brief(word)) if broken else text
-    return _plainer(text, re.findall(r"(--[\w-]+)", " ".join(lines[end:])), words)
+    return _plainer(text, re.findall(r"(--[\w-]+)", " ".join(lines[end:])), words, several)
 
 
 def _value(flag: str, words: Sequence[str]) -> str:
@@ -127,7 +132,7 @@ def _kind(text: str) -> str:
     return "a number" if "float" in text else "a whole number"
 
 
-def _plainer(text: str, near: Sequence[str], words: Sequence[str]) -> str:
+def _plainer(text: str, near: Sequence[str], words: Sequence[str], several: Set[str]) -> str:
     """The parser's text in the words of a person; `near` are flags that it offers instead."""
     if found := re.match(r"invalid choice (.*) for argument '(.*)'\. Expected.*\((.*)\)", text):
         _, flag, choices = found.groups()
@@ -138,13 +143,15 @@ def _plainer(text: str, near: Sequence[str], words: Sequence[str]) -> str:
         return f"{found[1]} is there without a value; give one, or leave it away."
     if found := re.match(r"Missing from .*?: (\S+) (.*?)\.? \(required\)", text):
         what = found[2][0].lower() + found[2][1:]
-        return f"{found[1]} is missing: {what}; --help lists what can be given."
+        return f"{found[1]} is missing: {what}; {_HELP}"
     if found := re.match(r"Unrecognized options: (.*)", text):
-        return _unrecognized(found[1].split(", "), near, words)
-    return f"{text}; --help lists what can be given."
+        return _unrecognized(found[1].split(", "), near, words, several)
+    return f"{text}; {_HELP}"
 
 
-def _unrecognized(told: Sequence[str], near: Sequence[str], words: Sequence[str]) -> str:
+def _unrecognized(
+    told: Sequence[str], near: Sequence[str], words: Sequence[str], several: Set[str]
+) -> str:
     """Of the strange words that the parser has told; values of flags, one may be a password."""
     # What follows a word that begins so may be its value, whatever that begins with.
     after = dict(zip(map(brief, words[1:]), words, strict=False))
@@ -155,10 +162,16 @@ def _unrecognized(told: Sequence[str], near: Sequence[str], words: Sequence[str]
         known = [flag for flag in near if flag != "--help"]
         shown = strange or flags[:1]
         offered = get_close_matches(shown[0], known, n=1, cutoff=0.6)
-        hint = f"did you mean {offered[0]}?" if offered else "--help lists what can be given."
+        hint = f"did you mean {offered[0]}?" if offered else _HELP
         return f"There is no flag {', '.join(map(brief, shown))} here; {hint}"
-    hint = "--help lists what can be given."
     place = words.index(told[0]) if told[0] in words else 0
-    if place > 1 and (flag := words[place - 2]).startswith("--") and "=" not in flag:
-        hint = f"give {flag} once for each value, or see --help for what can be given."
+    flag = words[place - 2] if place > 1 else ""
+    hint = f"give {flag} once for each value." if _flag(flag) in several else _HELP
     return f"There is no word {', '.join(map(brief, told))} here; {hint}"
+
+
+def _several(flags: Any) -> set[str]:
+    """The flags of a dataclass that may be repeated."""
+    found = {f"--{f.name.replace('_', '-')}" for f in fields(flags) if f.default == ()}
+    inner = (f.default_factory for f in fields(flags) if is_dataclass(f.default_factory))
+    return found.union(*map(_several, inner))

@@ -70,10 +70,9 @@ def load_teachers(
 def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
     """Raise UserError as `load_teachers` does, as far as it can be seen without the images."""
     for teacher in config.teachers:
-        for given in teacher.line:
-            if given.weights is not None:
-                _load(config, given, len(info.counts), info.channels)
-                break
+        given = next((one for one in teacher.line if one.weights), None)
+        if given is not None:
+            _load(config, given, len(info.counts), info.channels)
 
 
 def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:

@@ -13,6 +13,7 @@ from kd.backbones import build_backbone
 from kd.config import TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.training.checkpoint import load_weights, save_weights
+from tuning.records.result import load_result
 from tuning.records.taught import Taught, taught
 from tuning.sweeps.kept import keep, place_of, take
 
@@ -124,14 +125,24 @@ def test_sweeps_side_by_side_and_later_ones_train_it_once(cells: Cells, tmp_path
         shutil.copy(file, tmp_path / "teachers")
     load_weights(kept)
     flags = ["--teacher", "resnet8", "--epochs", "2", "--trials", "1"]
-    said = finish(start(tmp_path, "dkd", *flags, "--name", "later"))
+    said = finish(start(tmp_path, "sskd", *flags, "--name", "later"))
     assert said.count("The teacher, resnet8, is the one that both-kd-resnet8-digits trained") == 1
     assert "First the teacher" not in said
+    assert "what its trials begin with" not in said
     assert (tmp_path / "later" / "teacher.safetensors").read_bytes() == kept.read_bytes()
     (known,) = taught(tmp_path / "later")
     assert (known.sweep, known.epochs) == ("both-kd-resnet8-digits", 2)
     page = (tmp_path / "later" / "report.html").read_text()
     assert re.search(r"Its teacher took 2 epochs more \(\d+ s, by both-kd-resnet8-digits\)", page)
+    # Nor is what SSKD trains on it, its head, trained by a second sweep.
+    said = finish(start(tmp_path, "sskd", *flags, "--name", "last"))
+    assert "last: what its trials begin with is what later trained (1 epoch)." in said
+    (head,) = (tmp_path / "teachers").glob("sskd-*.pt")
+    assert (tmp_path / "last" / "beginnings" / head.name).read_bytes() == head.read_bytes()
+    curves = [load_result(tmp_path, name).trials[0].curve for name in ("later", "last")]
+    assert curves[0] == curves[1]
+    took = r"Its teacher and what all its trials begin with took 3 epochs more \(\d+ s, by both-"
+    assert re.search(took, (tmp_path / "last" / "report.html").read_text())
     said = finish(start(tmp_path, "kd", "dkd", *flags, "--seed", "1", "--name", "other"))
     assert said.count("First the teacher") == 1
     assert said.count("is the one that other-kd-resnet8-digits trained") == 1

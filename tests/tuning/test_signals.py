@@ -5,10 +5,16 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic import sweep_result
+from test_report import keep
 
+from tuning.records.settings import SweepSettings
+from tuning.sweeps import run, searching
 from tuning.sweeps.signals import heard, held, listen
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -87,7 +93,7 @@ def late(*words):
 
 services.get_node = late
 import ray._private.node as node
-start, now = node.time.monotonic, [0.0]
+start = node.time.monotonic
 
 class Clock:
     def __getattr__(self, name):
@@ -142,3 +148,24 @@ def test_a_thread_does_without() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_a_search_that_is_ended_while_it_closes_opens_no_test_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its summary is printed when the signal comes; nothing of the confirmation begins."""
+    result = sweep_result(tmp_path / "s")
+    keep(result)
+    settings = replace(SweepSettings.load(tmp_path, "s"), confirm=True)
+
+    def closing(sweeps: object) -> int:
+        with held():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr(run, "run_sweeps", closing)
+    assert searching._run([(settings, settings.space())]) == 130
+    said = capsys.readouterr().out
+    assert said.strip().startswith("Stopped; go on with: python -m tuning.confirm s ")
+    assert "The test set is still sealed." in said
+    assert not (tmp_path / "s" / "confirm.log").exists()

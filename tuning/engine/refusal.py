@@ -7,6 +7,8 @@ from kd.errors import UserError
 from kd.text import visible
 from tuning.storage.addresses import masked, scrubbed
 
+_BUSY = r"[Tt]imed out|[Dd]eadline [Ee]xceeded|took too long"
+
 _START = [
     (
         r"No space left|Errno 28\b|Disk quota exceeded|Errno 122\b",
@@ -34,7 +36,7 @@ _START = [
         "raise `ulimit -u`, or end others",
     ),
     (
-        r"[Tt]imed out|[Dd]eadline [Ee]xceeded|took too long",
+        _BUSY,
         "this machine is too busy to start it in time",
         "end other work on it, and type the same again",
     ),
@@ -70,7 +72,7 @@ def not_started(error: Exception, folder: Path) -> UserError:
         for pattern, what, remedy in _START:
             if re.search(pattern, text):
                 remedy = remedy.format(folder=folder.parents[1])
-                kind = BusyError if pattern == _START[-1][0] else UserError
+                kind = BusyError if pattern is _BUSY else UserError
                 return kind(f"Could not start Ray: {what}; {remedy}.")
     return UserError(
         f"Could not start Ray: {_line(str(error))}; see what `ray start --head --block` says."

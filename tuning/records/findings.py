@@ -104,6 +104,11 @@ class Findings(Section):
         own = replace(TrainConfig.from_dict(self.config), seed=config.seed, split=config.split)
         return own.portable == config.portable
 
+    @property
+    def opened(self) -> int:
+        """How often test was opened; findings of before that was noted have been found in one."""
+        return max(len(self.openings), 1)
+
     def noted(self, note: str | None) -> bool:
         """Whether test was opened last with that note, for which it is not opened again."""
         known = self.openings[-1].note if self.openings else ""

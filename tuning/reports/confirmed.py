@@ -110,8 +110,7 @@ def on_test(findings: Findings) -> list[str]:
         sentences.append(
             f"Trained on val too, with seed {findings.seeds[0]}: {test:.2f} % on test (one run)."
         )
-    times = max(len(findings.openings), 1)
-    opened = "once" if times == 1 else f"{times} times"
+    opened = "once" if findings.opened == 1 else f"{findings.opened} times"
     notes = [opening.note for opening in findings.openings if opening.note]
     again = f" ({'; '.join(notes)})" if notes else ""
     sentences.append(f"The test set was opened {opened}{again}.")

@@ -96,7 +96,7 @@ def _of_all(result: SweepResult, most: int, *, ranked: bool) -> str:
 def _protocol(result: SweepResult) -> dict[str, Any]:
     """What every trial had in common."""
     found = result.findings
-    times = max(len(found.openings), 1) if found else 0
+    times = found.opened if found else 0
     sweep = result.sweep
     opened = f"opened {count(times, 'time')}, see above" if times else "not opened"
     if any(sweep.folder.glob(f"*{OPENING}")):

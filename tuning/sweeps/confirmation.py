@@ -115,9 +115,9 @@ def _confirm(
     if asked.refit:
         whole, _ = train_val(dataset.train, replace(settings.base.split, train_on_val=True))
     work = Work(train, val, TrialFiles(shelf=settings.shelf, study=study), teachers)
-    _announce(settings, plan, again=bool(openings))
     try:
         listen()
+        _announce(settings, plan, again=bool(openings))
         raced = _train(settings, plan, chosen, seeds, work, whole, (budget, result.trials))
         listen()
     except KeyboardInterrupt:

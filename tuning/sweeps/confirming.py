@@ -43,7 +43,8 @@ def confirm_asked(flags: Flags) -> Findings | None:
     try:
         findings = confirm_sweep(settings, asked)
     except KeyboardInterrupt:
-        warn("Stopped once the test set was opened; the same command goes on from there.")
+        # Perhaps test is opened by now: then it was noted, and is told when it goes on.
+        warn("Stopped; the same command goes on from there.")
         raise
     if findings is None:
         warn("Stopped; the same command goes on from there. The test set is still sealed.")

@@ -38,7 +38,7 @@ def hand_out_confirmed(settings: SweepSettings, findings: Findings) -> None:
     config = handed_out(result)
     if config is None:
         return
-    study, taken = study_of(len(findings.openings)), False
+    study, taken = study_of(findings.opened), False
     for name in (study, f"{study}{REFIT}"):
         files = TrialFiles(shelf=settings.shelf, study=name)
         configs = _configs(settings, name)
@@ -63,7 +63,7 @@ def show(settings: SweepSettings) -> None:
 
 def mend(settings: SweepSettings, result: SweepResult, findings: Findings) -> None:
     """Let what was found be handed out, where a kill kept it from being; nothing where it is."""
-    config, study = handed_out(result), study_of(len(findings.openings))
+    config, study = handed_out(result), study_of(findings.opened)
     path = settings.folder / BEST_CONFIG
     done = [_holds(file, config) for file in (path, path.with_suffix(".json"))]
     left = any((settings.folder / "students").glob(f"{study}-*"))
@@ -73,8 +73,7 @@ def mend(settings: SweepSettings, result: SweepResult, findings: Findings) -> No
     # A server would be asked for seconds each time; it was told when that was found.
     if store.file is not None and store.file.exists():
         known = [b for b in read_all(store) if (b.sweep, b.trial) == (settings.name, trial)]
-        openings = len(findings.openings)
-        if not any(best.told == openings and not best.superseded for best in known):
+        if not any(best.told == findings.opened and not best.superseded for best in known):
             register(settings, findings)
 
 
@@ -100,7 +99,7 @@ def register(settings: SweepSettings, findings: Findings) -> None:
         base = settings.base
         cell = cell_name(base.method, base.backbone, base.dataset)
         log_seeds(store, cell, settings.name, findings.trainings)
-        all_told(store, settings.name, findings.handed_out, len(findings.openings))
+        all_told(store, settings.name, findings.handed_out, findings.opened)
     except UserError as error:
         warn(f"The result is in {FILE}, but not in MLflow: {error}")
 
