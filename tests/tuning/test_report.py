@@ -658,6 +658,7 @@ def test_a_confirmed_sweep_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "On test, trial 3 is +3.00 points on the default over 6 seeds, p = " in page
     assert "The test set was opened once." in page
     assert len(findings.trainings) == 6 + 6 + 3
+    assert dataclasses.replace(findings, openings=()).opened == 1, "as of before it was noted"
     assert findings.trainings[-1] == (5, 3, {"val_acc": 80.0}), "one that was dropped is kept too"
     print_findings(findings)
     for shown in (page, capsys.readouterr().out):
