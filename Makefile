@@ -1,6 +1,7 @@
 # `make search` and `make test` do everything on a fresh machine: environment, install, run.
 PYTHON ?= python3
 BIN := .venv/bin
+CLUSTER_TESTS := tests/cluster $(patsubst %,tests/tuning/test_%.py,workers faults shelf)
 # Without bytecode, every process of a sweep would compile Ray, MLflow and torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 # A crash of a library says where it was, at the end of the process too.
@@ -24,7 +25,7 @@ test-cluster: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements.txt --editable '.[cluster]'
 	test "$$(id -u)" != 0 || { which rsync sshd ip curl > /dev/null; } || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server rsync iproute2 curl > /dev/null; }
-	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs --durations=10 tests/cluster tests/tuning/test_workers.py tests/tuning/test_faults.py tests/tuning/test_shelf.py
+	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs --durations=10 $(CLUSTER_TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -76,7 +76,7 @@ class Machine:
             preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL),
         )  # fmt: skip
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        wait_for(children.read_text, f"{name} has a first process", 10)
+        wait_for(children.read_text, f"{name} has a first process", 60)
         self.pid = int(children.read_text().split()[0])
         self.env = {"PATH": path, "LANG": "C.UTF-8", "TERM": "dumb", "HOME": self.home}
 
@@ -108,7 +108,7 @@ class Machine:
         """The machine's first process dies, and the kernel takes all the rest."""
         if self.alive:
             os.kill(self.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 class Lan:
@@ -143,7 +143,8 @@ class Lan:
         subprocess.run([*enter, *words], check=True)
 
     def _wait(self, machine: Machine) -> None:
-        wait_for(lambda: machine.run("test -e /run/ready && echo yes", code=None), machine.name, 30)
+        ready = "test -e /run/ready && echo yes"
+        wait_for(lambda: machine.run(ready, code=None), machine.name, 120)
 
 
 def wait_for(condition, what: str, seconds: float) -> None:

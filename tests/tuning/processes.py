@@ -9,7 +9,7 @@ from pathlib import Path
 LISTEN = "0A"
 
 
-def soon(question: Callable[[], bool], seconds: float = 15) -> bool:
+def soon(question: Callable[[], bool], seconds: float = 60) -> bool:
     until = time.monotonic() + seconds
     while not (answer := question()) and time.monotonic() < until:
         time.sleep(0.1)

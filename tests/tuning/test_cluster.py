@@ -4,7 +4,6 @@ import http.server
 import json
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -72,11 +71,11 @@ def test_an_address_where_nothing_answers_is_one_sentence(here):
         find(local=False, address="127.0.0.1:9", file=None)
     with pytest.raises(UserError, match="Ray's client"):
         find(local=False, address="ray://127.0.0.1:10001", file=None)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
-        with pytest.raises(UserError, match="No Ray answers at"):
-            find(local=False, address=f"127.0.0.1:{silent.getsockname()[1]}", file=None)
-        assert time.monotonic() - began < 15
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(UserError, match="No Ray answers at"),
+    ):
+        find(local=False, address=f"127.0.0.1:{silent.getsockname()[1]}", file=None)
     with (
         pytest.raises(UserError, match="does not answer"),
         Cluster(address="http://127.0.0.1:9").connect(),

@@ -63,7 +63,7 @@ def test_a_reader_and_the_driver_itself_are_spared(tmp_path: Path) -> None:
         reader = subprocess.Popen(["sleep", "600"], stdin=(folder / "log").open())
         writer = subprocess.Popen(["sleep", "600"], stdout=(folder / "log").open("a"))
     try:
-        assert writer.wait(timeout=10) == -signal.SIGKILL
+        assert writer.wait(timeout=60) == -signal.SIGKILL
         assert reader.poll() is None
         assert not any(tmp_path.iterdir())
     finally:
@@ -81,7 +81,7 @@ def test_mlflows_server_ends_with_its_command(number: signal.Signals, tmp_path: 
         started = family(process.pid)
         assert any("mlflow" in words(number) for number in started)
         process.send_signal(number)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         assert soon(lambda: not any(map(alive, started)))
     assert Store.at(tmp_path).connect()
 
@@ -144,7 +144,7 @@ def test_a_sweeps_ray_is_its_own(workers: str, tmp_path: Path) -> None:
         assert not any(takes_jobs(door) for _, door in listening)
 
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         assert soon(lambda: not any(map(alive, ours)))
         assert soon(lambda: not folder.exists())
 

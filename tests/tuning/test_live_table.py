@@ -215,7 +215,7 @@ def test_ctrl_c_leaves_a_whole_screen() -> None:
         if b"paper's" in out and b"watching" in out and not interrupted:
             interrupted = True
             child.send_signal(signal.SIGINT)
-    child.wait(timeout=10)
+    child.wait(timeout=60)
     os.close(master)
     assert b"watching" in out
     assert out.rindex(b"\x1b[?25h") > out.rindex(b"\x1b[?25l")

@@ -194,7 +194,7 @@ def test_an_interrupted_sweep_ends_cleanly_and_says_how_to_go_on(stops, tmp_path
         time.sleep(1)
     said = finish(process, code=130)
     assert said.count("--resume stopped") == 1
-    wait_for(lambda: not session(process.pid), 30)
+    wait_for(lambda: not session(process.pid), 120)
     if len(stops) == 1:
         statuses = {r.info.status for r in mlflow_runs(tmp_path)}
         assert "RUNNING" not in statuses

@@ -13,10 +13,9 @@ from tuning.study.rules import Judged
 CE = TrainConfig.paper("ce", "resnet8", "digits", epochs=3, batch_size=30)
 
 
-STOPPED = 6
+STOPPED = 3
 """Two trials run at once, and each holds two of the four cores. If every one that is stopped kept
-its placement group, the third would find no room; a single one that is kept is seen at the end.
-So three would do. With six, both actors have begun another trial more than once."""
+its placement group, the third would find no room; a single one that is kept is seen at the end."""
 
 
 class AfterTheFirst:
