@@ -22,7 +22,8 @@ class Steps:
     def __init__(self, method: str, backbone: str, batch: int, device: str) -> None:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (batch, 3, 32, 32), dtype=np.uint8)
-        labels = np.arange(batch, dtype=np.int64) % 100
+        # Two of a class, as the methods need that train on pairs of one.
+        labels = np.arange(batch, dtype=np.int64) // 2 % 100
         images = Images(pixels, labels, tuple(map(str, range(100))))
         config = TrainConfig.paper(method, backbone, "cifar100", batch_size=batch, epochs=1000)
         teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
