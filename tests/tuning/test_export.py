@@ -1,4 +1,5 @@
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -194,8 +195,9 @@ def read_env(text: str) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     show = "import json, os; print(json.dumps(dict(os.environ)))"
     script = f"set -a; . /dev/stdin; exec python3 -c '{show}'"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("KD_")}
     shell = subprocess.run(
-        ["sh", "-c", script], input=text, capture_output=True, text=True, check=True
+        ["sh", "-c", script], input=text, env=own, capture_output=True, text=True, check=True
     )
     for name, value in json.loads(shell.stdout).items():
         if not name.startswith("KD_"):

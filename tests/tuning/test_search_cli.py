@@ -117,17 +117,17 @@ def run_python(code):
     return done.stdout
 
 
-def test_help_and_bad_input_import_neither_torch_nor_ray():
-    code = """
+def test_help_and_bad_input_import_neither_torch_nor_ray(tmp_path):
+    code = f"""
 import sys
 from tuning.search import main
-QUICK = "--workers-per-trial", "2"
+QUICK = "--workers-per-trial", "2", "--storage", {str(tmp_path)!r}
 for flags in (["--help"], ["lskd"], ["lsskd", "--set", "alpha=7"], ["lsskd", "--dry-run", *QUICK]):
     try:
         main(flags)
     except SystemExit:
         pass
-heavy = {"torch", "ray", "mlflow", "optuna", "torchvision", "sklearn", "matplotlib"}
+heavy = {{"torch", "ray", "mlflow", "optuna", "torchvision", "sklearn", "matplotlib"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     assert "--backbone" in run_python(code)
