@@ -90,7 +90,7 @@ def print_sizes(backbone: str, count: int, device: str, history: History) -> Non
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         trainer = Trainer(config, train, val, place=Place.local(device), teachers=teachers)
-        trainer.step(next(trainer.loader.epoch(0)), 0.0)
+        trainer.try_out(1, look=False)
         peak = f"{torch.cuda.max_memory_allocated() / MIB:,.0f}" if device == "cuda" else "–"
         state = trainer.state()
         columns = [written(as_once(trainer)), written(state), *sizes(state).values()]

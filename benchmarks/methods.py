@@ -1,18 +1,18 @@
 """`python -m benchmarks.methods`: what each method costs over plain cross-entropy.
 
 Time per step in turns, the forward pass's operations, the peak of memory of a few steps, and what
-is kept: the bytes of its memories and of a checkpoint for a training set of CIFAR-100's size.
+is kept: what it remembers of each image, and a checkpoint, for a training set of CIFAR-100's size.
 Beside it stands what is published of it, or follows from its equation. A teacher is as large as
 the student; hints, heads and boundaries that a method trains first are not in a step.
 
-On a GPU the peak is the device's. On a CPU it is a process's own, so each method has one.
+On a GPU the peak is the device's. On a CPU it is a process's own, so each method has one, as Linux
+counts it.
 """
 
 import argparse
 import multiprocessing
-import resource
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -23,7 +23,7 @@ from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.methods import method_names
 from kd.parts.teacher import Teacher
-from kd.training.trainer import Place, Trainer
+from kd.training.trainer import Place, State, Trainer
 
 PUBLISHED = {
     "lsr": 1.0,
@@ -43,6 +43,8 @@ PUBLISHED = {
     "uskd": 1.0,
 }
 """Time over cross-entropy, of the papers or of their authors' code; the highest of a range."""
+FEW = 500
+"""Images beside whose state the whole set's is laid: what is larger by then is remembered."""
 
 
 def peak(method: str, backbone: str, batch: int, device: str) -> float:
@@ -64,19 +66,26 @@ def _steps(method: str, backbone: str, batch: int, device: str) -> None:
 def _own_peak(method: str, backbone: str, batch: int) -> float:
     torch.set_num_threads(1)
     _steps(method, backbone, batch, "cpu")
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (MIB if sys.platform == "darwin" else 1024)
+    # Not getrusage's, which is no less than that of the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (most,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(most) / 1024
 
 
 def kept(method: str, backbone: str, count: int, device: str) -> tuple[float, float]:
-    """MiB of its memories, and of a checkpoint, for so many training images."""
+    """MiB that are remembered of so many training images, and of a checkpoint."""
+    whole, few = _state(method, backbone, count, device), _state(method, backbone, FEW, device)
+    grown = sum(sizes(whole).values()) - sum(sizes(few).values())
+    return grown * count / (count - FEW), written(whole)
+
+
+def _state(method: str, backbone: str, count: int, device: str) -> State:
     config = TrainConfig.paper(method, backbone, "cifar100")
     teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
     train, val = images(count), images(200)
     trainer = Trainer(config, train, val, place=Place.local(device), teachers=teachers)
-    trainer.step(next(trainer.loader.epoch(0)), 0.0)
-    state = trainer.state()
-    return sizes(state)["memories"], written(state)
+    trainer.try_out(1, look=False)
+    return trainer.state()
 
 
 def report(names: Sequence[str], asked: argparse.Namespace) -> None:

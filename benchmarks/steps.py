@@ -29,6 +29,8 @@ class Steps:
         teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
         place = Place.local(device)
         self.trainer = Trainer(config, images, images, place=place, teachers=teachers)
+        # Past what the method trains before its students.
+        self.trainer.try_out(1, look=False)
         self.batches = list(self.trainer.loader.epoch(0))
 
     def step(self) -> None:
