@@ -1,13 +1,13 @@
 # `make search` and `make test` do everything on a fresh machine: environment, install, run.
 PYTHON ?= python3
 BIN := .venv/bin
-CLUSTER_TESTS := tests/cluster $(patsubst %,tests/tuning/test_%.py,workers faults shelf)
+CLUSTER_TESTS := $(wildcard tests/cluster/test_*.py) $(patsubst %,tests/tuning/test_%.py,workers faults shelf)
 # Without bytecode, every process of a sweep would compile Ray, MLflow and torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 # A crash of a library says where it was, at the end of the process too.
 export PYTHONFAULTHANDLER = 1
 
-.PHONY: search test test-all test-cluster lint bench clean
+.PHONY: search test test-all test-cluster cluster-tests lint bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuning.search lsskd --confirm
@@ -26,6 +26,9 @@ test-cluster: .venv/installed
 	test "$$(id -u)" != 0 || { which rsync sshd ip curl > /dev/null; } || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server rsync iproute2 curl > /dev/null; }
 	KD_TEST_CLUSTER=1 $(BIN)/python -m pytest -rs --durations=10 $(CLUSTER_TESTS)
+
+cluster-tests:
+	@echo $(CLUSTER_TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -18,13 +18,12 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import torch
 
+from benchmarks.steps import begun
 from benchmarks.timing import header, ratios, spread
-from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.data import Images
 from kd.memories import History
 from kd.methods import method_names
-from kd.parts.teacher import Teacher
 from kd.training import checkpoint
 from kd.training.trainer import Metrics, Place, State, Trainer
 from kd.training.writer import CheckpointWriter
@@ -86,11 +85,9 @@ def print_sizes(backbone: str, count: int, device: str, history: History) -> Non
     train, val = images(count), images(200)
     for name in method_names():
         config = TrainConfig.paper(name, backbone, "cifar100", history=history)
-        teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        trainer = Trainer(config, train, val, place=Place.local(device), teachers=teachers)
-        trainer.try_out(1, look=False)
+        trainer = begun(config, train, val, device)
         peak = f"{torch.cuda.max_memory_allocated() / MIB:,.0f}" if device == "cuda" else "–"
         state = trainer.state()
         columns = [written(as_once(trainer)), written(state), *sizes(state).values()]

@@ -17,13 +17,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.memory import MIB, images, sizes, written
-from benchmarks.steps import Steps
+from benchmarks.steps import Steps, begun
 from benchmarks.timing import header, in_turns, ratios, spread
-from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.methods import method_names
-from kd.parts.teacher import Teacher
-from kd.training.trainer import Place, State, Trainer
+from kd.training.trainer import State
 
 PUBLISHED = {
     "lsr": 1.0,
@@ -81,11 +79,7 @@ def kept(method: str, backbone: str, count: int, device: str) -> tuple[float, fl
 
 def _state(method: str, backbone: str, count: int, device: str) -> State:
     config = TrainConfig.paper(method, backbone, "cifar100")
-    teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
-    train, val = images(count), images(200)
-    trainer = Trainer(config, train, val, place=Place.local(device), teachers=teachers)
-    trainer.try_out(1, look=False)
-    return trainer.state()
+    return begun(config, images(count), images(200), device).state()
 
 
 def report(names: Sequence[str], asked: argparse.Namespace) -> None:

@@ -16,6 +16,18 @@ TARGETS = {"pskd": 1.03, "dtskd": 1.08, "drkd": 1.45}
 LSSKD_OVER_THEORY = 1.1
 
 
+def begun(config: TrainConfig, train: Images, val: Images, device: str) -> Trainer:
+    """A training after its first step, past what the method trains before that.
+
+    Its teachers are as large as the student.
+    """
+    classes = len(train.class_names)
+    teachers = [Teacher(build_backbone(config.backbone, classes)) for _ in config.teachers]
+    trainer = Trainer(config, train, val, place=Place.local(device), teachers=teachers)
+    trainer.try_out(1, look=False)
+    return trainer
+
+
 class Steps:
     """One method's training steps on random images of CIFAR-100's form."""
 
@@ -26,11 +38,7 @@ class Steps:
         labels = np.arange(batch, dtype=np.int64) // 2 % 100
         images = Images(pixels, labels, tuple(map(str, range(100))))
         config = TrainConfig.paper(method, backbone, "cifar100", batch_size=batch, epochs=1000)
-        teachers = [Teacher(build_backbone(backbone, 100)) for _ in config.teachers]
-        place = Place.local(device)
-        self.trainer = Trainer(config, images, images, place=place, teachers=teachers)
-        # Past what the method trains before its students.
-        self.trainer.try_out(1, look=False)
+        self.trainer = begun(config, images, images, device)
         self.batches = list(self.trainer.loader.epoch(0))
 
     def step(self) -> None:

@@ -66,7 +66,8 @@ def test_a_missing_or_damaged_cluster_file_is_one_sentence(here):
         find(local=False, address=None, file=None)
 
 
-def test_an_address_where_nothing_answers_is_one_sentence(here):
+@pytest.mark.timeout(120)
+def test_an_address_where_nothing_answers_is_one_sentence_and_not_waited_for(here):
     with pytest.raises(UserError, match="No Ray answers at"):
         find(local=False, address="127.0.0.1:9", file=None)
     with pytest.raises(UserError, match="Ray's client"):
