@@ -16,7 +16,7 @@ import yaml
 
 from kd.backbones import backbone_spec
 from kd.data import DatasetInfo, DatasetName, default_augment
-from kd.data.config import AugmentConfig, SplitConfig, check_batches
+from kd.data.config import AugmentConfig, ImagesConfig, SplitConfig, check_batches
 from kd.errors import UserError, brief
 from kd.memories import History, Memories
 from kd.methods import MethodConfig, config_class
@@ -45,6 +45,7 @@ __all__ = [
     "TRAINED_ON_VAL",
     "Ancestor",
     "AugmentConfig",
+    "ImagesConfig",
     "OptimizerConfig",
     "Precision",
     "Section",
@@ -78,6 +79,7 @@ class TrainConfig(Section):
     history: History = "auto"
     kd: MethodConfig
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
@@ -122,7 +124,7 @@ class TrainConfig(Section):
             **changes,
         }
         if "augment" not in changes:
-            values["augment"] = default_augment(dataset)
+            values["augment"] = default_augment(dataset, changes.get("images"))
         return cls(method=method, backbone=backbone, dataset=dataset, **values)
 
     @classmethod
@@ -156,10 +158,12 @@ class TrainConfig(Section):
         if type(epochs := data.get("epochs")) is int:
             changes["epochs"] = min(max(epochs, 1), EPOCHS)
         whole = cls.paper(method, backbone, dataset, **changes).to_dict()
-        given = data.get("augment")
+        given, images = data.get("augment"), data.get("images")
         if not isinstance(given, Mapping) or whole["augment"].keys() - given.keys():
             # Only where it is needed: it may look at the images, which a finished run outlives.
-            whole["augment"] = asdict(default_augment(dataset))
+            own = images if isinstance(images, Mapping) else {}
+            read = parse(ImagesConfig, own, where, within="images.")
+            whole["augment"] = asdict(default_augment(dataset, read))
         return whole
 
     @classmethod
@@ -173,6 +177,7 @@ class TrainConfig(Section):
         if isinstance(name := data.get("dataset"), str):
             data["dataset"] = str(DatasetName.parse(name).placed(beside))
         config = cls.from_dict(data, str(path))
+        config = replace(config, images=config.images.placed(beside))
         return config._of_teachers(partial(TeacherConfig.beside, folder=beside))
 
     def lasting(self, epochs: int) -> Self:
@@ -191,7 +196,7 @@ class TrainConfig(Section):
                 "learn; give images of two classes or more."
             )
         self.augment.check_fits(*info.size)
-        training = check_split(info.counts, self.split)
+        training = check_split(info.counts, self.split, info.val)
         for config in (*(ancestor.recipe for ancestor in self.ancestors), self):
             config.kd.needs.check(config.method, info.size, training)
             check_batches(sum(training.values()), config.batch_size, workers)
@@ -272,8 +277,9 @@ class TrainConfig(Section):
     @property
     def portable(self) -> Self:
         """Without the paths of this machine: what the run is, wherever its files lie."""
+        bare = self._of_teachers(partial(replace, weights=None))
         dataset = DatasetName.parse(self.dataset).portable
-        return replace(self._of_teachers(partial(replace, weights=None)), dataset=dataset)
+        return replace(bare, dataset=dataset, images=self.images.portable)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order of the fields; the inverse of `from_dict`."""

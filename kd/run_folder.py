@@ -85,7 +85,8 @@ def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
         [one.weights for teacher in each.teachers for one in teacher.line]
         for each in (begun, config)
     ]
-    return begun.trains_as(config) and begun.dataset == config.dataset and files[0] == files[1]
+    places = [(each.dataset, each.images.val) for each in (begun, config)]
+    return begun.trains_as(config) and places[0] == places[1] and files[0] == files[1]
 
 
 def make_folder(folder: Path, config: TrainConfig) -> None:

@@ -79,7 +79,7 @@ def train(flags: Flags) -> None:
     if flags.epochs is not None:
         config = config.lasting(flags.epochs)
     remedy = f"put the images there, or change the line dataset: of {brief(file)}"
-    info = check_dataset(config.dataset, flags.data_root, remedy)
+    info = check_dataset(config.dataset, flags.data_root, remedy, config.images)
     config.check_images(info)
     folder = flags.output or Path("runs/train") / run_name(file, flags.trial)
     with writing(folder):
@@ -88,17 +88,19 @@ def train(flags: Flags) -> None:
     import torch
 
     from kd.data import open_dataset
-    from kd.data.split import train_val
+    from kd.data.split import remarks, train_val
     from kd.training.memory import told
     from kd.training.parallel import Place
     from kd.training.teacher import check_teachers, load_teachers
 
     check_teachers(config, info)
+    for line in remarks(info, config.split):
+        print(line, flush=True)
     torch.set_num_threads(flags.threads)
     place = Place.local(flags.device)
     gpu = place.device.type == "cuda"
     check_compiler(flags.compile, gpu=gpu)
-    images = open_dataset(config.dataset, flags.data_root, remedy).train
+    images = open_dataset(config.dataset, flags.data_root, remedy, config.images).train
     origin, now = Origin.load(folder), run_origin(config, images)
     origin.require(now, f"the run in {brief(folder)}", REMEDY)
     training, val = train_val(images, config.split)

@@ -1,7 +1,8 @@
 """Where images come from, by name. Importing this reads no image and no torch.
 
 `digits` ships with scikit-learn; `cifar10`, `cifar100` and `fashion-mnist` are downloaded by
-torchvision; `parquet:FOLDER` is a folder of anyone's own images.
+torchvision; `imagenet` and `tiny-imagenet` are unpacked by whoever has them; `folder:DIR` and
+`parquet:FOLDER` are anyone's own images.
 """
 
 from kd.data.images import Dataset, DatasetInfo, Images

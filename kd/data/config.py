@@ -1,13 +1,54 @@
-"""What may be chosen about the images: their augmentation, and how val is cut from them."""
+"""What may be chosen about the images: how they are read and augmented, and how val is cut."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import inf
+from pathlib import Path
+from typing import Any, Self
 
 from kd.errors import UserError
 from kd.section import SEEDS, Section
 
 PIXELS = 1024
-"""The largest side of a square that is cut out, and the widest border."""
+"""The largest side of a square that is cut out or resized to, and the widest border."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesConfig(Section):
+    """What is made of image files when they are read, and where a val set of their own is.
+
+    `size` resizes every image so that its shorter side has so many pixels, and cuts the square in
+    the middle; None leaves them as they are. `convert` makes every image RGB. Of each set up to
+    `skip_bad` images that cannot be decoded are left out. `val` is a folder (or a Parquet file)
+    whose images are val, so that none is cut from those to train on.
+    """
+
+    _prefix = "images."
+
+    size: int | None = None
+    convert: bool = False
+    skip_bad: int = 0
+    val: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            self.check("size", 1, PIXELS)
+        self.check("skip_bad", 0, inf)
+
+    def placed(self, beside: Path | None = None) -> Self:
+        """The same with the whole path of its val set, as of `DatasetName.placed`."""
+        if self.val is None:
+            return self
+        val = Path(os.path.expanduser(self.val))
+        there = beside is not None and os.path.exists(beside / val)
+        return replace(self, val=str((beside / val if beside and there else val).absolute()))
+
+    @property
+    def portable(self) -> Self:
+        """Without this machine's path: of the val set its name alone."""
+        name = None if self.val is None else Path(os.path.normpath(self.val)).name
+        return replace(self, val=name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +82,11 @@ class AugmentConfig(Section):
 class SplitConfig(Section):
     """How val is cut from the training set: stratified, and the same for the same seed.
 
-    `train_size` keeps that many of the remaining images (few-shot); None keeps all. `train_on_val`
-    trains on val too, for a last network whose val accuracy then says nothing.
+    `val_per_class` takes so many images of each class instead of `val_fraction` of all; a class
+    of fewer than twice as many gives half of them, and one of a single image none. `train_size`
+    keeps that many of the remaining images (few-shot), `fraction` that part of them and at least
+    one of each class; None keeps all. `train_on_val` trains on val too, for a last network whose
+    val accuracy then says nothing.
     """
 
     _prefix = "split."
@@ -51,12 +95,32 @@ class SplitConfig(Section):
     train_size: int | None = None
     seed: int = 0
     train_on_val: bool = False
+    fraction: float | None = None
+    val_per_class: int | None = None
 
     def __post_init__(self) -> None:
         self.check("val_fraction", 0, 1, open_low=True, open_high=True)
         if self.train_size is not None:
             self.check("train_size", 1, inf)
+        if self.fraction is not None:
+            self.check("fraction", 0, 1, open_low=True)
+        if self.val_per_class is not None:
+            self.check("val_per_class", 1, inf)
+        if self.train_size is not None and self.fraction is not None:
+            raise UserError(
+                "split.train_size and split.fraction both say how many images there are to train "
+                "on; give one of them."
+            )
         self.check("seed", 0, SEEDS - 1)
+
+
+LATER = ("fraction", "val_per_class")
+"""Keys of `split` that configurations of before lack."""
+
+
+def split_of_before(split: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain form of a split without `LATER` keys that say nothing, as digests once took it."""
+    return {n: value for n, value in split.items() if n not in LATER or value is not None}
 
 
 def check_batches(count: int, batch_size: int, workers: int) -> None:

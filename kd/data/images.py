@@ -1,8 +1,8 @@
-"""Labelled images in memory, and the two sets of them that are a data set."""
+"""Labelled images in memory, and the sets of them that are a data set."""
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -17,24 +17,31 @@ class Images:
 
     images: (N, C, H, W) uint8. labels: (N,) int64, each an index into `class_names`.
     whole: the digest of the images that these were cut from; None where they are all there are.
+    val: the val set that comes with them, so that none is cut; None where there is none.
     """
 
     images: "NDArray[np.uint8]"
     labels: "NDArray[np.int64]"
     class_names: tuple[str, ...]
     whole: str | None = None
+    val: "Images | None" = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def digest(self) -> str:
-        """What tells these images, labels and class names from all others; 0.2 s for CIFAR."""
+        """What tells these images, labels and class names from all others; 0.2 s for CIFAR.
+
+        With a val set of their own, its digest follows after a `+`.
+        """
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.images.shape, self.class_names)).encode())
-        digest.update(self.images.tobytes())
-        digest.update(self.labels.tobytes())
-        return digest.hexdigest()
+        # Of what lies in one piece no copy is made, which may be as large as the memory.
+        for values in (self.images, self.labels):
+            digest.update(values.ravel().data)
+        own = digest.hexdigest()
+        return own if self.val is None else f"{own}+{self.val.digest}"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -49,23 +56,41 @@ class Images:
         whole = self.whole or self.digest
         return type(self)(self.images[indices], self.labels[indices], self.class_names, whole)
 
+    def joined(self, others: "Images") -> Self:
+        """These and then `others`, of the same classes and shape."""
+        import numpy as np
+
+        images, labels = (
+            np.concatenate([getattr(part, name) for part in (self, others)])
+            for name in ("images", "labels")
+        )
+        return replace(self, images=images, labels=labels)
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
     """What is known of a training set without decoding its images.
 
-    size: (H, W) in pixels. counts: how many images every class has, by its name.
+    size: (H, W) in pixels. counts: how many images every class has, by its name. val: the same
+    of a val set that comes with them; None where there is none. notes: what a person should know
+    of where the sets come from, in sentences.
     """
 
     size: tuple[int, int]
     channels: int
     counts: Mapping[str, int]
+    val: Mapping[str, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set, and a test set that stays sealed until `load_test` is called."""
+    """A training set, and a test set that stays sealed until `load_test` is called.
+
+    `check_test` raises UserError where that would, and keeps nothing of what it reads.
+    """
 
     name: str
     train: Images
     load_test: Callable[[], Images]
+    check_test: Callable[[], None] = lambda: None

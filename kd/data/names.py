@@ -7,14 +7,24 @@ from typing import Self
 
 DOWNLOADED = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 """Names here to names in `torchvision.datasets`."""
-PARQUET = "parquet"
+PARQUET, FOLDER = "parquet", "folder"
+IMAGENET, TINY_IMAGENET = "imagenet", "tiny-imagenet"
+UNPACKED = {IMAGENET: "imagenet", TINY_IMAGENET: "tiny-imagenet-200"}
+"""Published sets that are not downloaded, and the folder among the downloads that they lie in."""
+
+
+def data_root(given: str | Path | None = None) -> Path:
+    """Where data sets are kept: as it is given, else $KD_DATA, else ~/.cache/kd."""
+    # Path.expanduser raises for a `~` before a name that no user has.
+    return Path(os.path.expanduser(given or os.environ.get("KD_DATA", "~/.cache/kd")))
 
 
 @dataclass(frozen=True)
 class DatasetName:
-    """The name of a data set: one word, or `parquet:FOLDER` for the images of a folder.
+    """The name of a data set: one word, or a kind and a folder: `parquet:FOLDER`, `folder:DIR`.
 
-    kind: `digits`, `cifar100`, …, or `parquet`; an unknown name is a kind as it stands.
+    kind: `digits`, `cifar100`, `imagenet`, …, `parquet` or `folder`; an unknown name is a kind as
+    it stands.
     folder: as it was written, but for `~`; None where the name is one word.
     """
 
@@ -25,8 +35,7 @@ class DatasetName:
     def parse(cls, text: str) -> Self:
         """Take a configuration's `dataset` apart."""
         kind, _, folder = text.partition(":")
-        if kind == PARQUET and folder and "\0" not in folder:
-            # Path.expanduser raises for a `~` before a name that no user has.
+        if kind in (PARQUET, FOLDER, *UNPACKED) and folder and "\0" not in folder:
             return cls(kind, Path(os.path.expanduser(folder)))
         return cls(text)
 
@@ -42,21 +51,35 @@ class DatasetName:
             return replace(self, folder=(beside / self.folder).absolute())
         return replace(self, folder=self.folder.absolute())
 
+    def lies_in(self, root: str | Path | None = None) -> Path | None:
+        """The folder of its images, where they are files that a person put there; else None."""
+        if self.folder is None and self.kind in UNPACKED:
+            return data_root(root) / UNPACKED[self.kind]
+        return self.folder
+
     def __str__(self) -> str:
         """The name as a configuration has it."""
         return self.kind if self.folder is None else f"{self.kind}:{self.folder}"
 
     @property
     def published(self) -> str:
-        """The name that papers publish values for: a folder counts by its last part."""
-        return self.kind if self.folder is None else Path(os.path.normpath(self.folder)).name
+        """The name that papers publish values for: a folder counts by its last part.
+
+        But one that is said to hold a published set.
+        """
+        if self.folder is None or self.kind in UNPACKED:
+            return self.kind
+        return Path(os.path.normpath(self.folder)).name
 
     @property
     def portable(self) -> str:
         """The name without this machine's path: `parquet:tiny-imagenet`."""
-        return self.kind if self.folder is None else f"{self.kind}:{self.published}"
+        if self.folder is None or self.kind in UNPACKED:
+            return self.kind
+        return f"{self.kind}:{self.published}"
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Every name that `open_dataset` knows; FOLDER stands for a folder."""
-    return tuple(sorted(("digits", *DOWNLOADED, f"{PARQUET}:FOLDER")))
+    """Every name that `open_dataset` knows; FOLDER and DIR stand for a folder."""
+    own = (f"{PARQUET}:FOLDER", f"{FOLDER}:DIR")
+    return tuple(sorted(("digits", *DOWNLOADED, *UNPACKED, *own)))

@@ -78,20 +78,28 @@ def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
 def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:
     """Whether a teacher's training saw val images of this split; None where nobody knows.
 
-    Of the same images, the same seed cuts the same val, however few the rest is cut down to; and a
-    larger val holds a smaller one, where every class has at least an image more in it.
+    A val set that comes with the images is the same for all. Of the same images, the same seed
+    cuts the same val, however few the rest is cut down to; and a larger val holds a smaller one,
+    where every class has at least an image more in it.
     """
     split = description.get("split")
     if not isinstance(split, dict) or description.get("images") != train.whole:
         return None
     if split.get("train_on_val"):
         return True
+    if "+" in str(train.whole):
+        # The digest of what has a val set of its own.
+        return False
     ours, its = config.split, split.get("val_fraction")
     if not isinstance(its, float) or not isinstance(split.get("seed"), int):
         return None
+    if (ours.val_per_class, ours.seed) != (split.get("val_per_class"), split["seed"]):
+        return True
+    if ours.val_per_class is not None:
+        return False
     fewest = min(count for count in train.counts.values() if count)
     larger = fewest * (its - ours.val_fraction) >= 1
-    return split["seed"] != ours.seed or not (larger or its == ours.val_fraction)
+    return not (larger or its == ours.val_fraction)
 
 
 def _statistics(description: dict[str, Any]) -> Statistics | None:

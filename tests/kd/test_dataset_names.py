@@ -22,10 +22,16 @@ from kd.data.names import DOWNLOADED, dataset_names
         ("parquet:a:b", "a:b", "a:b", None),
         ("parquet:Größe 🐈", "Größe 🐈", "Größe 🐈", None),
         ("parquet:..", "..", "..", None),
+        ("folder:a/b", "a/b", "b", "folder:b"),
+        ("imagenet", None, "imagenet", "imagenet"),
+        ("imagenet:/data/ILSVRC2012", "/data/ILSVRC2012", "imagenet", "imagenet"),
+        ("tiny-imagenet:x", "x", "tiny-imagenet", "tiny-imagenet"),
         # -- none of ours, and left as it is
         ("parquet:", None, "parquet:", "parquet:"),
         ("parquet", None, "parquet", "parquet"),
-        ("folder:a/b", None, "folder:a/b", "folder:a/b"),
+        ("folder:", None, "folder:", "folder:"),
+        ("imagenet:", None, "imagenet:", "imagenet:"),
+        ("data:a/b", None, "data:a/b", "data:a/b"),
         ("", None, "", ""),
     ],
 )
@@ -33,10 +39,11 @@ def test_a_name_is_taken_apart(text, folder, published, portable, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     name = DatasetName.parse(text)
     assert name.folder == (Path(folder) if folder else None)
-    assert name.kind == ("parquet" if folder else text)
+    kind = text.partition(":")[0]
+    assert name.kind == (kind if folder else text)
     assert name.published == published
     assert name.portable == (portable if portable is not None else f"parquet:{published}")
-    assert str(name) == (f"parquet:{folder}" if folder else text)
+    assert str(name) == (f"{kind}:{folder}" if folder else text)
     assert DatasetName.parse(str(name)) == name
 
 
@@ -57,5 +64,6 @@ def test_a_folder_is_placed_beside_a_file_or_in_the_current_folder(tmp_path, mon
 
 
 def test_every_known_name_is_listed():
-    assert dataset_names() == ("cifar10", "cifar100", "digits", "fashion-mnist", "parquet:FOLDER")
+    own = ("folder:DIR", "imagenet", "parquet:FOLDER", "tiny-imagenet")
+    assert dataset_names() == ("cifar10", "cifar100", "digits", "fashion-mnist", *own)
     assert set(DOWNLOADED) < set(dataset_names())

@@ -123,14 +123,14 @@ class _Remote:
         """The flags with the files and folders they name copied into the cluster's storage."""
         there = f"{STORAGE}/inputs/{name}"
 
-        def sent(path: Path) -> str:
+        def sent(path: Path, within: str = "") -> str:
             if not path.exists():
                 raise UserError(f"{path} does not exist; give a file of this machine.")
             if self._head.file is None:
                 raise UserError(
                     f"{path} cannot be sent to {self._head.where}; give --cluster FILE."
                 )
-            copy = f"{there}/{path.resolve().name}"
+            copy = f"{there}/{within}{path.resolve().name}"
             slash = "/" if path.is_dir() else ""
             self._rsync("rsync-up", f"{path.absolute()}{slash}", f"{copy}{slash}")
             return copy
@@ -142,7 +142,10 @@ class _Remote:
             str(name if name.folder is None else replace(name, folder=Path(sent(name.folder))))
             for name in datasets
         )
-        return replace(flags, space=space, grid=grid, teacher=teacher, dataset=there_too)
+        # A folder of its own: a val set may be called as the data set is.
+        val = flags.val and Path(sent(flags.val, "val/"))
+        changes: dict[str, Any] = {"space": space, "grid": grid, "teacher": teacher, "val": val}
+        return replace(flags, dataset=there_too, **changes)
 
     # -- following ----------------------------------------------------------------------------
 

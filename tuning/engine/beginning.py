@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from kd.config import TrainConfig
+from kd.data.config import split_of_before
 from tuning.engine.pooled import Pool
 from tuning.storage.patience import patiently
 from tuning.storage.shelf import Shelf
@@ -18,7 +19,7 @@ from tuning.storage.shelf import Shelf
 if TYPE_CHECKING:
     from tuning.engine.trial import Work
 
-VARIES = ("kd", "optimizer", "dataset", "teacher", "further_teachers")
+VARIES = ("kd", "optimizer", "dataset", "images", "teacher", "further_teachers")
 """What of a configuration no such phase depends on, or of which there is a digest."""
 LEFT = ("method", "memories", "teachers")
 """What a phase leaves of a training's state; its optimizer ends with it."""
@@ -41,6 +42,7 @@ class Beginning:
             return None
         plain = config.to_dict()
         about = {name: value for name, value in plain.items() if name not in VARIES}
+        about["split"] = split_of_before(plain["split"])
         about |= {name: plain["kd"][name] for name in config.kd.beginning}
         about |= {"images": work.train.whole or work.train.digest, "seeds": work.seeds}
         about["networks"] = [hashlib.blake2b(file).hexdigest() for file in work.teachers]

@@ -199,7 +199,8 @@ def _program() -> None:
     torch.set_num_threads(job["cpus"])
     imported = time.time()
     config = TrainConfig.from_dict(job["config"])
-    train, val = train_val(open_dataset(config.dataset, job["data_root"]).train, config.split)
+    images = open_dataset(config.dataset, job["data_root"], images=config.images).train
+    train, val = train_val(images, config.split)
     # The first one loads libraries that later trials find.
     built = []
     for _ in range(2):

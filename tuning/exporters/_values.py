@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from math import ceil
 from typing import Any
 
-from kd.config import TeacherConfig, TrainConfig
+from kd.config import ImagesConfig, TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.text import as_json, visible
 from tuning.exporters._writers import commented
@@ -15,7 +15,7 @@ _CIRCUMSTANCES = (
     *("method", "backbone", "dataset", "seed", "precision", "history"),
     "further_teachers",
 )
-_CIRCUMSTANCE_SECTIONS = ("augment", "split", "teacher")
+_CIRCUMSTANCE_SECTIONS = ("images", "augment", "split", "teacher")
 
 
 class Values:
@@ -89,11 +89,13 @@ class Values:
             f"Tuned {self.config.method} for {self.config.backbone} on {self.config.dataset}.",
             *notes,
         ]
-        usual = dict(_named(replace(self.config, teacher=TeacherConfig(), further_teachers=())))
+        untaught = replace(self.config, teacher=TeacherConfig(), further_teachers=())
+        usual = dict(_named(replace(untaught, images=ImagesConfig())))
         aside = [
             f"{name}={_plain(value)}"
             for name, value in self._left.items()
-            if value is not None and not ("teacher" in name and value == usual[name])
+            if value is not None
+            and not (("teacher" in name or "images." in name) and value == usual[name])
         ]
         if aside:
             lines.append("Not in this file: " + ", ".join(aside))

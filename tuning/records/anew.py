@@ -4,7 +4,8 @@ from dataclasses import asdict, fields
 from shlex import quote
 from typing import Any
 
-from kd.config import SplitConfig
+from kd.config import ImagesConfig, SplitConfig
+from kd.data.sources import FLAGS
 from kd.files import relative
 from tuning.records.ablation import OF_ROWS
 from tuning.records.options import Options
@@ -28,8 +29,11 @@ def anew(settings: SweepSettings) -> str:
         words += [] if settings.trials is None else ["--trials", str(settings.trials)]
         words += ["--grace-period", str(settings.grace_period)]
     words += typed_teachers(base.teachers)
+    for name, flag in FLAGS.items():
+        if (value := getattr(base.images, name)) != getattr(ImagesConfig, name):
+            words += [flag] if value is True else [flag, str(value)]
     whole = asdict(SplitConfig())
-    split = {n: v for n, v in asdict(base.split).items() if v != whole[n]}
+    split = {n: v for n, v in asdict(base.split).items() if v != whole[n] and v is not None}
     fixed = settings.fixed | {f"split.{name}": str(value) for name, value in split.items()}
     named = {*settings.ranges, *(name for row in settings.rows.values() for name in row)}
     if "batch_size" not in {*fixed, *named}:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any, ClassVar
 
@@ -34,6 +35,8 @@ REFUSED = {
 OF_THE_MACHINE = ("cpus_per_trial", "gpus_per_trial", "compile", "mps", "tracking_uri", "data_root",
                   "live_html")  # fmt: skip
 """Options that change no result: a comparison that goes on may be given others."""
+OF_IMAGES = ("resize", "convert_images", "skip_bad_images", "val", "val_per_class", "fraction")
+"""Flags of a search that say how images are read and cut."""
 _NOT_KEPT = (*OF_THE_MACHINE, "name", "resume", "local", "storage", "dry_run")
 
 
@@ -63,7 +66,19 @@ class Flags:
     backbone: Annotated[str | None, shown("NAME")] = None
     """resnet8, resnet20, resnet18, wrn_16_2, …; python -m kd.backbones lists them."""
     dataset: Annotated[str | None, shown("NAME")] = None
-    """digits, cifar10, cifar100, fashion-mnist, or parquet:FOLDER."""
+    """digits, cifar10, cifar100, fashion-mnist, tiny-imagenet, folder:DIR, parquet:FOLDER, …."""
+    resize: Annotated[int | None, shown("N")] = None
+    """Resize every image so that its shorter side has N pixels, and cut out the middle square."""
+    convert_images: bool = False
+    """Make every image RGB: grey ones, with a palette, transparent, CMYK, of 16 bits."""
+    skip_bad_images: Annotated[int, shown("N")] = 0
+    """Leave out up to N images of each set that cannot be decoded, and say which."""
+    val: Annotated[Path | None, shown("DIR")] = None
+    """Take the images of this folder as val, and cut none from those to train on."""
+    val_per_class: Annotated[int | None, shown("N")] = None
+    """Cut so many images of each class as val; of a small class half of what it has."""
+    fraction: Annotated[float | None, shown("SHARE")] = None
+    """Train on this share of what val leaves of each class: 0.25, …."""
     preset: Preset = "auto"
     """What to search when nothing else is said."""
     trials: Annotated[int | None, shown("N")] = None
@@ -125,6 +140,7 @@ class Flags:
             method=self.methods,
             backbone=(self.backbone,) if self.backbone else (),
             dataset=(self.dataset,) if self.dataset else (),
+            **{name: getattr(self, name) for name in OF_IMAGES},
             preset=self.preset,
             trials=self.trials,
             epochs=self.epochs,

@@ -200,9 +200,9 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
 def _memories(settings: SweepSettings, space: Space) -> Iterator[tuple[str, str]]:
     """What a trial remembers of the training images, and its size."""
     config = next(space.extremes(settings.base))
-    counts = check_dataset(config.dataset, settings.data_root).counts
-    training = sum(check_split(counts, config.split).values())
-    memories = config.memories(training, len(counts))
+    info = check_dataset(config.dataset, settings.data_root, images=config.images)
+    training = sum(check_split(info.counts, config.split, info.val).values())
+    memories = config.memories(training, len(info.counts))
     if memories.nbytes:
         yield "soft-label memories", str(memories)
     if config.kd.embeddings:

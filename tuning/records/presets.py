@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from kd.config import SplitConfig, TeacherConfig, TrainConfig
+from kd.config import ImagesConfig, SplitConfig, TeacherConfig, TrainConfig
 from tuning.study.rules import first_rung
 
 Preset = Literal["auto", "laptop", "paper"]
@@ -34,6 +34,7 @@ def setting(
     trials: int | None = None,
     epochs: int | None = None,
     teachers: Sequence[TeacherConfig] = (),
+    images: ImagesConfig | None = None,
 ) -> Setting:
     """The setting of `preset`, with what the user asked for in place of its choices.
 
@@ -43,11 +44,15 @@ def setting(
     a paper publishes for a pair of backbones goes by the first of the `teachers`.
     """
     first, *others = teachers or (TeacherConfig(),)
-    taught = {"teacher": first, "further_teachers": tuple(others)}
+    given = {
+        "teacher": first,
+        "further_teachers": tuple(others),
+        "images": images or ImagesConfig(),
+    }
     if preset == "paper":
-        base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100", **taught)
+        base = TrainConfig.paper(method, backbone or "resnet18", dataset or "cifar100", **given)
         return _setting(base.lasting(epochs or base.epochs), trials or 64)
-    base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits", **taught)
+    base = TrainConfig.paper(method, backbone or "resnet8", dataset or "digits", **given)
     if base.dataset == "digits":
         few_shot = SplitConfig(val_fraction=0.6, train_size=150)
         base = replace(base, batch_size=10, split=few_shot)

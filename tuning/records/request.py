@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import tyro
 
 from kd.cli import repeated, shown
-from kd.config import SplitConfig, parse
+from kd.config import ImagesConfig, SplitConfig, parse
+from kd.data.config import PIXELS
 from kd.data.names import DatasetName
 from kd.errors import UserError, brief
 from kd.methods import method_names
@@ -40,7 +41,19 @@ class Flags:
     backbone: Annotated[Several, repeated("NAME")] = ()
     """resnet8, resnet20, resnet18, wrn_16_2, …; python -m kd.backbones lists them."""
     dataset: Annotated[Several, repeated("NAME")] = ()
-    """digits, cifar10, cifar100, fashion-mnist, or parquet:FOLDER."""
+    """digits, cifar10, cifar100, fashion-mnist, tiny-imagenet, folder:DIR, parquet:FOLDER, …."""
+    resize: Annotated[int | None, shown("N")] = None
+    """Resize every image so that its shorter side has N pixels, and cut out the middle square."""
+    convert_images: bool = False
+    """Make every image RGB: grey ones, with a palette, transparent, CMYK, of 16 bits."""
+    skip_bad_images: Annotated[int, shown("N")] = 0
+    """Leave out up to N images of each set that cannot be decoded, and say which."""
+    val: Annotated[Path | None, shown("DIR")] = None
+    """Take the images of this folder as val, and cut none from those to train on."""
+    val_per_class: Annotated[int | None, shown("N")] = None
+    """Cut so many images of each class as val; of a small class half of what it has."""
+    fraction: Annotated[float | None, shown("SHARE")] = None
+    """Train on this share of what val leaves of each class: 0.25, …."""
     preset: Preset = "auto"
     """What to search when nothing else is said."""
     trials: Annotated[int | None, shown("N")] = None
@@ -120,6 +133,10 @@ def check(flags: Flags) -> None:
     for name in ("trials", "epochs"):
         if (number := getattr(flags, name)) is not None and number < 1:
             raise UserError(f"--{name} is {number}; it must be at least 1.")
+    if flags.resize is not None and not 1 <= flags.resize <= PIXELS:
+        raise UserError(f"--resize is {brief(flags.resize)}; it must be from 1 to {PIXELS}.")
+    if flags.skip_bad_images < 0:
+        raise UserError(f"--skip-bad-images is {brief(flags.skip_bad_images)}; give 0 or more.")
     where = [f"--{name}" for name in ("local", "address", "cluster") if getattr(flags, name)]
     if len(where) > 1:
         raise UserError(f"{' and '.join(where)} say where to run; give one of them.")
@@ -152,6 +169,7 @@ def sweeps(flags: Flags, *, gpus: float, files: Files | None = None) -> list[Swe
             trials=flags.trials,
             epochs=flags.epochs,
             teachers=teachers_of(flags) if is_taught(method) else (),
+            images=_images(flags),
         )
         for method in dict.fromkeys(flags.method)
         for backbone in dict.fromkeys(flags.backbone or (None,))
@@ -194,11 +212,7 @@ def _settings(
 ) -> SweepSettings:
     options = flags.options
     fixed = _fixed(flags.set)
-    base = replace(
-        cell.base,
-        seed=options.seed,
-        split=_split(cell.base.split, fixed),
-    )
+    base = replace(cell.base, seed=options.seed, split=_split(cell.base.split, fixed, flags))
     dataset = DatasetName.parse(base.dataset).published
     about = made_of(f"{base.method}-{base.backbone}-{dataset}")
     name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -244,8 +258,30 @@ def _placed(dataset: str) -> str:
     return str(DatasetName.parse(dataset).placed())
 
 
-def _split(split: SplitConfig, fixed: dict[str, str]) -> SplitConfig:
-    """`split` with what --set says of it, which is taken out of `fixed`."""
+def _images(flags: Flags) -> ImagesConfig:
+    """What is made of image files."""
+    return ImagesConfig(
+        size=flags.resize,
+        convert=flags.convert_images,
+        skip_bad=flags.skip_bad_images,
+        val=None if flags.val is None else str(flags.val.absolute()),
+    )
+
+
+def _split(split: SplitConfig, fixed: dict[str, str], flags: Flags) -> SplitConfig:
+    """`split` with what --set says of it, which is taken out of `fixed`, and what flags do."""
     names = [name for name in fixed if name.startswith("split.")]
-    given = {name.removeprefix("split."): fixed.pop(name) for name in names}
+    given: dict[str, Any] = {name.removeprefix("split."): fixed.pop(name) for name in names}
+    for name, other in (("val_per_class", "val_fraction"), ("fraction", "train_size")):
+        if (value := getattr(flags, name)) is not None:
+            for twice in (name, other):
+                if twice in given:
+                    flag = f"--{name.replace('_', '-')}"
+                    raise UserError(f"{flag} and --set split.{twice} say the same; give one.")
+            given[name] = value
+        if name in given and other not in given:
+            # What a preset chooses gives way to what is typed.
+            given[other] = getattr(SplitConfig, other)
+    if flags.val is not None:
+        given.setdefault("val_fraction", SplitConfig.val_fraction)
     return parse(SplitConfig, asdict(split) | given, "--set", within="split.")

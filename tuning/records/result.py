@@ -230,13 +230,15 @@ def load_result(storage: Path, name: str) -> SweepResult:
 
     settings = SweepSettings.load(storage, name)
     study = load_study(settings.folder / STUDY, SEARCH)
+    seeds, root = settings.seeds_per_trial, settings.data_root
     facts = study.user_attrs
     sweep = Sweep(
         settings=settings,
         searched=settings.space().domains,
         slots=int(facts.get("slots", 1)),
         val_size=int(facts.get("val_size", 0)),
-        protocol=facts.get("protocol") or protocol(settings.base, settings.seeds_per_trial),
+        protocol=facts.get("protocol")
+        or protocol(settings.base, seeds, root),
         environment=facts.get("environment", {}),
         costs=facts.get(COSTS, {}),
         warm=_warm(settings.folder),

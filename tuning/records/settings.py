@@ -11,7 +11,7 @@ from typing import Any, Self
 import yaml
 
 from kd.config import Section, TrainConfig, parse, read_mapping
-from kd.data import check_dataset
+from kd.data import DatasetInfo, check_dataset
 from kd.errors import UserError, brief, unknown
 from kd.files import replace_file, unwritable
 from search_spaces import Space, came_later, load_rows, load_space, written_out
@@ -178,15 +178,17 @@ class SweepSettings(Options, Section):
             where=self.ranges_file,
         )
 
-    def check_images(self, *, begun: bool = False) -> None:
-        """Raise UserError for images that are not there or that it cannot train on; reads none.
+    def check_images(self, *, begun: bool = False) -> DatasetInfo:
+        """What is known of its images without decoding them.
 
-        So for the file of a teacher that does not fit them. Those of a sweep that has `begun`
-        need only be there: they are compared with those that it began with when they are read.
+        UserError for images that are not there or that it cannot train on, and for the file of a
+        teacher that does not fit them. Those of a sweep that has `begun` need only be there: they
+        are compared with those that it began with when they are read.
         """
-        info = check_dataset(self.base.dataset, self.data_root, PUT_BACK if begun else None)
+        remedy, own = PUT_BACK if begun else None, self.base.images
+        info = check_dataset(self.base.dataset, self.data_root, remedy, own)
         if begun:
-            return
+            return info
         space = self.space()
         for number, config in enumerate(space.extremes(self.base)):
             try:
@@ -199,6 +201,7 @@ class SweepSettings(Options, Section):
             from kd.training.teacher import check_teachers
 
             check_teachers(self.base, info)
+        return info
 
     def check_study(self) -> None:
         """Raise UserError where the journal of a sweep that began is damaged."""

@@ -82,7 +82,8 @@ class Cell:
         train, val = train_val(images, base.split)
         # The same images may have been written anew, and would have another protocol.
         begun = study_facts(settings.folder / STUDY, SEARCH).get("protocol")
-        about = begun or protocol(base, settings.seeds_per_trial), environment()
+        seeds, root = settings.seeds_per_trial, settings.data_root
+        about = begun or protocol(base, seeds, root), environment()
         always = settings.compile == "always"
         return cls(settings, space, images.digest, train, val, base, *about, compiled=always)
 

@@ -106,7 +106,8 @@ def _confirm(
     if known:
         first = known.seeds[0] + max(known.most, len(known.seeds))
     seeds = tuple((first + n) % MOST_SEEDS for n in range(plan.seeds))
-    dataset = open_dataset(settings.base.dataset, settings.data_root, PUT_BACK)
+    base, root = settings.base, settings.data_root
+    dataset = open_dataset(base.dataset, root, PUT_BACK, base.images)
     teachers = read_teachers(settings.folder, chosen[REFERENCE])
     now = Origin.of(dataset.train.digest, teachers)
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")

@@ -5,11 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from kd.data.names import DOWNLOADED, DatasetName
+from kd.data.names import DOWNLOADED, DatasetName, data_root
 from kd.errors import UserError
 from kd.screen import is_silent
 from kd.text import visible
@@ -189,8 +188,7 @@ def _unmeasurable(settings: SweepSettings) -> str | None:
     if settings.workers_per_trial > 1:
         return "a trial of several workers is not tried out"
     kind = DatasetName.parse(settings.base.dataset).kind
-    root = Path(os.path.expanduser(settings.data_root or os.environ.get("KD_DATA", "~/.cache/kd")))
-    if kind in DOWNLOADED and not any(root.glob("*")):
+    if kind in DOWNLOADED and not any(data_root(settings.data_root).glob("*")):
         return f"{kind} is not downloaded yet"
     return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kd.config import TrainConfig
 from kd.data import DatasetName
+from kd.data.config import split_of_before
 from kd.errors import UserError
 from kd.files import remove, replace_file
 from kd.screen import warn
@@ -31,6 +32,9 @@ def place_of(storage: Path, recipe: TrainConfig, images: str) -> Path:
     UserError where it learns from a file that cannot be read: of that its content counts.
     """
     plain = {**recipe.portable.to_dict(), "dataset": images}
+    plain["split"] = split_of_before(plain["split"])
+    # The digest is of the images as they were read.
+    del plain["images"]
     if not recipe.needs_teacher:
         # So that what was kept before a teacher had these is found again.
         plain["teacher"] = {n: v for n, v in plain["teacher"].items() if n not in OF_STUDENTS}

@@ -51,7 +51,7 @@ def known_pace(settings: SweepSettings, share: Share) -> Known | None:
     """
     if any(teacher.weights is None for teacher in settings.base.teachers):
         return None
-    here = _here(environment(), protocol(settings.base), Origin.of(""))
+    here = _here(environment(), protocol(settings.base, root=settings.data_root), Origin.of(""))
     for result in earlier(settings):
         sweep = result.sweep
         there = _here(sweep.environment, sweep.protocol, _origin(sweep))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from kd.config import ImagesConfig
 from kd.data import Images, open_dataset
 from kd.errors import UserError
 from search_spaces import Space
@@ -140,11 +141,14 @@ def _agreed(sweeps: Sequence[SweepSettings]) -> SweepSettings:
 
 def _cells(sweeps: Sequence[tuple[SweepSettings, Space]]) -> list[Cell]:
     """The cells, those on the same data set sharing its images."""
-    loaded: dict[tuple[str, Path | None], Images] = {}
+    loaded: dict[tuple[str, Path | None, ImagesConfig], Images] = {}
     cells = []
     for settings, space in sweeps:
-        source = (settings.base.dataset, settings.data_root)
+        source = (settings.base.dataset, settings.data_root, settings.base.images)
         if source not in loaded:
-            loaded[source] = open_dataset(*source).train
+            dataset = open_dataset(*source[:2], images=source[2])
+            # Now, and not when it is opened after hours of searching; nothing of it is kept.
+            dataset.check_test()
+            loaded[source] = dataset.train
         cells.append(Cell.of(settings, space, loaded[source]))
     return cells

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+from kd.data.split import remarks
 from kd.screen import warn
 from search_spaces import Space
 from tuning.engine.runtime import check_here, elsewhere, gpus_at_hand, local_gpus
@@ -33,16 +34,20 @@ def plan_asked(flags: Flags, files: Files | None = None) -> Planned:
         UserError: what is asked for cannot be.
     """
     sweeps = [(settings, settings.space()) for settings in _sweeps(flags, files)]
+    told: dict[str, None] = {}
     for settings, _ in sweeps:
-        settings.check_images(begun=bool(flags.resume))
+        info = settings.check_images(begun=bool(flags.resume))
         settings.check_study()
         if flags.resume:
             WarmStart.load(settings.folder)
         if not flags.resume:
+            told |= dict.fromkeys(remarks(info, settings.base.split))
             check_warm_start(settings)
         check_here(settings.compile)
         if not elsewhere() and not local_gpus():
             check_ends(settings, 0)
+    for line in told:
+        print(line)
     return sweeps
 
 

@@ -1,13 +1,41 @@
-"""The kinds of data sets, one file each, and the registry that opens them by name."""
+"""The kinds of data sets, and the registry that opens them by name."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from kd.data.config import AugmentConfig
+from kd.data.config import AugmentConfig, ImagesConfig
 from kd.data.images import Dataset, DatasetInfo
-from kd.data.names import DOWNLOADED, DatasetName, dataset_names
+from kd.data.names import (
+    DOWNLOADED,
+    FOLDER,
+    IMAGENET,
+    PARQUET,
+    TINY_IMAGENET,
+    DatasetName,
+    data_root,
+    dataset_names,
+)
 from kd.errors import UserError, brief, unknown
+
+OWN = "type --dataset digits, or --dataset folder:DIR or parquet:FOLDER for your own images"
+REMEDIES = {
+    PARQUET: "give parquet:FOLDER one",
+    FOLDER: "give folder:DIR one",
+    IMAGENET: "unpack ILSVRC 2012 from image-net.org so that train and val hold a folder for each "
+    "class, or give imagenet:DIR",
+    TINY_IMAGENET: "unpack cs231n.stanford.edu/tiny-imagenet-200.zip there, or give "
+    "tiny-imagenet:DIR",
+}
+"""What to do where there are no images of a kind that lies in a folder."""
+FLAGS = {
+    "size": "--resize",
+    "convert": "--convert-images",
+    "skip_bad": "--skip-bad-images",
+    "val": "--val",
+}
+"""What is typed in a search for each key of the section `images`."""
 
 
 class Source(Protocol):
@@ -27,50 +55,85 @@ class Source(Protocol):
 
 
 def check_dataset(
-    name: str, root: str | Path | None = None, remedy: str | None = None
+    name: str,
+    root: str | Path | None = None,
+    remedy: str | None = None,
+    images: ImagesConfig | None = None,
 ) -> DatasetInfo:
     """What is known of `name`; UserError for an unknown name, a missing or damaged folder.
 
-    Quick: it neither downloads nor loads images, so it cannot tell whether a download would
-    succeed; `open_dataset` does. `remedy` says what to do where there are no images, in a
-    command where another name cannot be given.
+    Quick: it neither downloads nor decodes images, so it cannot tell whether a download would
+    succeed, or every file is whole; `open_dataset` does. `remedy` says what to do where there are
+    no images, in a command where another name cannot be given. `images` says what is made of
+    files.
     """
-    return _source(name, root, remedy).check()
+    return _source(name, root, remedy, images).check()
 
 
-def open_dataset(name: str, root: str | Path | None = None, remedy: str | None = None) -> Dataset:
+def open_dataset(
+    name: str,
+    root: str | Path | None = None,
+    remedy: str | None = None,
+    images: ImagesConfig | None = None,
+) -> Dataset:
     """Load the training set of `name`; UserError in one sentence if it cannot be had.
 
-    `root` is where downloads lie: by default $KD_DATA, else ~/.cache/kd. `remedy` is as for
-    `check_dataset`.
+    `root` is where downloads lie: by default $KD_DATA, else ~/.cache/kd. `remedy` and `images` are
+    as for `check_dataset`.
     """
-    source = _source(name, root, remedy)
+    source = _source(name, root, remedy, images)
     source.check()
     return source.open()
 
 
-def default_augment(name: str) -> AugmentConfig:
+def default_augment(name: str, images: ImagesConfig | None = None) -> AugmentConfig:
     """The augmentation that the papers use for `name`, or what suits images of that size."""
-    return _source(name, None, None).augment()
+    return _source(name, None, None, images).augment()
 
 
-def _source(name: str, root: str | Path | None, remedy: str | None) -> Source:
-    dataset = DatasetName.parse(name)
+def _source(
+    name: str, root: str | Path | None, remedy: str | None, images: ImagesConfig | None
+) -> Source:
+    dataset, images = DatasetName.parse(name), images or ImagesConfig()
     if root is not None and os.path.isfile(root):
         raise UserError(f"{brief(root)} is not a folder; set KD_DATA or --data-root to one.")
-    if dataset.folder is not None:
-        from kd.data.sources.parquet import ParquetFolder
-
-        return ParquetFolder(dataset.folder, remedy or "give parquet:FOLDER one")
+    if (folder := dataset.lies_in(root)) is not None:
+        return _of_files(dataset, folder, remedy or REMEDIES[dataset.kind], images)
+    if dataset.kind != "digits" and dataset.kind not in DOWNLOADED:
+        raise unknown("data set", name, dataset_names())
+    _check_unchanged(dataset.kind, images)
     if dataset.kind == "digits":
         from kd.data.sources.digits import Digits
 
         return Digits()
-    if dataset.kind in DOWNLOADED:
-        from kd.data.sources.downloads import Download
+    from kd.data.sources.downloads import Download
 
-        # Path.expanduser raises for a `~` before a name that no user has.
-        folder = Path(os.path.expanduser(root or os.environ.get("KD_DATA", "~/.cache/kd")))
-        otherwise = "type --dataset digits, or --dataset parquet:FOLDER for your own images"
-        return Download(dataset.kind, folder, remedy or otherwise)
-    raise unknown("data set", name, dataset_names())
+    return Download(dataset.kind, data_root(root), remedy or OWN)
+
+
+def _of_files(dataset: DatasetName, folder: Path, remedy: str, images: ImagesConfig) -> Source:
+    """The source of a kind that lies in `folder`."""
+    from kd.data.sources.reading import FileSource
+
+    name = str(dataset)
+    if dataset.kind == PARQUET:
+        from kd.data.sources.parquet import find_parquet
+
+        return FileSource(name, images, partial(find_parquet, folder, images, remedy))
+    from kd.data.sources.folders import find_folder, find_imagenet, find_tiny_imagenet
+
+    if dataset.kind == FOLDER:
+        return FileSource(name, images, partial(find_folder, folder, images, remedy))
+    find = find_imagenet if dataset.kind == IMAGENET else find_tiny_imagenet
+    usual = 224 if dataset.kind == IMAGENET else 64
+    return FileSource(name, images, partial(find, folder, images, remedy), usual)
+
+
+def _check_unchanged(kind: str, images: ImagesConfig) -> None:
+    """Raise UserError for what is to be made of image files, where there are none."""
+    for name, flag in FLAGS.items():
+        if getattr(images, name) != getattr(ImagesConfig, name):
+            raise UserError(
+                f"{kind} is no folder of images, and {flag} is for these; leave it away "
+                f"(images.{name} in a file)."
+            )

@@ -1,233 +1,153 @@
-"""A folder of anyone's images: FOLDER/train.parquet and FOLDER/test.parquet.
+"""A folder of Parquet files: FOLDER/train.parquet and FOLDER/test.parquet, or in several parts.
 
-Columns `image` (binary) and `label` (integer). The schema's metadata describes them, in JSON:
-`shape`, [H, W] or [H, W, C]; `class_names`; `encoding`, `raw-uint8` for the bare pixels
-in that order, else anything that Pillow reads without loss (`webp-lossless`, `png`).
+`train-00000-of-00007.parquet` is one of them, in FOLDER/data too, as Hugging Face keeps them.
 """
 
-import io
-import json
-import math
-import operator
 import os
-import stat
+import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kd.data.config import AugmentConfig
-from kd.data.images import Dataset, DatasetInfo, Images
-from kd.data.names import PARQUET, DatasetName
+from kd.data.config import ImagesConfig
+from kd.data.sources.pictures import Encoded, decode_file, shape_of
+from kd.data.sources.reading import Part, Parts, check_memory
+from kd.data.sources.rows import RAW, Form, opened, read_form, read_labels, read_rows
+from kd.data.sources.splits import NAMES, TEST, TRAIN, roles
 from kd.errors import UserError, brief
 
-COLUMNS = {
-    "image": (pa.types.is_binary, pa.types.is_large_binary),
-    "label": (pa.types.is_integer,),
-}
-ENCODINGS = ("raw-uint8", "webp-lossless", "png")
+SHARD = re.compile(rf"({'|'.join(NAMES)})(?:-(\d+)-of-(\d+)(?:-\w+)?)?\.parquet")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What the metadata says: shape (H, W, C), the classes, how an image's bytes are read."""
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The files that hold one set, of one form, and how many images there are."""
 
-    shape: tuple[int, ...]
-    class_names: tuple[str, ...]
-    encoding: str
+    paths: tuple[Path, ...]
+    form: Form
+    count: int
 
+    @classmethod
+    def read(cls, paths: tuple[Path, ...], images: ImagesConfig) -> "Table":
+        """Read footers; UserError for what is damaged, too large, or of another form."""
+        forms, count = [], 0
+        for path in paths:
+            with opened(path) as file:
+                forms.append(read_form(path, file))
+                count += file.metadata.num_rows
+            if forms[-1] != forms[0]:
+                raise UserError(
+                    f"{brief(path)} has other columns, shapes or classes than {paths[0].name} "
+                    "beside it; write both from the same data."
+                )
+        if forms[0].layout is not None and images.size is None:
+            check_memory(brief(paths[0]), count, forms[0].layout.shape)
+        return cls(paths, forms[0], count)
 
-@dataclass(frozen=True)
-class ParquetFolder:
-    """The images of `folder`; `remedy` says what to do if it is not there."""
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,); UserError for one that is no class."""
+        read = []
+        for path in self.paths:
+            with opened(path) as file:
+                read.append(read_labels(path, file, self.form))
+        return np.concatenate(read)
 
-    folder: Path
-    remedy: str = "give parquet:FOLDER one"
-
-    def check(self) -> DatasetInfo:
-        """Read the two footers and the training labels.
-
-        UserError if a file is missing, damaged or of another form, or a label is out of range.
-        """
-        train, test = self._layout("train"), self._layout("test")
-        if (train.shape, train.class_names) != (test.shape, test.class_names):
+    def require(self, form: Form, others: Path) -> None:
+        """Raise UserError unless its shape and classes are those of `others`."""
+        mine, its = self.form.layout, form.layout
+        alike = (mine and mine.shape) == (its and its.shape)
+        if not alike or self.form.class_names != form.class_names:
             raise UserError(
-                f"{brief(self._path('test'))} has other shapes or classes than train.parquet "
+                f"{brief(self.paths[0])} has other shapes or classes than {others.name} "
                 "beside it; write both from the same data."
             )
-        path = self._path("train")
-        with opened(path) as file:
-            labels = read_labels(path, file, train)
-        counts = np.bincount(labels, minlength=len(train.class_names)).tolist()
-        height, width, channels = train.shape
-        return DatasetInfo(
-            (height, width), channels, dict(zip(train.class_names, counts, strict=True))
+
+    def part(self, what: str) -> Part:
+        """Its images as one of the sets."""
+        layout = self.form.layout
+        decode, shape = (layout.decode, layout.shape_of) if layout else (decode_file, shape_of)
+        bare = layout is not None and layout.encoding == RAW
+        places = self._encoded, self._first
+        return Part(what, self.labels, *places, decode, shape, threads=not bare)
+
+    def _encoded(self) -> Iterator[Encoded]:
+        return chain.from_iterable(read_rows(path, self.form) for path in self.paths)
+
+    def _first(self) -> Iterator[Encoded]:
+        """The first one; where metadata says the shape, nothing of it is needed."""
+        if self.form.layout is not None:
+            return iter([Encoded(self.paths[0], 0)])
+        return islice(self._encoded(), 1)
+
+
+def find_parquet(folder: Path, images: ImagesConfig, remedy: str) -> Parts:
+    """The sets of a folder of Parquet files.
+
+    UserError if a file is missing, damaged or of another form, or a label is out of range.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"{brief(folder.absolute())} is not a folder; {remedy}.")
+    found = shards(folder)
+    for name in (TRAIN, TEST):
+        found.setdefault(name, (folder / f"{name}.parquet",))
+    where = brief(folder.absolute())
+    there = {name for name, paths in found.items() if os.path.lexists(paths[0])}
+    who = roles(there, where, asked_val=images.val is not None)
+    train = Table.read(found[TRAIN], images)
+    test = Table.read(found[who.test if who else TEST], images)
+    val = None
+    if who and who.val is not None:
+        val = Table.read(found[who.val], images)
+    if images.val is not None:
+        val = _own_val(Path(images.val), test, images)
+    for other in (test, val):
+        if other is not None:
+            other.require(train.form, train.paths[0])
+    names = train.form.class_names
+    if names is None:
+        every = (table.labels.max() for table in (train, test, val) if table is not None)
+        names = tuple(map(str, range(int(max(every)) + 1)))
+    own = None if val is None else val.part("val")
+    return Parts(names, train.part("training"), test.part(TEST), own, who.notes if who else ())
+
+
+def shards(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The files of each set in `folder`, or in its folder `data`; UserError if one is missing."""
+    for place in (folder, folder / "data"):
+        found: dict[str, list[tuple[Path, str | None]]] = {}
+        for path in sorted(place.glob("*.parquet")):
+            if known := SHARD.fullmatch(path.name):
+                found.setdefault(known[1], []).append((path, known[3]))
+        if found:
+            return {name: _whole(name, files) for name, files in found.items()}
+    return {}
+
+
+def _whole(name: str, files: list[tuple[Path, str | None]]) -> tuple[Path, ...]:
+    count = files[0][1]
+    if any(other != count for _, other in files) or len(files) != int(count or 1):
+        raise UserError(
+            f"{brief(files[0][0].parent)} has {len(files)} files of {name}, and their names say "
+            f"{count or 1}; put all parts of one writing there, and no others."
         )
-
-    def open(self) -> Dataset:
-        """Decode the training set."""
-        name = str(DatasetName(PARQUET, self.folder))
-        return Dataset(name, read_images(self._path("train")), self._read_test)
-
-    def augment(self) -> AugmentConfig:
-        """Crop after padding by an eighth, as CIFAR's 4 of 32 pixels, and flip."""
-        return AugmentConfig(crop_padding=self._layout("train").shape[0] // 8)
-
-    def _layout(self, split: str) -> Layout:
-        if not os.path.isdir(self.folder):
-            where = brief(self.folder.absolute())
-            raise UserError(f"{where} is not a folder; {self.remedy}.")
-        path = self._path(split)
-        with opened(path) as file:
-            return read_layout(path, file)
-
-    def _read_test(self) -> Images:
-        return read_images(self._path("test"))
-
-    def _path(self, split: str) -> Path:
-        return self.folder / f"{split}.parquet"
+    return tuple(path for path, _ in files)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """The Parquet file at `path`; UserError if it is none, or was written while it was read."""
-    where = brief(path)
-    try:
-        # Opening a pipe would wait for a writer.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UserError(f"{where} is not a file; put a Parquet file there.")
-        with path.open("rb") as source:
-            before = os.fstat(source.fileno())
-            try:
-                yield pq.ParquetFile(source)
-            finally:
-                after = os.fstat(source.fileno())
-                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                    raise UserError(
-                        f"{where} was written while it was read; try again when it is whole."
-                    )
-    except FileNotFoundError:
-        raise UserError(f"{where} is not there; the folder needs this file.") from None
-    except (pa.ArrowException, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"{where} cannot be read as Parquet ({brief(reason)}); write or copy it again."
-        ) from None
-
-
-def read_layout(path: Path, file: pq.ParquetFile) -> Layout:
-    """The layout of the file, from its footer alone; UserError if it is not of this form."""
-    where, schema = brief(path), file.schema_arrow
-    if not file.metadata.num_rows:
-        raise UserError(f"{where} has no rows; write images into it.")
-    for column, kinds in COLUMNS.items():
-        found = [field for field in schema if field.name == column]
-        if len(found) > 1:
-            raise UserError(f"{where} has {len(found)} columns {column!r}; write it with one.")
-        if not found or not any(is_a(found[0].type) for is_a in kinds):
-            kind = "binary" if column == "image" else "integer"
-            raise UserError(f"{where} has no {kind} column {column!r}; write it with one.")
-    try:
-        metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
-        shape = tuple(map(operator.index, _list(metadata["shape"])))
-        names = tuple(map(str, _list(metadata["class_names"])))
-        encoding = metadata["encoding"]
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        raise UserError(
-            f"{where} does not say what its images are; its schema's metadata must hold shape and "
-            "class_names, each a JSON list, and encoding."
-        ) from None
-    if len(shape) not in (2, 3) or min(shape) < 1 or not names or encoding not in ENCODINGS:
-        raise UserError(
-            f"{where} has shape {brief(list(shape))}, {len(names)} classes and encoding "
-            f"{brief(repr(encoding))}; "
-            f"it needs [H, W] or [H, W, C], a class, and one of {', '.join(ENCODINGS)}."
-        )
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(
-            f"{where} gives the name {brief(repr(twice[0]))} to two classes; give every class its "
-            "own."
-        )
-    layout = Layout(shape if len(shape) == 3 else (*shape, 1), names, encoding)
-    _check_memory(where, file.metadata.num_rows, layout)
-    return layout
-
-
-def _list(text: str) -> list[Any]:
-    values = json.loads(text)
-    if not isinstance(values, list):
-        raise TypeError(text)
-    return values
-
-
-def _check_memory(where: str, rows: int, layout: Layout) -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if rows * math.prod(layout.shape) > memory:
-        raise UserError(
-            f"{where} has {rows} images of shape {brief(list(layout.shape))}, more than the memory "
-            "holds; write the shape that they have, or fewer."
-        )
-
-
-def read_labels(path: Path, file: pq.ParquetFile, layout: Layout) -> NDArray[np.int64]:
-    """The labels (N,); UserError names the first row whose label is no class."""
-    labels = file.read(columns=["label"])["label"].to_pylist()
-    classes = len(layout.class_names)
-    for row, label in enumerate(labels):
-        if label is None or not 0 <= label < classes:
+def _own_val(path: Path, test: Table, images: ImagesConfig) -> Table:
+    """A val set that a person names: a Parquet file, or a folder of nothing else."""
+    paths = tuple(sorted(path.glob("*.parquet"))) if os.path.isdir(path) else (path,)
+    if not paths:
+        raise UserError(f"{brief(path)} holds no Parquet file; give one that does (--val).")
+    for own in paths:
+        if any(os.path.exists(own) and os.path.samefile(own, other) for other in test.paths):
             raise UserError(
-                f"{brief(path)}, row {row}: the label is {label}; "
-                f"it must lie between 0 and {classes - 1}."
+                f"{brief(own)} is the test set here, and cannot be val too; put a test set of its "
+                "own beside it, or give another --val (images.val in a file)."
             )
-    return np.array(labels, np.int64)
-
-
-def read_images(path: Path) -> Images:
-    """Decode one file; UserError names the first row that is not as the metadata says."""
-    with opened(path) as file:
-        layout = read_layout(path, file)
-        labels = read_labels(path, file, layout)
-        encoded = file.read(columns=["image"])["image"].to_pylist()
-    pixels = np.empty((len(labels), *layout.shape), np.uint8)
-    decode = decode_raw if layout.encoding == "raw-uint8" else decode_file
-    with ThreadPoolExecutor() as threads:  # Pillow decodes without the interpreter's lock
-        each = map if decode is decode_raw else threads.map
-        for row, image in enumerate(each(partial(decode, layout.shape), encoded)):
-            if image is None:
-                raise UserError(
-                    f"{brief(path)}, row {row}: the image is no {layout.encoding} of shape "
-                    f"{list(layout.shape)}; write every image in that form."
-                )
-            pixels[row] = image
-    images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    return Images(images, labels, layout.class_names)
-
-
-def decode_raw(shape: tuple[int, ...], data: bytes | None) -> NDArray[np.uint8] | None:
-    """Bare pixels as (H, W, C); None for the wrong number of them."""
-    if data is None or len(data) != math.prod(shape):
-        return None
-    return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def decode_file(shape: tuple[int, ...], data: bytes | None) -> NDArray[np.uint8] | None:
-    """The bytes of an image file as (H, W, C); None for what is not readable or of that shape."""
-    from PIL import Image
-
-    try:
-        picture = Image.open(io.BytesIO(data or b""))
-        image = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    bare = shape if shape[2] > 1 else shape[:2]
-    if picture.mode == "P" or image.dtype != np.uint8 or image.shape != bare:
-        return None
-    return image.reshape(shape)
+    return Table.read(paths, images)
