@@ -69,8 +69,9 @@ def shape_of(one: Encoded, images: ImagesConfig) -> tuple[int, ...]:
     """The shape that `decode_file` will give, from the first bytes alone; it raises the same."""
     try:
         with Image.open(_source(one)) as picture:
-            # Of a PNG without it Pillow would decode all to look for it at the end.
-            seek = picture.format != "PNG" or "exif" in picture.info
+            # Without it Pillow would decode a whole PNG to look for it at the end; and of a TIFF
+            # it says the upright size.
+            seek = "exif" in picture.info and picture.format != "TIFF"
             turned = seek and picture.getexif().get(ExifTags.Base.Orientation) in TURNED
             (width, height), mode = picture.size, picture.mode
     except Exception as error:
