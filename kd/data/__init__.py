@@ -7,7 +7,7 @@ torchvision; `imagenet` and `tiny-imagenet` are unpacked by whoever has them; `f
 
 from kd.data.images import Dataset, DatasetInfo, Images
 from kd.data.names import DatasetName, dataset_names
-from kd.data.sources import check_dataset, default_augment, open_dataset
+from kd.data.sources import check_dataset, default_augment, open_dataset, verify_dataset
 
 __all__ = [
     "Dataset",
@@ -18,4 +18,5 @@ __all__ = [
     "dataset_names",
     "default_augment",
     "open_dataset",
+    "verify_dataset",
 ]

@@ -22,7 +22,7 @@ from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
 from tuning.reports.method_table import MARKDOWN, print_table, write
 from tuning.storage.addresses import masked
-from tuning.sweeps.searching import Planned, decided, plan_asked
+from tuning.sweeps.searching import Planned, decided, plan_asked, read_images
 from tuning.sweeps.signals import held, listen
 
 
@@ -63,8 +63,9 @@ def foretell(flags: Flags) -> None:
     name = _name(flags)
     if Comparison.find(flags.options.storage, name) is not None:
         raise UserError(f"The comparison {name} was begun before; give another --name.")
-    takes = []
-    for settings, space in _planned(flags):
+    takes, planned = [], _planned(flags)
+    read_images(planned)
+    for settings, space in planned:
         takes.append(dry_run(settings, space))
         print()
     print(together(takes))

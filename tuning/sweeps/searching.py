@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+from kd.data import verify_dataset
 from kd.data.split import remarks
 from kd.screen import warn
 from search_spaces import Space
@@ -48,7 +49,16 @@ def plan_asked(flags: Flags, files: Files | None = None) -> Planned:
             check_ends(settings, 0)
     for line in told:
         print(line)
+    if flags.dry_run:
+        read_images(sweeps)
     return sweeps
+
+
+def read_images(sweeps: Planned) -> None:
+    """Read all images of the sweeps and keep none; UserError for what is damaged."""
+    each = ((s.base.dataset, s.data_root, s.base.images) for s, _ in sweeps)
+    for name, root, images in dict.fromkeys(each):
+        verify_dataset(name, root, images)
 
 
 def search_asked(flags: Flags, sweeps: Planned) -> int:

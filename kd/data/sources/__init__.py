@@ -47,6 +47,12 @@ class Source(Protocol):
         The downloads answer as they are published, whatever lies in their folder.
         """
 
+    def verify(self) -> None:
+        """Read the images of all sets and keep none; UserError for one that `open` would refuse.
+
+        Nothing is downloaded.
+        """
+
     def open(self) -> Dataset:
         """Load the training set; UserError if it cannot be had."""
 
@@ -84,6 +90,16 @@ def open_dataset(
     source = _source(name, root, remedy, images)
     source.check()
     return source.open()
+
+
+def verify_dataset(
+    name: str, root: str | Path | None = None, images: ImagesConfig | None = None
+) -> None:
+    """Decode each image of `name` once, where they are files, and keep none.
+
+    UserError for what is damaged, of the test set too, of which nothing else is looked at.
+    """
+    _source(name, root, None, images).verify()
 
 
 def default_augment(name: str, images: ImagesConfig | None = None) -> AugmentConfig:

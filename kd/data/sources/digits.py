@@ -24,6 +24,9 @@ class Digits:
         """Nothing can be wrong: scikit-learn is a dependency."""
         return DatasetInfo((8, 8), 1, dict(zip("0123456789", COUNTS, strict=True)))
 
+    def verify(self) -> None:
+        """Nothing can be wrong."""
+
     def open(self) -> Dataset:
         """Read the images from the installed scikit-learn."""
         from sklearn.datasets import load_digits

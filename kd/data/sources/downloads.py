@@ -38,6 +38,9 @@ class Download:
             )
         return INFO[self.name]
 
+    def verify(self) -> None:
+        """Whether it can be downloaded is known once it is."""
+
     def open(self) -> Dataset:
         """Load the training set, downloading it first where it is not there."""
         return Dataset(self.name, self._load(train=True), lambda: self._load(train=False))

@@ -96,11 +96,14 @@ class FileSource:
         if parts.val is not None:
             train = replace(train, val=read(parts.val))
 
-        def check_test() -> None:
-            for _ in _decoded(parts.test, self.images, alike):
-                pass
-
+        check_test = partial(_verify, parts.test, self.images, alike)
         return Dataset(self.name, train, partial(read, parts.test), check_test)
+
+    def verify(self) -> None:
+        """Decode all images, and keep none."""
+        alike = Alike()
+        for part in self.parts:
+            _verify(part, self.images, alike)
 
     def augment(self) -> AugmentConfig:
         """Crop after padding by an eighth, as CIFAR's 4 of 32 pixels, and flip."""
@@ -156,6 +159,12 @@ def _read(part: Part, class_names: tuple[str, ...], images: ImagesConfig, alike:
     if pixels is None:
         raise UserError(f"No {part.what} image can be decoded; give others.")
     return Images(pixels[: len(kept)], part.labels[kept], class_names)
+
+
+def _verify(part: Part, images: ImagesConfig, alike: Alike) -> None:
+    """Decode all images of a set, and keep none."""
+    for _ in _decoded(part, images, alike):
+        pass
 
 
 def _decoded(
