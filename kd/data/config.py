@@ -45,6 +45,17 @@ class ImagesConfig(Section):
         return replace(self, val=str((beside / val if beside and there else val).absolute()))
 
     @property
+    def told(self) -> str:
+        """What a person reads of it; empty where nothing is asked for."""
+        said = {
+            f"resized to {self.size}×{self.size}": self.size is not None,
+            "made RGB": self.convert,
+            f"up to {self.skip_bad} bad ones of each set left out": self.skip_bad,
+            f"val from {self.val}": self.val is not None,
+        }
+        return ", ".join(words for words, holds in said.items() if holds)
+
+    @property
     def portable(self) -> Self:
         """Without this machine's path: of the val set its name alone."""
         name = None if self.val is None else Path(os.path.normpath(self.val)).name

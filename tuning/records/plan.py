@@ -185,6 +185,8 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
         print(f"{kept} of each {each}: {takes}")
     augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
     print(f"augmentation: {augment}")
+    if base.images.told:
+        print(f"images: {base.images.told}")
     searched = (
         "rows (:) and what is fixed (=)"
         if settings.rows

@@ -237,8 +237,7 @@ def load_result(storage: Path, name: str) -> SweepResult:
         searched=settings.space().domains,
         slots=int(facts.get("slots", 1)),
         val_size=int(facts.get("val_size", 0)),
-        protocol=facts.get("protocol")
-        or protocol(settings.base, seeds, root),
+        protocol=facts.get("protocol") or protocol(settings.base, seeds, root),
         environment=facts.get("environment", {}),
         costs=facts.get(COSTS, {}),
         warm=_warm(settings.folder),

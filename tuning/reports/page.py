@@ -93,6 +93,17 @@ def _of_all(result: SweepResult, most: int, *, ranked: bool) -> str:
     return f"The {which} of {searched} hyperparameters."
 
 
+def _cut(split: dict[str, Any]) -> dict[str, Any]:
+    """How val and the images to train on were cut."""
+    each, share = split.get("val_per_class"), split.get("fraction")
+    of_val = {"val images of each class": each} if each else {}
+    part = f"{share:g} of what val leaves" if share else "all that val leaves"
+    return {
+        **(of_val or {"val share of the training set": split.get("val_fraction")}),
+        "training images": split.get("train_size") or part,
+    }
+
+
 def _protocol(result: SweepResult) -> dict[str, Any]:
     """What every trial had in common."""
     found = result.findings
@@ -121,8 +132,8 @@ def _protocol(result: SweepResult) -> dict[str, Any]:
         "GPU time": duration(result.gpu_seconds) if result.gpu_seconds else None,
         "cost": None if result.usd is None else dollars(result.usd),
         "val images": sweep.val_size or "not recorded",
-        "val share of the training set": split.get("val_fraction"),
-        "training images": split.get("train_size") or "all that val leaves",
+        "images": sweep.settings.base.images.portable.told or None,
+        **_cut(split),
         "split seed": split.get("seed"),
         "batch size": config.get("batch_size"),
         "training seed": config.get("seed"),
