@@ -22,6 +22,7 @@ from typing import NamedTuple, NoReturn, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from image_folders import picture, split_folder
 from parquet_folder import parquet_folder
 
 TESTS = Path(__file__).parent
@@ -161,6 +162,9 @@ FILES = {
     "wrong/padding.yaml": CONFIG + "augment: {crop_padding: 1000000000}\n",
     "wrong/cutout.yaml": CONFIG + "augment: {cutout: 1000000000}\n",
     "wrong/lr.yaml": CONFIG + "optimizer: {lr: 0}\n",
+    "wrong/size.yaml": CONFIG + "images: {size: 0}\n",
+    "wrong/images.yaml": CONFIG + "images: 3\n",
+    "wrong/mixed.yaml": CONFIG.replace("digits", "folder:files/mixed"),
     "wrong/split.yaml": CONFIG + "split: {val_fraction: 1.5}\n",
     "wrong/oblong.yaml": CONFIG.replace("pskd", "lsskd").replace("digits", "parquet:oblong"),
 }
@@ -178,6 +182,7 @@ def lay_out(folder: Path) -> None:
     (folder / "folder.yaml").mkdir()
     (folder / "folder.safetensors").mkdir()
     os.mkfifo(folder / "pipe.yaml")
+    lay_out_files(folder / "files")
     parquet_folder(folder / "images")
     parquet_folder(folder / "oblong", shape=(8, 6))
     runs = folder / "runs"
@@ -191,6 +196,20 @@ def lay_out(folder: Path) -> None:
             file.write(f"{line}\n")
     (runs / "other" / "study.log").write_text("no journal\n" * 9)
     (runs / "nameless").rename(runs / "two words")
+
+
+def lay_out_files(folder: Path) -> None:
+    """Folders of image files, each with something wrong but `sound` and `whole`."""
+    counts = {"cat": 12, "dog": 12}
+    for name in ("sound", "mixed", "palette", "empty", "other", "damaged"):
+        split_folder(folder / name, counts=counts)
+    split_folder(folder / "alone", ("train",), counts=counts)
+    split_folder(folder / "whole", ("train", "val", "test"), counts=counts)
+    picture(size=(8, 6)).save(folder / "mixed" / "train" / "dog" / "dog_0.png")
+    picture("P").save(folder / "palette" / "train" / "cat" / "cat_0.png")
+    (folder / "empty" / "train" / "eel").mkdir()
+    (folder / "other" / "test" / "dog").rename(folder / "other" / "test" / "eel")
+    (folder / "damaged" / "test" / "dog" / "dog_7.png").write_text("no image")
 
 
 def lay_out_tables(folder: Path, sweep: Path) -> None:

@@ -31,6 +31,7 @@ RAY = (
     "tests/tuning/test_compare.py",
     "tests/tuning/test_confirm.py",
     "tests/tuning/test_faults.py",
+    "tests/tuning/test_images_sweep.py",
     "tests/tuning/test_kept_teachers.py::test_sweeps_side_by_side",
     "tests/tuning/test_lifeline.py::test_a_sweeps_ray_is_its_own",
     "tests/tuning/test_lifeline.py::test_what_comes_while_a_sweep_starts",

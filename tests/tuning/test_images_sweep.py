@@ -1,6 +1,7 @@
 """A real search over a folder of image files of many sizes and kinds, damaged ones among them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def typed(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        env={**__import__("os").environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(root)},
     )
 
 
@@ -54,6 +55,6 @@ def test_a_search_over_files_is_confirmed_and_its_best_trained_again(tmp_path):
     again = typed(tmp_path, "kd.train", "runs/files")
     assert again.returncode == 0, again.stderr
     assert "24 training images, 12 val images" in again.stdout
-    proved = typed(tmp_path, "tuning.confirm", "files", "--seeds", "2")
+    proved = typed(tmp_path, "tuning.confirm", "files", "--seeds", "4")
     assert proved.returncode == 0, proved.stderr
-    assert "test" in proved.stdout
+    assert "Left out, as it cannot be decoded: 1 of 24 test images" in proved.stdout
