@@ -228,6 +228,7 @@ def cut(**changes):
         ({"val_fraction": 0.4}, False),
         ({"val_fraction": 0.7}, True),
         ({"seed": 1}, True),
+        ({"val_per_class": 5}, True),
     ],
 )
 def test_a_teacher_that_saw_val_is_refused_unless_it_may(changes, seen, tmp_path):
@@ -243,6 +244,48 @@ def test_a_teacher_that_saw_val_is_refused_unless_it_may(changes, seen, tmp_path
         other = replace(other, teacher=replace(teacher, saw_val=True))
     assert load_teachers(other, train, told.append)
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({}, False),
+        ({"fraction": 0.5}, False),
+        ({"val_fraction": 0.3}, False),
+        ({"seed": 1}, True),
+        ({"val_per_class": 6}, True),
+        ({"val_per_class": None}, True),
+    ],
+)
+def test_val_of_so_many_a_class_is_the_same_for_the_same_number(changes, seen, tmp_path):
+    given = {"val_per_class": 5, "train_size": None}
+    settings, images = cut(**given)
+    settings = with_teacher(settings, images, tmp_path)
+    other, (train, _) = cut(**given | changes)
+    other = replace(other, teacher=settings.teacher)
+    if not seen:
+        assert load_teachers(other, train)
+        return
+    with pytest.raises(UserError, match="was trained on val images of this split"):
+        load_teachers(other, train)
+
+
+def test_a_val_set_of_its_own_no_seed_cuts(tmp_path):
+    digits = open_dataset("digits").train
+    own = digits.subset(np.arange(0, 200))
+    data = replace(digits.subset(np.arange(200, 1000)), whole=None, val=own)
+    images = train_val(data, SplitConfig())
+    settings = with_teacher(config("kd", split=SplitConfig()), images, tmp_path)
+    for split in (SplitConfig(seed=1), SplitConfig(fraction=0.5)):
+        other = replace(settings, split=split)
+        assert load_teachers(other, train_val(data, split)[0])
+    on_val = SplitConfig(train_on_val=True)
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    settings = with_teacher(config("kd", split=on_val), train_val(data, on_val), seen)
+    other = replace(settings, split=SplitConfig())
+    with pytest.raises(UserError, match="was trained on val images of this split"):
+        load_teachers(other, images[0])
 
 
 def test_of_a_teacher_that_does_not_say_it_is_said_that_nobody_knows(tmp_path):

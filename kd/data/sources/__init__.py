@@ -39,7 +39,7 @@ FLAGS = {
 
 
 class Source(Protocol):
-    """One kind of data set; each is a file of this folder."""
+    """One kind of data set."""
 
     def check(self) -> DatasetInfo:
         """What is known of the training images without loading them; UserError for what is wrong.
