@@ -247,7 +247,9 @@ def test_a_folder_that_may_not_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("val", "sentence"),
     [
-        ("test", "is the test set here, and cannot be val too"),
+        ("test", "is the test set here, and cannot be val too; put a test set of its own beside"),
+        ("train", "is the training set here, and cannot be val too; give another --val"),
+        ("test/../train", "is the training set here"),
         ("nowhere", "is not a folder; give one with a subfolder for each class"),
         ("train/cat", "has no subfolders"),
     ],

@@ -146,6 +146,8 @@ def test_a_val_set_of_ones_own_is_a_file_or_a_folder(tmp_path):
         assert len(train_val(open_dataset(data, images=images).train, SplitConfig())[1]) == count
     own = ImagesConfig(val=str(tmp_path / "data" / "test.parquet"))
     assert "is the test set here, and cannot be val too" in refused(data, own)
+    own = ImagesConfig(val=str(tmp_path / "data" / "train.parquet"))
+    assert "is the training set here, and cannot be val too; give another" in refused(data, own)
     (tmp_path / "empty").mkdir()
     assert "holds no Parquet file" in refused(data, ImagesConfig(val=str(tmp_path / "empty")))
     assert "is not there" in refused(data, ImagesConfig(val=str(tmp_path / "nowhere")))

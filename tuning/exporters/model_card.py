@@ -97,6 +97,7 @@ def model_card(
         "licence of the data": licence or "unknown",
         "classes": ", ".join(description["class_names"]),
         "image size": f"{height} × {width}, channels: {facts['channels']}",
+        **({"images": told} if (told := config.images.portable.told) else {}),
         "mean of each channel, pixels in 0 … 1": _numbers(description["mean"]),
         "standard deviation of each channel": _numbers(description["std"]),
     }

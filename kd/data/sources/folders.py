@@ -12,7 +12,7 @@ from kd.data.config import ImagesConfig
 from kd.data.listing import ANNOTATIONS, image_files, subfolders
 from kd.data.sources.pictures import Encoded
 from kd.data.sources.reading import Part, Parts
-from kd.data.sources.splits import NAMES, TEST, TRAIN, VALS, roles
+from kd.data.sources.splits import NAMES, TEST, TRAIN, VALS, check_apart, roles
 from kd.data.split import choice
 from kd.errors import UserError, brief
 
@@ -142,11 +142,7 @@ def _parts(
 ) -> Parts:
     if images.val is not None:
         own = Path(images.val)
-        if sealed is not None and os.path.isdir(own) and os.path.samefile(own, sealed):
-            raise UserError(
-                f"{brief(own)} is the test set here, and cannot be val too; put a test set of its "
-                "own beside it, or give another --val (images.val in a file)."
-            )
+        check_apart(own, [train.folder], [] if sealed is None else [sealed])
         val = _alike(own, train)
     part = None if val is None else val.part("val")
     return Parts(train.class_names, train.part("training", rows), test, part, notes)

@@ -18,7 +18,7 @@ from kd.data.config import ImagesConfig
 from kd.data.sources.pictures import Encoded, decode_file, shape_of
 from kd.data.sources.reading import Part, Parts, check_memory
 from kd.data.sources.rows import RAW, Form, opened, read_form, read_labels, read_rows
-from kd.data.sources.splits import NAMES, TEST, TRAIN, roles
+from kd.data.sources.splits import NAMES, TEST, TRAIN, check_apart, roles
 from kd.errors import UserError, brief
 
 SHARD = re.compile(rf"({'|'.join(NAMES)})(?:-(\d+)-of-(\d+)(?:-\w+)?)?\.parquet")
@@ -105,7 +105,7 @@ def find_parquet(folder: Path, images: ImagesConfig, remedy: str) -> Parts:
     if who and who.val is not None:
         val = Table.read(found[who.val], images)
     if images.val is not None:
-        val = _own_val(Path(images.val), test, images)
+        val = _own_val(Path(images.val), train, test, images)
     for other in (test, val):
         if other is not None:
             other.require(train.form, train.paths[0])
@@ -139,15 +139,11 @@ def _whole(name: str, files: list[tuple[Path, str | None]]) -> tuple[Path, ...]:
     return tuple(path for path, _ in files)
 
 
-def _own_val(path: Path, test: Table, images: ImagesConfig) -> Table:
+def _own_val(path: Path, train: Table, test: Table, images: ImagesConfig) -> Table:
     """A val set that a person names: a Parquet file, or a folder of nothing else."""
     paths = tuple(sorted(path.glob("*.parquet"))) if os.path.isdir(path) else (path,)
     if not paths:
         raise UserError(f"{brief(path)} holds no Parquet file; give one that does (--val).")
     for own in paths:
-        if any(os.path.exists(own) and os.path.samefile(own, other) for other in test.paths):
-            raise UserError(
-                f"{brief(own)} is the test set here, and cannot be val too; put a test set of its "
-                "own beside it, or give another --val (images.val in a file)."
-            )
+        check_apart(own, train.paths, test.paths)
     return Table.read(paths, images)

@@ -1,9 +1,11 @@
 """Which of the sets that people name `train`, `test`, `val` and so on is which here."""
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from kd.errors import UserError
+from kd.errors import UserError, brief
 
 TRAIN, TEST = "train", "test"
 VALS = ("val", "valid", "validation")
@@ -38,3 +40,14 @@ def roles(found: Collection[str], where: str, *, asked_val: bool) -> Roles | Non
         told = f"The test set is {vals[0]} of {where}, which has no other, so it stays sealed."
         return Roles(vals[0], None, (told,))
     return Roles(TEST) if TEST in found else None
+
+
+def check_apart(val: Path, train: Sequence[Path], test: Sequence[Path]) -> None:
+    """Raise UserError for a val set that is what is trained on, or what the last word is had by."""
+    for what, paths in (("training", train), ("test", test)):
+        if os.path.exists(val) and any(os.path.samefile(val, path) for path in paths):
+            beside = "put a test set of its own beside it, or " if what == "test" else ""
+            raise UserError(
+                f"{brief(val)} is the {what} set here, and cannot be val too; {beside}give another "
+                "--val (images.val in a file)."
+            )
