@@ -218,6 +218,15 @@ def test_images_are_converted_resized_and_left_out(tmp_path, capsys):
     assert ["1 of 8 training" in said[0], "1 of 8 test" in said[1]] == [True, True]
 
 
+def test_the_first_of_each_may_be_a_bad_one(tmp_path):
+    def bytes_of(number: int) -> bytes:
+        return b"no image" if number in (0, 1, 100) else encoded(number)
+
+    name = both(tmp_path, bytes_of=bytes_of)
+    info = check_dataset(name, images=ImagesConfig(skip_bad=2))
+    assert (info.size, info.channels) == ((8, 8), 3)
+
+
 # -- our own form ----------------------------------------------------------------------------------
 
 

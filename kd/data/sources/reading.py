@@ -77,6 +77,11 @@ class FileSource:
         for part in self.parts:
             for one in part.first():
                 alike.look(one, part, self.images)
+        # Where the first ones are bad and may be, of which shape the others are is not known yet.
+        further = self.parts.train.encoded() if alike.shape is None else iter(())
+        while alike.shape is None and (one := next(further, None)) is not None:
+            alike.look(one, self.parts.train, self.images)
+        for part in self.parts:
             if alike.shape is not None:
                 check_memory(f"the {part.what} set", len(part.labels), alike.shape)
             names = self.parts.class_names
@@ -95,7 +100,6 @@ class FileSource:
         train = read(parts.train)
         if parts.val is not None:
             train = replace(train, val=read(parts.val))
-
         check_test = partial(_verify, parts.test, self.images, alike)
         return Dataset(self.name, train, partial(read, parts.test), check_test)
 
