@@ -77,10 +77,11 @@ class FileSource:
         for part in self.parts:
             for one in part.first():
                 alike.look(one, part, self.images)
-        # Where the first ones are bad and may be, of which shape the others are is not known yet.
-        further = self.parts.train.encoded() if alike.shape is None else iter(())
-        while alike.shape is None and (one := next(further, None)) is not None:
-            alike.look(one, self.parts.train, self.images)
+        # Where the first ones are bad and may be, the shape of the others is not known yet.
+        for further in self.parts.train.encoded() if alike.shape is None else ():
+            alike.look(further, self.parts.train, self.images)
+            if alike.shape is not None:
+                break
         for part in self.parts:
             if alike.shape is not None:
                 check_memory(f"the {part.what} set", len(part.labels), alike.shape)
