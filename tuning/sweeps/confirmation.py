@@ -111,6 +111,8 @@ def _confirm(
     teachers = read_teachers(settings.folder, chosen[REFERENCE])
     now = Origin.of(dataset.train.digest, teachers)
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
+    # What is damaged is found before the race, and not when its winner is measured.
+    dataset.check_test()
     train, val = train_val(dataset.train, settings.base.split)
     whole = None
     if asked.refit:
