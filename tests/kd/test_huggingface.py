@@ -241,6 +241,18 @@ def test_our_own_form_is_resized_and_converted_too(tmp_path):
     assert "row 0 has 5 channels" in refused(odd, images)
 
 
+def test_bare_pixels_may_begin_as_a_jpeg_does(tmp_path):
+    name = f"parquet:{parquet_folder(tmp_path, (8, 8, 3))}"
+    table = pq.read_table(tmp_path / "train.parquet")
+    images = table["image"].to_pylist()
+    images[3] = b"\xff\xd8\xff" + images[3][3:]
+    changed = table.set_column(0, "image", pa.array(images))
+    pq.write_table(
+        changed.replace_schema_metadata(table.schema.metadata), tmp_path / "train.parquet"
+    )
+    assert open_dataset(name).train.images[3, :, 0, 0].tolist() == [0xFF, 0xD8, 0xFF]
+
+
 @pytest.mark.parametrize("encoding", ["raw-uint8", "png", "jpeg", "webp-lossless"])
 @pytest.mark.parametrize("form", ["png", "jpeg"])
 def test_png_and_jpeg_are_read_whatever_the_metadata_says(tmp_path, encoding, form):

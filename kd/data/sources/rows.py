@@ -58,8 +58,10 @@ class Layout:
             UserError: it is not as the metadata says.
         """
         data = one.data or b""
-        if self.encoding == RAW and not data.startswith(FILES):
-            if len(data) != math.prod(self.shape):
+        whole = len(data) == math.prod(self.shape)
+        # Of the right number of bytes are bare pixels, whatever the first of them are.
+        if self.encoding == RAW and (whole or not data.startswith(FILES)):
+            if not whole:
                 raise BadImageError(f"it is no {RAW} of shape {list(self.shape)}")
             pixels = np.frombuffer(data, np.uint8).reshape(self.shape)
             if not self._changed(images):
