@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 import yaml
 
-from kd.backbones import backbone_spec
+from kd.backbones import backbone_spec, require_images, require_stages, whole_name
 from kd.data import DatasetInfo, DatasetName, default_augment
 from kd.data.config import AugmentConfig, SplitConfig, check_batches
 from kd.errors import UserError, brief
@@ -31,6 +31,7 @@ from kd.teachers import (
     TeacherConfig,
     is_file,
     line_of,
+    networks_of,
     published_values,
     recipe_of,
     teacher_file,
@@ -52,6 +53,7 @@ __all__ = [
     "TeacherConfig",
     "TrainConfig",
     "is_file",
+    "networks_of",
     "parse",
     "read_mapping",
     "read_yaml",
@@ -87,7 +89,8 @@ class TrainConfig(Section):
         expected = config_class(self.method)
         if not isinstance(self.kd, expected):
             raise UserError(f"kd holds {type(self.kd).__module__}; {self.method} needs its own.")
-        backbone_spec(self.backbone)
+        object.__setattr__(self, "backbone", whole_name(self.backbone))
+        require_stages(networks_of(self), expected.least_stages, self.method)
         self.check("epochs", 1, EPOCHS)
         self.check("batch_size", 2, inf)
         self.check("seed", 0, inf)
@@ -110,6 +113,7 @@ class TrainConfig(Section):
         where FOLDER has its name. What it counts in epochs is `stretched` to those of `changes`.
         """
         config = config_class(method)
+        require_stages([backbone], config.least_stages, method)
         published = DatasetName.parse(dataset).published
         recipe = config.recipe_for(backbone, published)
         kd = published_values(config, backbone, published, changes.get("teacher"))
@@ -191,6 +195,7 @@ class TrainConfig(Section):
                 "learn; give images of two classes or more."
             )
         self.augment.check_fits(*info.size)
+        require_images(networks_of(self), len(info.counts), info.channels, info.size)
         training = check_split(info.counts, self.split)
         for config in (*(ancestor.recipe for ancestor in self.ancestors), self):
             config.kd.needs.check(config.method, info.size, training)

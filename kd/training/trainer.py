@@ -261,6 +261,8 @@ class Trainer:
             "phase_epoch": self.phase_epoch,
             "history": list(self.history),
             "student": self._validation.chosen,
+            "num_classes": self.method.task.num_classes,
+            "in_channels": self.method.task.in_channels,
             **self._kept.state(),
             "optimizer": optimizer_state(self.optimizer),
         }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from statistics import fmean
 
+from kd.backbones.names import short
 from kd.data import check_dataset
 from kd.data.split import check_split
 from kd.memories import readable
@@ -144,7 +145,7 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     `gpus` says whether it may run on any, so that what holds for them is told.
     """
     base, expected = settings.base, expected_epochs(settings)
-    print(f"{base.method} on {base.backbone} and {base.dataset}")
+    print(f"{base.method} on {short(base.backbone)} and {base.dataset}")
     print(f"{size(settings)} each" if settings.trials else size(settings))
     if settings.rows:
         print(f"the paper's default and the rows of {settings.grid_file}, each to its end")
@@ -179,7 +180,7 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     for ancestor in base.ancestors:
         recipe = ancestor.recipe
         who = f"then an assistant, by {recipe.method}" if recipe.teachers else "a teacher first"
-        print(f"{who}: {recipe.backbone}, {recipe.epochs} epochs")
+        print(f"{who}: {short(recipe.backbone)}, {recipe.epochs} epochs")
     each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
     for kept, takes in _memories(settings, space):
         print(f"{kept} of each {each}: {takes}")

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from kd.backbones.names import short
 from kd.config import TrainConfig
 from kd.data.names import DatasetName
 from kd.errors import UserError
@@ -58,5 +59,7 @@ def cell_name(method: str, backbone: str, dataset: str) -> str:
     the same name share a cell and are told apart by the protocol's `dataset`.
     """
     name = DatasetName.parse(dataset)
-    short = f"{name.kind}-{name.folder.resolve().name}" if name.folder else name.kind
-    return f"{method}.{backbone}." + "".join(c if c.isalnum() or c in "-_" else "-" for c in short)
+    images = f"{name.kind}-{name.folder.resolve().name}" if name.folder else name.kind
+    parts = (short(backbone), images)
+    plain = ("".join(c if c.isalnum() or c in "-_" else "-" for c in part) for part in parts)
+    return ".".join((method, *plain))
