@@ -91,6 +91,7 @@ class TrainConfig(Section):
             raise UserError(f"kd holds {type(self.kd).__module__}; {self.method} needs its own.")
         object.__setattr__(self, "backbone", whole_name(self.backbone))
         require_stages(networks_of(self), expected.least_stages, self.method)
+        self.augment.check_method(self.method, expected.takes_mixed)
         self.check("epochs", 1, EPOCHS)
         self.check("batch_size", 2, inf)
         self.check("seed", 0, inf)
@@ -194,11 +195,12 @@ class TrainConfig(Section):
                 f"{brief(self.dataset)} has images of one class alone, so there is nothing to "
                 "learn; give images of two classes or more."
             )
-        self.augment.check_fits(*info.size)
-        require_images(networks_of(self), len(info.counts), info.channels, info.size)
+        self.augment.check_fits(*info.size, info.channels)
+        size = self.augment.seen(info.size)
+        require_images(networks_of(self), len(info.counts), info.channels, size)
         training = check_split(info.counts, self.split)
         for config in (*(ancestor.recipe for ancestor in self.ancestors), self):
-            config.kd.needs.check(config.method, info.size, training)
+            config.kd.needs.check(config.method, size, training)
             check_batches(sum(training.values()), config.batch_size, workers)
 
     def memories(self, num_samples: int, num_classes: int) -> Memories:

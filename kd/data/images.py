@@ -37,6 +37,12 @@ class Images:
         return digest.hexdigest()
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        height, width = self.images.shape[2:]
+        return height, width
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many images there are of every class, by its name."""
         import numpy as np

@@ -58,6 +58,8 @@ class MethodConfig(Section):
     least_stages: ClassVar[int] = 0
     """How many stages networks must have at least: the student's, and those of its teachers. What
     watches nothing but logits needs none, and can be trained on a network taken as a whole."""
+    takes_mixed: ClassVar[bool] = False
+    """Whether it takes labels (B, C) that are probabilities, of images that are mixed."""
     in_epochs: ClassVar[tuple[str, ...]] = ()
     """Fields that count epochs of a training as long as the recipe's."""
     beginning: ClassVar[tuple[str, ...] | None] = None
@@ -168,6 +170,7 @@ class FeatureConfig(TaughtConfig):
     """
 
     least_stages: ClassVar[int] = 1
+    takes_mixed: ClassVar[bool] = True
 
     beta: float = 1.0
     ce_weight: float = 1.0

@@ -184,8 +184,10 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
     for kept, takes in _memories(settings, space):
         print(f"{kept} of each {each}: {takes}")
-    augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
-    print(f"augmentation: {augment}")
+    own = asdict(base.augment)
+    crop = {"crop_scale"} if not base.augment.crop_size else set()
+    on = [f"{name} {value:g}" for name, value in own.items() if value and name not in crop]
+    print(f"augmentation: {', '.join(on) or 'none'}")
     searched = (
         "rows (:) and what is fixed (=)"
         if settings.rows
