@@ -14,10 +14,10 @@ from typing import Any, Literal, Self
 
 import yaml
 
-from kd.backbones import backbone_spec
+from kd.backbones import backbone_spec, require_images, require_stages, whole_name
 from kd.data import DatasetInfo, DatasetName, default_augment
 from kd.data.config import AugmentConfig, ImagesConfig, SplitConfig, check_batches
-from kd.errors import UserError, brief
+from kd.errors import UserError
 from kd.memories import History, Memories
 from kd.methods import MethodConfig, config_class
 from kd.methods.config import EPOCHS, stretched
@@ -31,6 +31,7 @@ from kd.teachers import (
     TeacherConfig,
     is_file,
     line_of,
+    networks_of,
     published_values,
     recipe_of,
     teacher_file,
@@ -53,6 +54,7 @@ __all__ = [
     "TeacherConfig",
     "TrainConfig",
     "is_file",
+    "networks_of",
     "parse",
     "read_mapping",
     "read_yaml",
@@ -89,7 +91,9 @@ class TrainConfig(Section):
         expected = config_class(self.method)
         if not isinstance(self.kd, expected):
             raise UserError(f"kd holds {type(self.kd).__module__}; {self.method} needs its own.")
-        backbone_spec(self.backbone)
+        object.__setattr__(self, "backbone", whole_name(self.backbone))
+        require_stages(networks_of(self), expected.least_stages, self.method)
+        self.augment.check_method(self.method, expected.takes_mixed)
         self.check("epochs", 1, EPOCHS)
         self.check("batch_size", 2, inf)
         self.check("seed", 0, inf)
@@ -112,6 +116,7 @@ class TrainConfig(Section):
         where FOLDER has its name. What it counts in epochs is `stretched` to those of `changes`.
         """
         config = config_class(method)
+        require_stages([backbone], config.least_stages, method)
         published = DatasetName.parse(dataset).published
         recipe = config.recipe_for(backbone, published)
         kd = published_values(config, backbone, published, changes.get("teacher"))
@@ -158,11 +163,10 @@ class TrainConfig(Section):
         if type(epochs := data.get("epochs")) is int:
             changes["epochs"] = min(max(epochs, 1), EPOCHS)
         whole = cls.paper(method, backbone, dataset, **changes).to_dict()
-        given, images = data.get("augment"), data.get("images")
+        given = data.get("augment")
         if not isinstance(given, Mapping) or whole["augment"].keys() - given.keys():
             # Only where it is needed: it may look at the images, which a finished run outlives.
-            own = images if isinstance(images, Mapping) else {}
-            read = parse(ImagesConfig, own, where, within="images.")
+            read = ImagesConfig.read(data.get("images"), where)
             whole["augment"] = asdict(default_augment(dataset, read))
         return whole
 
@@ -190,15 +194,13 @@ class TrainConfig(Section):
         """Raise UserError for a training set that `workers` cannot train this run on."""
         from kd.data.split import check_split
 
-        if sum(map(bool, info.counts.values())) < 2:
-            raise UserError(
-                f"{brief(self.dataset)} has images of one class alone, so there is nothing to "
-                "learn; give images of two classes or more."
-            )
-        self.augment.check_fits(*info.size)
+        info.check_classes(self.dataset)
+        self.augment.check_fits(*info.size, info.channels)
+        size = self.augment.seen(info.size)
+        require_images(networks_of(self), len(info.counts), info.channels, size)
         training = check_split(info.counts, self.split, info.val)
         for config in (*(ancestor.recipe for ancestor in self.ancestors), self):
-            config.kd.needs.check(config.method, info.size, training)
+            config.kd.needs.check(config.method, size, training)
             check_batches(sum(training.values()), config.batch_size, workers)
 
     def memories(self, num_samples: int, num_classes: int) -> Memories:
@@ -277,9 +279,8 @@ class TrainConfig(Section):
     @property
     def portable(self) -> Self:
         """Without the paths of this machine: what the run is, wherever its files lie."""
-        bare = self._of_teachers(partial(replace, weights=None))
-        dataset = DatasetName.parse(self.dataset).portable
-        return replace(bare, dataset=dataset, images=self.images.portable)
+        bare, name = self._of_teachers(partial(replace, weights=None)), DatasetName.parse
+        return replace(bare, dataset=name(self.dataset).portable, images=self.images.portable)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order of the fields; the inverse of `from_dict`."""

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from kd.backbones import backbone_spec
+from kd.backbones.names import BackboneName
 from kd.backbones.staged import StagedBackbone
 from kd.errors import UserError
 from kd.files import replace_file
@@ -43,6 +44,11 @@ class Classifier(nn.Module):
         return logits
 
 
+def own_keys(backbone: str) -> bool:
+    """Whether it is a network of elsewhere, so that an export takes the names that it has there."""
+    return bool(BackboneName.parse(backbone).kind)
+
+
 def torchvision_keys(backbone: str) -> bool:
     """Whether torchvision has this network, so that an export takes its names of parameters."""
     if not hasattr(_family(backbone), "torchvision_key"):
@@ -59,7 +65,9 @@ def export_safetensors(student: StagedBackbone, description: Description, path: 
     everything else that `description` says, as JSON.
     """
     rename: Callable[[str], str] = str
-    if torchvision_keys(description["backbone"]):
+    if own_keys(description["backbone"]):
+        rename = _family(description["backbone"]).own_key
+    elif torchvision_keys(description["backbone"]):
         rename = _family(description["backbone"]).torchvision_key
     tensors = {
         rename(key): tensor.detach().cpu().contiguous()

@@ -6,12 +6,13 @@ no teacher yet, does not know all of it; what is not known is taken as it is fou
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+from kd.backbones.own import digests
 from kd.errors import UserError
 from kd.files import replace_file
 from kd.screen import warn
@@ -25,7 +26,8 @@ _ROOT = Path(__file__).parent
 class Origin(Section):
     """The digests of the training images and of the teachers' files, and the versions at work.
 
-    `versions` holds torch's version, and as `kd` a digest of this package's own code.
+    `versions` holds torch's version, as `kd` a digest of this package's own code, and one of the
+    code of each network of one's own.
     """
 
     images: str | None = None
@@ -33,10 +35,17 @@ class Origin(Section):
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, images: str, teachers: Sequence[bytes] = ()) -> Self:
-        """What a training that began now would begin with: the images of that digest, files."""
+    def of(cls, images: str, teachers: Sequence[bytes] = (), networks: Iterable[str] = ()) -> Self:
+        """What a training that began now would begin with.
+
+        Args:
+            images: their digest.
+            teachers: what their files hold.
+            networks: the names of the backbones at work.
+        """
         each = [hashlib.blake2b(teacher, digest_size=16).hexdigest() for teacher in teachers]
-        return cls(images=images, teacher="+".join(each) or None, versions=_versions())
+        versions = _versions() | digests(networks)
+        return cls(images=images, teacher="+".join(each) or None, versions=versions)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from kd.backbones import backbone_spec
+from kd.backbones import backbone_spec, whole_name
 from kd.data.names import DatasetName
 from kd.errors import UserError
 from kd.methods import MethodConfig, config_class, method_names
@@ -68,7 +68,7 @@ class TeacherConfig(Section):
 
     def __post_init__(self) -> None:
         if self.backbone is not None:
-            backbone_spec(self.backbone)
+            object.__setattr__(self, "backbone", whole_name(self.backbone))
         if self.epochs is not None:
             self.check("epochs", 1, EPOCHS)
         if self.seed is not None:
@@ -128,6 +128,12 @@ def published_values(
     given = teacher or TeacherConfig()
     paired = None if given.weights else backbone_spec(backbone).teacher
     return config.paper(backbone, dataset, given.backbone or paired)
+
+
+def networks_of(student: "TrainConfig") -> set[str]:
+    """The backbones of it, and of who teaches it as far as their names are known."""
+    taught = {one.backbone for teacher in student.teachers for one in teacher.line}
+    return {student.backbone, *(name for name in taught if name)}
 
 
 R = TypeVar("R", bound="TrainConfig")

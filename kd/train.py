@@ -16,6 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from kd.backbones.names import short
 from kd.cli import run, shown
 from kd.config import Ancestor, TeacherConfig, TrainConfig
 from kd.data import check_dataset
@@ -116,8 +117,8 @@ def train(flags: Flags) -> None:
         make_folder(folder, config)
         origin.keep(folder, now)
         print(
-            f"{config.method} · {config.backbone} · {config.dataset}: {len(training.labels)} "
-            f"training images, {len(val.labels)} val images, {counted} on "
+            f"{config.method} · {short(config.backbone)} · {config.dataset}: "
+            f"{len(training.labels)} training images, {len(val.labels)} val images, {counted} on "
             f"{place.device}",
             flush=True,
         )
@@ -184,7 +185,9 @@ def _train_first(
     weights, recipe, title = folder / ancestor.file, ancestor.recipe, f"teacher{which}"
     if recipe.teachers:
         title = f"assistant{which}"
-        print(f"Then the assistant, {recipe.backbone}: {recipe.method} from the one before it.")
+        print(
+            f"Then the assistant, {short(recipe.backbone)}: {recipe.method} from the one before it."
+        )
     if ancestor.own_teacher is not None:
         recipe = recipe.with_teachers([str(_whole(folder / ancestor.own_teacher))])
     latest = weights.with_suffix(".pt")

@@ -159,7 +159,7 @@ def _unrecognized(
     flags = [flag for word in told if (flag := word.partition("=")[0]) in typed]
     strange = [flag for flag in flags if not after.get(flag, "").startswith("-")]
     if flags:
-        known = [flag for flag in near if flag != "--help"]
+        known = [flag for flag in near if flag not in {"--help", *typed}]
         shown = strange or flags[:1]
         offered = get_close_matches(shown[0], known, n=1, cutoff=0.6)
         hint = f"did you mean {offered[0]}?" if offered else _HELP

@@ -37,6 +37,7 @@ RAY = (
     "tests/tuning/test_lifeline.py::test_what_comes_while_a_sweep_starts",
     "tests/tuning/test_mps.py::test_a_sweep_has_it",
     "tests/tuning/test_objectives_sweep.py",
+    "tests/tuning/test_own_network.py",
     "tests/tuning/test_packing.py",
     "tests/tuning/test_proved.py",
     "tests/tuning/test_python.py",

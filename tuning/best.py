@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from kd.backbones.names import short
 from kd.cli import put, run, shown
 from kd.text import visible
 from tuning.reports.escapes import terminal
@@ -83,7 +84,7 @@ def _cells(best: Best, mark: str) -> list["Text"]:
     """What is said of one, by `HEADINGS`."""
     cells = (
         best.config.method,
-        best.config.backbone,
+        short(best.config.backbone),
         best.config.portable.dataset,
         f"{best.score:.2f}{mark}",
         str(best.config.epochs),

@@ -5,11 +5,13 @@ A row names the family's file in this folder, the number of stages, and what the
 """
 
 import importlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from kd.errors import unknown
+from kd.backbones.names import KINDS, BackboneName, short
+from kd.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
@@ -69,6 +71,20 @@ BACKBONES: dict[str, BackboneSpec] = {
     "googlenet": _row("googlenet", 3),
     "densenet121": _row("densenet", 4, depths=(6, 12, 24, 16), growth=32),
 }
+# Forms for 64×64 images, whose stem halves the resolution.
+_HALVED = ("resnet18", "resnet34", "resnet50", "vgg16", "shufflenetv2", "googlenet", "densenet121")
+BACKBONES |= {
+    f"{name}_s2": replace(
+        BACKBONES[name], options=BACKBONES[name].options | {"stem_stride": 2}, teacher=None
+    )
+    for name in _HALVED
+}
+BACKBONES |= {
+    "resnet18_s2": replace(BACKBONES["resnet18_s2"], teacher="resnet34_s2"),
+    "mobilenetv2_s2": _row(
+        "mobilenet", 4, "resnet50_s2", width=1.0, form="repdistiller", stem_stride=2
+    ),
+}
 
 
 def backbone_names(pattern: str = "*") -> tuple[str, ...]:
@@ -77,10 +93,57 @@ def backbone_names(pattern: str = "*") -> tuple[str, ...]:
 
 
 def backbone_spec(name: str) -> BackboneSpec:
-    """The row of `name`; UserError with the nearest name if there is none."""
+    """The row of `name`; UserError with the nearest name if there is none.
+
+    Of a network of another library, or of one's own, it is made up; where its name lacks the
+    stages, the network is looked at, which imports it and torch.
+    """
+    if BackboneName.parse(name).kind:
+        whole = whole_name(name)
+        return BackboneSpec("foreign", len(BackboneName.parse(whole).stages or ()), {"name": whole})
     if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
+        raise unknown("backbone", name, (*BACKBONES, *KINDS.values()))
     return BACKBONES[name]
+
+
+def whole_name(name: str) -> str:
+    """The name with the stages of its network, and their widths; as it is, of a registered one.
+
+    UserError where they are to be found and the network cannot be had.
+    """
+    parsed = BackboneName.parse(name)
+    if not parsed.kind:
+        backbone_spec(name)
+    if not parsed.kind or parsed.found:
+        return str(parsed)
+    from kd.backbones.foreign import found
+
+    return str(found(parsed))
+
+
+def require_stages(names: Iterable[str], least: int, method: str) -> None:
+    """Raise UserError where `method` watches `least` stages or more, and one of these has fewer."""
+    for name in names:
+        if (stages := backbone_spec(name).stages) < least:
+            raise UserError(
+                f"{method} watches stages of its networks, at least {least}, and {short(name)} has "
+                f"{stages} that can be told apart; name them as {short(name)}@LAYER,LAYER, or "
+                "choose a method that watches logits alone, such as kd, dkd or pskd."
+            )
+
+
+def require_images(
+    names: Iterable[str], num_classes: int, in_channels: int, size: tuple[int, int]
+) -> None:
+    """Raise UserError where one takes no images of `size` (H, W), or gives no logits of them.
+
+    Registered ones take all; any other is tried.
+    """
+    for name in names:
+        if BackboneName.parse(name).kind:
+            from kd.backbones.foreign import takes
+
+            takes(name, num_classes, in_channels, size)
 
 
 def build_backbone(name: str, num_classes: int, in_channels: int = 3) -> "StagedBackbone":

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from kd.backbones import BACKBONES, backbone_names, backbone_spec
+from kd.backbones import BACKBONES, backbone_names, backbone_spec, whole_name
+from kd.backbones.names import BackboneName
 from kd.cli import run, shown
 from kd.errors import unknown
+
+if TYPE_CHECKING:
+    from kd.backbones.staged import StagedBackbone
 
 SIZES = (32, 224)
 TITLES: dict[str, Literal["left", "right"]] = {
@@ -28,31 +32,44 @@ class Flags:
     """List the backbones: widths of stages, costs at 3 channels and 100 classes, usual teacher."""
 
     patterns: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[NAME …]")] = ("*",)
-    """Names, or patterns such as 'resnet*'."""
+    """Names, or patterns such as 'resnet*'; torchvision:NAME, timm:NAME, module:FILE:FUNCTION."""
 
 
 def chosen(patterns: Sequence[str]) -> list[str]:
-    """The backbones that the patterns match, in the registry's order.
+    """The backbones that the patterns match, in the registry's order; then those of elsewhere.
 
     UserError for a pattern that matches none.
     """
     found: set[str] = set()
+    elsewhere = [pattern for pattern in patterns if BackboneName.parse(pattern).kind]
     for pattern in patterns:
+        if pattern in elsewhere:
+            continue
         if not (names := backbone_names(pattern)):
             raise unknown("backbone", pattern, BACKBONES)
         found.update(names)
-    return [name for name in BACKBONES if name in found]
+    return [*(name for name in BACKBONES if name in found), *map(whole_name, elsewhere)]
 
 
 def row(name: str) -> list[str]:
     """The cells of a backbone, as `TITLES` name them."""
-    from kd.backbones.size import blueprint, macs, parameters
+    from kd.backbones.size import blueprint, parameters
 
-    network, spec = blueprint(name, 100), backbone_spec(name)
+    network, spec, parsed = blueprint(name, 100), backbone_spec(name), BackboneName.parse(name)
     widths = " ".join(map(str, network.channels))
-    costs = [readable(macs(network, (3, size, size))) for size in SIZES]
-    count = f"{parameters(network):,}"
-    return [name, spec.family, str(spec.stages), widths, count, *costs, spec.teacher or ""]
+    costs = [_macs(network, size) for size in SIZES]
+    count, family = f"{parameters(network):,}", parsed.kind or spec.family
+    return [parsed.short, family, str(spec.stages), widths, count, *costs, spec.teacher or ""]
+
+
+def _macs(network: "StagedBackbone", size: int) -> str:
+    """For an image of `size` pixels a side; nothing where it takes none of that size."""
+    from kd.backbones.size import macs
+
+    try:
+        return readable(macs(network, (3, size, size)))
+    except Exception:
+        return "–"
 
 
 def readable(count: int) -> str:
@@ -62,7 +79,8 @@ def readable(count: int) -> str:
 
 def show(flags: Flags) -> None:
     """Print the table."""
-    rows = [row(name) for name in chosen(flags.patterns)]
+    names = chosen(flags.patterns)
+    rows = [row(name) for name in names]
     from rich.console import Console
     from rich.table import Table
 
@@ -74,6 +92,13 @@ def show(flags: Flags) -> None:
     for cells in rows:
         table.add_row(*cells)
     console.print(table)
+    for name in names:
+        parsed = BackboneName.parse(name)
+        if parsed.kind and parsed.stages:
+            ends = ", ".join(stage.path for stage in parsed.stages)
+            print(f"{parsed.short}: its stages end with {ends}")
+        elif parsed.kind:
+            print(f"{parsed.short}: no stages can be told apart, so it is trained as a whole")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

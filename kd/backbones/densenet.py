@@ -13,9 +13,17 @@ BOTTLENECK = 4
 
 
 def build(
-    num_classes: int, in_channels: int, *, depths: tuple[int, ...], growth: int
+    num_classes: int,
+    in_channels: int,
+    *,
+    depths: tuple[int, ...],
+    growth: int,
+    stem_stride: int = 1,
 ) -> StagedBackbone:
-    """A DenseNet-BC of `depths[i]` layers in block i, each `growth` channels wide."""
+    """A DenseNet-BC of `depths[i]` layers in block i, each `growth` channels wide.
+
+    Its first convolution is of `stem_stride`.
+    """
     taken, channels = [2 * growth], [2 * growth]
     for depth in depths:
         channels.append(taken[-1] + depth * growth)
@@ -34,6 +42,6 @@ def build(
             stage += [nn.BatchNorm2d(channels[-1]), nn.ReLU(inplace=True)]
         return stage
 
-    stem = nn.Conv2d(in_channels, taken[0], 3, padding=1, bias=False)
+    stem = nn.Conv2d(in_channels, taken[0], 3, stem_stride, padding=1, bias=False)
     strides = (1, 2, 2, 2)
     return assemble(num_classes, stem, layers, channels=channels, strides=strides, he=False)

@@ -30,8 +30,8 @@ convolution: Any = partial(Conv2dNormActivation, bias=True)
 """With a bias – BN – ReLU; 3×3 if nothing else is said."""
 
 
-def build(num_classes: int, in_channels: int) -> StagedBackbone:
-    """The network; a stage ends before the next max-pooling."""
+def build(num_classes: int, in_channels: int, *, stem_stride: int = 1) -> StagedBackbone:
+    """The network, its first convolution of `stem_stride`; a stage ends before a max-pooling."""
 
     def layers(index: int, in_channels: int, stride: int) -> list[nn.Module]:
         stage: list[nn.Module] = []
@@ -42,7 +42,7 @@ def build(num_classes: int, in_channels: int) -> StagedBackbone:
             in_channels = module.channels
         return stage
 
-    stem = convolution(in_channels, STEM_CHANNELS)
+    stem = convolution(in_channels, STEM_CHANNELS, stride=stem_stride)
     channels = (STEM_CHANNELS, *(row[0] + row[2] + row[4] + row[5] for *_, row in STAGES))
     return assemble(num_classes, stem, layers, channels=channels, strides=(1, 2, 2), he=False)
 

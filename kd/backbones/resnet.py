@@ -74,6 +74,7 @@ def build(
     depths: tuple[int, ...],
     groups: int = 1,
     base_width: int = 64,
+    stem_stride: int = 1,
 ) -> StagedBackbone:
     """A ResNet of `depths[i]` blocks in stage i.
 
@@ -84,6 +85,7 @@ def build(
         depths: as many as there are stages, three or four.
         groups: of the 3×3 convolutions.
         base_width: of each group, where a stage's width is 64.
+        stem_stride: of the first convolution.
     """
     kind = BLOCKS[block]
 
@@ -101,7 +103,9 @@ def build(
     widths = WIDTHS[: len(depths)]
     channels = (WIDTHS[0], *(width * kind.expansion for width in widths))
     stem = nn.Sequential(
-        conv3x3(in_channels, WIDTHS[0]), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True)
+        conv3x3(in_channels, WIDTHS[0], stem_stride),
+        nn.BatchNorm2d(WIDTHS[0]),
+        nn.ReLU(inplace=True),
     )
     return assemble(num_classes, stem, layers, channels=channels, strides=(1, 2, 2, 2))
 

@@ -12,7 +12,9 @@ CHANNELS = (24, 116, 232, 464)
 LAST_CHANNELS = 1024
 
 
-def build(num_classes: int, in_channels: int, *, depths: tuple[int, ...]) -> StagedBackbone:
+def build(
+    num_classes: int, in_channels: int, *, depths: tuple[int, ...], stem_stride: int = 1
+) -> StagedBackbone:
     """A network of `depths[i]` units in stage i; the last 1×1 convolution is the last stage's."""
 
     def layers(index: int, in_channels: int, stride: int) -> list[nn.Module]:
@@ -21,7 +23,8 @@ def build(num_classes: int, in_channels: int, *, depths: tuple[int, ...]) -> Sta
         last = index == len(depths) - 1
         return [*stage, Conv2dNormActivation(after, LAST_CHANNELS, 1)] if last else stage
 
-    stem = Conv2dNormActivation(in_channels, CHANNELS[0], 1)
+    # One that strides sees all pixels, as torchvision's does.
+    stem = Conv2dNormActivation(in_channels, CHANNELS[0], 2 * stem_stride - 1, stem_stride)
     channels = (*CHANNELS[:-1], LAST_CHANNELS)
     return assemble(num_classes, stem, layers, channels=channels, strides=(2, 2, 2), he=False)
 

@@ -9,9 +9,16 @@ from kd.backbones.staged import StagedBackbone
 
 
 def blueprint(name: str, num_classes: int, in_channels: int = 3) -> StagedBackbone:
-    """The network on torch's meta device: every shape and no weight, in a moment."""
-    with torch.device("meta"):
-        return build_backbone(name, num_classes, in_channels).eval()
+    """The network on torch's meta device: every shape and no weight, in a moment.
+
+    One whose weights must be drawn to build it is built and moved there.
+    """
+    try:
+        with torch.device("meta"):
+            return build_backbone(name, num_classes, in_channels).eval()
+    except (NotImplementedError, RuntimeError):
+        with torch.random.fork_rng(devices=[]):
+            return build_backbone(name, num_classes, in_channels).eval().to("meta")
 
 
 def parameters(network: nn.Module) -> int:

@@ -52,19 +52,23 @@ class StagedBackbone(nn.Module):
         stem: images (B, C, H, W) to the input of the first stage.
         stages: each halves the resolution or keeps it; the last one ends with whatever
             the family puts before pooling (a norm, an activation, a 1×1 convolution).
+            None of a network that is taken as a whole.
         classifier: pooled feature (B, D) to logits (B, num_classes).
         channels: the width of each stage's output; `channels[-1]` is D.
         make_stage: a fresh stage of the same form, its weights drawn as the family draws them.
+        pools: whether the last stage's output is averaged before the classifier; else that takes
+            it as it is, and does all that is left.
     """
 
     def __init__(
         self,
         stem: nn.Module,
         stages: Sequence[nn.Module],
-        classifier: nn.Linear,
+        classifier: nn.Module,
         *,
-        channels: Sequence[int],
+        channels: Iterable[int],
         make_stage: StageFactory,
+        pools: bool = True,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -72,6 +76,7 @@ class StagedBackbone(nn.Module):
         self.classifier = classifier
         self.channels = tuple(channels)
         self.make_stage = make_stage
+        self.pools = pools
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The output of every stage, (B, channels[i], H_i, W_i), shallow to deep."""
@@ -92,7 +97,8 @@ class StagedBackbone(nn.Module):
             before.append(value)
             stages.append(x)
         pooled = pool(x)
-        return Outputs(stem, tuple(stages), tuple(before), pooled, self.classifier(pooled))
+        logits = self.classifier(pooled if self.pools else x)
+        return Outputs(stem, tuple(stages), tuple(before), pooled, logits)
 
     @torch.no_grad()
     def shapes(self, in_channels: int, size: tuple[int, int]) -> Outputs:
@@ -109,7 +115,7 @@ class StagedBackbone(nn.Module):
 
     def classify(self, feature: Tensor) -> Tensor:
         """Logits (B, num_classes) from the last stage's output."""
-        logits: Tensor = self.classifier(pool(feature))
+        logits: Tensor = self.classifier(pool(feature) if self.pools else feature)
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
@@ -206,7 +212,7 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def draw_classifier(classifier: nn.Linear) -> None:
-    """Draw a classifier's weights of deviation 0.01 without bias, as MobileNets and VGGs do."""
-    nn.init.normal_(classifier.weight, std=0.01)
-    nn.init.zeros_(classifier.bias)
+def draw_classifier(classifier: nn.Module) -> None:
+    """Draw a linear classifier of deviation 0.01 and bias 0, as MobileNets and VGGs do."""
+    nn.init.normal_(classifier.get_parameter("weight"), std=0.01)
+    nn.init.zeros_(classifier.get_parameter("bias"))

@@ -12,18 +12,20 @@ from kd.backbones.staged import StagedBackbone, assemble, blocks, draw_classifie
 CHANNELS = (64, 128, 256, 512, 512)
 
 
-def build(num_classes: int, in_channels: int, *, depths: tuple[int, ...]) -> StagedBackbone:
-    """A network of `depths[i]` convolutions in block i."""
+def build(
+    num_classes: int, in_channels: int, *, depths: tuple[int, ...], stem_stride: int = 1
+) -> StagedBackbone:
+    """A network of `depths[i]` convolutions in block i, the very first one of `stem_stride`."""
 
-    def convolutions(block: int, in_channels: int) -> list[nn.Module]:
-        return blocks(convolution, in_channels, CHANNELS[block], 1, depths[block])
+    def convolutions(block: int, in_channels: int, stride: int = 1) -> list[nn.Module]:
+        return blocks(convolution, in_channels, CHANNELS[block], stride, depths[block])
 
     def layers(index: int, in_channels: int, stride: int) -> list[nn.Module]:
         # A side that is odd is rounded up, so that a single pixel is left of one.
         pooling = [nn.MaxPool2d(stride, ceil_mode=True)] if stride > 1 else []
         return [*pooling, *convolutions(index + 1, in_channels)]
 
-    stem = nn.Sequential(*convolutions(0, in_channels))
+    stem = nn.Sequential(*convolutions(0, in_channels, stem_stride))
     network = assemble(num_classes, stem, layers, channels=CHANNELS, strides=(2, 2, 2, 1))
     draw_classifier(network.classifier)
     return network

@@ -22,7 +22,7 @@ def build(num_classes: int, in_channels: int, *, depth: int, width: int) -> Stag
 
     stem = nn.Conv2d(in_channels, STEM_CHANNELS, 3, padding=1, bias=False)
     network = assemble(num_classes, stem, layers, channels=channels, strides=(1, 2, 2))
-    nn.init.zeros_(network.classifier.bias)
+    nn.init.zeros_(network.classifier.get_parameter("bias"))
     return network
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kd.errors import UserError
-from kd.section import SEEDS, Section
+from kd.section import SEEDS, Section, parse
 
 PIXELS = 1024
 """The largest side of a square that is cut out or resized to, and the widest border."""
@@ -35,6 +35,11 @@ class ImagesConfig(Section):
         if self.size is not None:
             self.check("size", 1, PIXELS)
         self.check("skip_bad", 0, inf)
+
+    @classmethod
+    def read(cls, given: object, where: str) -> Self:
+        """The section of a configuration that is read from `where`; usual where it is none."""
+        return parse(cls, given if isinstance(given, Mapping) else {}, where, within="images.")
 
     def placed(self, beside: Path | None = None) -> Self:
         """The same with the whole path of its val set, as of `DatasetName.placed`."""
@@ -64,9 +69,24 @@ class ImagesConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Section):
-    """What happens to a training image: random crop after padding, horizontal flip, cutout.
+    """What happens to a training image, in this order; 0 leaves it out.
 
-    `crop_padding` and `cutout` are in pixels, `flip` is a probability.
+    Attributes:
+        crop_padding: it is cut out at random after padding with black by so many pixels.
+        crop_size: or a random part of it, of between `crop_scale` and all of its area and a ratio
+            of sides of 3:4 to 4:3, is resized to so many pixels a side (Szegedy et al. 2015). Of
+            val and test images, then, the middle is taken.
+        crop_scale: the least share of the area.
+        flip: it is mirrored with this probability.
+        rotation: it is turned by up to so many degrees, to either side.
+        brightness: it is multiplied by a number within 1 ± this.
+        contrast: its distance from its mean grey is, after that.
+        saturation: that of each pixel from its own grey is, after that.
+        cutout: a square of so many pixels a side is set to the mean (DeVries and Taylor 2017).
+        mixup: it and its label are mixed with another's by a share of Beta(α, α) of this α
+            (Zhang et al. 2018).
+        cutmix: a rectangle of it, of an area by the same, is put in the place of another's, and
+            labels by its area (Yun et al. 2019). With both, each image gets one or the other.
     """
 
     _prefix = "augment."
@@ -74,18 +94,67 @@ class AugmentConfig(Section):
     crop_padding: int = 4
     flip: float = 0.5
     cutout: int = 0
+    crop_size: int = 0
+    crop_scale: float = 0.08
+    rotation: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         self.check("flip", 0, 1)
-        self.check("crop_padding", 0, PIXELS)
-        self.check("cutout", 0, PIXELS)
+        for name in ("crop_padding", "cutout", "crop_size"):
+            self.check(name, 0, PIXELS)
+        self.check("crop_scale", 0, 1, open_low=True)
+        self.check("rotation", 0, 180)
+        for name in ("brightness", "contrast", "saturation"):
+            self.check(name, 0, 1)
+        for name in ("mixup", "cutmix"):
+            self.check(name, 0, 100)
 
-    def check_fits(self, height: int, width: int) -> None:
-        """Raise UserError where a crop of an image of that size may be nothing but border."""
-        if self.crop_padding > min(height, width):
+    @property
+    def mixes(self) -> bool:
+        """Whether labels are mixed."""
+        return bool(self.mixup or self.cutmix)
+
+    @property
+    def colours(self) -> bool:
+        """Whether colours change."""
+        return bool(self.brightness or self.contrast or self.saturation)
+
+    def seen(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (H, W) of what a network sees of images of `size`."""
+        return (self.crop_size, self.crop_size) if self.crop_size else size
+
+    def check_fits(self, height: int, width: int, channels: int) -> None:
+        """Raise UserError where images of that form cannot be changed so.
+
+        A crop may be nothing but border, or larger than the image; grey has no saturation.
+        """
+        have = f"but the images have {height}×{width} pixels; give at most {min(height, width)}."
+        for name in ("crop_padding", "crop_size"):
+            if (pixels := getattr(self, name)) > min(height, width):
+                raise UserError(f"augment.{name} is {pixels}, {have}")
+        if self.crop_size and self.crop_padding:
             raise UserError(
-                f"augment.crop_padding is {self.crop_padding}, but the images have "
-                f"{height}×{width} pixels; give at most {min(height, width)}."
+                f"augment.crop_size is {self.crop_size} and augment.crop_padding "
+                f"{self.crop_padding}, and an image is cropped once; set augment.crop_padding=0."
+            )
+        if self.saturation and channels != 3:
+            raise UserError(
+                f"augment.saturation is {self.saturation:g}, but the images have {channels} "
+                "channel(s); set augment.saturation=0."
+            )
+
+    def check_method(self, method: str, mixed: bool) -> None:
+        """Raise UserError where labels are mixed, and the method takes no `mixed` ones."""
+        if self.mixes and not mixed:
+            name = "mixup" if self.mixup else "cutmix"
+            raise UserError(
+                f"augment.{name} mixes labels, and {method} needs one label an image; set "
+                f"augment.{name}=0, or choose a method that takes them, such as ce or kd."
             )
 
 

@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kd.data.augment import Draws, at, crop, cutout, flip
+from kd.data.augment import Draws, at, augmented, middle
 from kd.data.batch import Batch
 from kd.data.config import AugmentConfig, check_batches
 from kd.data.images import Images
+from kd.data.mixing import Mixes, mix_images, mix_labels
 from kd.data.needs import Needs
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of every channel, of pixels in 0 … 1."""
 
-STEPS, PARTNERS, VIEWS = 1, 2, 10
+STEPS, PARTNERS, MIXES, VIEWS = 1, 2, 3, 10
 """The purposes of chance beside an epoch's order: what a network and a loss draw in their steps,
-partners, and views from the second on."""
+partners, with whom images are mixed, and views from the second on."""
 
 
 class Look(NamedTuple):
@@ -31,16 +32,18 @@ class Look(NamedTuple):
 
     def tensors(self) -> list[Tensor]:
         """All of it, on the device."""
-        return [self.indices, *(self.draws or ())]
+        return [self.indices, *(self.draws.tensors() if self.draws else ())]
 
 
 class Order(NamedTuple):
     """In what order an epoch takes the images, in as many looks as a method needs.
 
     The first are views of the same images; the last one is of their partners, if they have any.
+    `mixes` says with whom images are mixed, if they are.
     """
 
     looks: tuple[Look, ...]
+    mixes: Mixes | None = None
 
     @property
     def indices(self) -> Tensor:
@@ -49,7 +52,7 @@ class Order(NamedTuple):
 
     def tensors(self) -> list[Tensor]:
         """All of it, on the device."""
-        return [tensor for look in self.looks for tensor in look.tensors()]
+        return [*(tensor for look in self.looks for tensor in look.tensors()), *(self.mixes or ())]
 
 
 class DeviceLoader:
@@ -62,7 +65,8 @@ class DeviceLoader:
     fewer than two images a worker (too few for BatchNorm) it joins the one before.
     `batch_size` None is for images that are only evaluated.
 
-    `needs` says what a batch holds beside images, labels and indices.
+    `needs` says what a batch holds beside images, labels and indices. `seen` is the size (H, W) of
+    what a network sees of images that are not augmented: the middle of them.
 
     `slices` says, step by step, which places of the epoch's order are this worker's, and
     `weights` how many images this worker's part holds for every image of
@@ -82,6 +86,7 @@ class DeviceLoader:
         seed: int = 0,
         shard: tuple[int, int] = (0, 1),
         needs: Needs | None = None,
+        seen: tuple[int, int] | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.augment = augment
@@ -92,7 +97,11 @@ class DeviceLoader:
         mean, std = torch.tensor(statistics, device=self.device).view(2, 1, -1, 1, 1)
         self._scale, self._offset = 1 / (255 * std), -mean / std
         self.shard = rank, world = shard
+        self.num_classes = len(images.class_names)
+        self.size = images.size
+        self.seen = seen or (augment.seen(self.size) if augment else self.size)
         batches = [] if batch_size is None else _batches(len(images), batch_size, world)
+        self._batches = batches
         self.slices = [_part(batch, rank, world) for batch in batches]
         self.weights = [
             world * (part.stop - part.start) / (batch.stop - batch.start)
@@ -118,7 +127,7 @@ class DeviceLoader:
         if self.needs.partner:
             source = _generator(self.seed, epoch, PARTNERS)
             looks.append(self._look(self._partners(order, source), source))
-        return Order(tuple(looks))
+        return Order(tuple(looks), self._mixes(epoch))
 
     def take(self, order: Order, where: slice | Tensor) -> Batch:
         """The images at some places of `order`, augmented; waits for nothing on the device."""
@@ -126,13 +135,25 @@ class DeviceLoader:
         images = [self._seen(look, where) for look in order.looks]
         partners = images.pop() if self.needs.partner else None
         labels = self.labels.index_select(0, indices)
+        if order.mixes is not None:
+            mixes = order.mixes.take(where)
+            others = self._seen(order.looks[0], mixes.mates)
+            its = self.labels.index_select(0, at(order.indices, mixes.mates))
+            images[0] = mix_images(images[0], others, mixes)
+            labels = mix_labels(labels, its, mixes, self.num_classes)
         return Batch(images[0], labels, indices, tuple(images[1:]), partners)
 
+    def _mixes(self, epoch: int) -> Mixes | None:
+        if self.augment is None or not self.augment.mixes:
+            return None
+        seed = mixed_seed(self.seed, epoch, 0, MIXES)
+        return Mixes.make(self.augment, self._batches, self.seen, seed).to(self.device)
+
     def _look(self, indices: Tensor, generator: torch.Generator) -> Look:
-        count, _, height, width = self.images.shape
         draws = None
         if self.augment is not None:
-            draws = Draws.make(self.augment, count, (height, width), generator).to(self.device)
+            draws = Draws.make(self.augment, len(self.labels), self.size, generator)
+            draws = draws.to(self.device)
         return Look(indices.to(self.device, non_blocking=True), draws)
 
     def _seen(self, look: Look, where: slice | Tensor) -> Tensor:
@@ -165,15 +186,9 @@ class DeviceLoader:
     def _finish(self, images: Tensor, draws: Draws | None) -> Tensor:
         """Augment and normalise (B, C, H, W) uint8 to float32."""
         if self.augment is None or draws is None:
+            images = middle(images, self.seen)
             return images.float().mul_(self._scale).add_(self._offset)
-        if self.augment.crop_padding:
-            images = crop(images, draws.shifts, self.augment.crop_padding)
-        if self.augment.flip:
-            images = flip(images, draws.flips)
-        normalised = images.float().mul_(self._scale).add_(self._offset)
-        if self.augment.cutout:
-            cutout(normalised, draws.centres, self.augment.cutout)
-        return normalised
+        return augmented(images, draws, self.augment, self._scale, self._offset)
 
 
 def statistics(images: Images) -> Statistics:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from kd.errors import UserError, brief
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -42,6 +44,12 @@ class Images:
             digest.update(values.ravel().data)
         own = digest.hexdigest()
         return own if self.val is None else f"{own}+{self.val.digest}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        height, width = self.images.shape[2:]
+        return height, width
 
     @property
     def counts(self) -> dict[str, int]:
@@ -81,6 +89,14 @@ class DatasetInfo:
     counts: Mapping[str, int]
     val: Mapping[str, int] | None = None
     notes: tuple[str, ...] = ()
+
+    def check_classes(self, dataset: str) -> None:
+        """Raise UserError where there is but one class with images in `dataset`."""
+        if sum(map(bool, self.counts.values())) < 2:
+            raise UserError(
+                f"{brief(dataset)} has images of one class alone, so there is nothing to learn; "
+                "give images of two classes or more."
+            )
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,12 @@ class Method(nn.Module, Generic[C]):
             raise UserError(
                 "This method learns from a trained network; give teacher.weights: FILE."
             )
+        for teacher in teachers or ():
+            if len(teacher.network.stages) < config.least_stages:
+                raise UserError(
+                    "This method watches stages, and its teacher is a network taken as a whole; "
+                    "give a teacher that has stages, or choose a method that watches logits alone."
+                )
         self.begin_epoch(0)
 
     # -- a step -------------------------------------------------------------------------------

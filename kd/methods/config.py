@@ -55,6 +55,11 @@ class MethodConfig(Section):
     """Whether training needs a trained copy of the student, or a network of its own choice."""
     most_teachers: ClassVar[int] = 1
     """How many networks it can learn from at once, where it learns from any."""
+    least_stages: ClassVar[int] = 0
+    """How many stages networks must have at least: the student's, and those of its teachers. What
+    watches nothing but logits needs none, and can be trained on a network taken as a whole."""
+    takes_mixed: ClassVar[bool] = False
+    """Whether it takes labels (B, C) that are probabilities, of images that are mixed."""
     in_epochs: ClassVar[tuple[str, ...]] = ()
     """Fields that count epochs of a training as long as the recipe's."""
     beginning: ClassVar[tuple[str, ...] | None] = None
@@ -164,6 +169,9 @@ class FeatureConfig(TaughtConfig):
         temperature: T.
     """
 
+    least_stages: ClassVar[int] = 1
+    takes_mixed: ClassVar[bool] = True
+
     beta: float = 1.0
     ce_weight: float = 1.0
     kd_weight: float = 0.0
@@ -188,6 +196,7 @@ class TurnedConfig(MethodConfig):
     recipe: ClassVar[Recipe] = replace(
         Recipe(), optimizer=replace(Recipe().optimizer, nesterov=True)
     )
+    least_stages: ClassVar[int] = 1
 
     alpha: float = 1.0
     beta: float = 1.0

@@ -4,10 +4,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd.errors import UserError
 
-def weight_distances(classifier: nn.Module) -> Tensor:
-    """1 − cosine of the rows of a linear classifier: (C, C)."""
-    rows = F.normalize(classifier.get_parameter("weight").detach().float(), dim=-1)
+
+def weight_distances(network: nn.Module) -> Tensor:
+    """1 − cosine of the rows of a network's linear classifier, its last layer: (C, C).
+
+    UserError where it has no linear layer.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise UserError(
+            "kd.class_distance is weights, and the teacher has no linear classifier; set "
+            "kd.class_distance=features."
+        )
+    rows = F.normalize(layers[-1].weight.detach().float(), dim=-1)
     return 1 - rows @ rows.T
 
 

@@ -39,10 +39,14 @@ def probabilities(logits: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: Number | None = None) -> Tensor:
     """−Σ_c y_c·log softmax(z)_c with y = (1−ε)·onehot + ε/C (Szegedy et al. 2016, section 7).
 
-    logits: (..., C). labels: (...) int64. smoothing: ε, None for 0; more than 1 is possible too.
+    logits: (..., C). labels: (...) int64, or probabilities (..., C) in the place of onehot, of
+    images that are mixed. smoothing: ε, None for 0; more than 1 is possible too.
     """
     log_p = log_probabilities(logits)
-    hard = -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    if labels.is_floating_point():
+        hard = -(labels * log_p).sum(-1)
+    else:
+        hard = -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return hard if smoothing is None else (1 - smoothing) * hard - smoothing * log_p.mean(-1)
 
 

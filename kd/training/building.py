@@ -35,7 +35,7 @@ def method_of(
         num_samples=len(train.labels),
         epochs=config.epochs,
         in_channels=in_channels,
-        image_size=(int(train.images.shape[2]), int(train.images.shape[3])),
+        image_size=loader.seen,
         steps=len(loader),
         batch_size=config.batch_size,
         labels=loader.labels,

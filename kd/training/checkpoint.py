@@ -133,8 +133,8 @@ def _of_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     first = next(tensor for tensor in tensors.values() if tensor.dim() == 4)
     description = {
         **{name: config[name] for name in ("backbone", "method", "dataset", "split")},
-        "num_classes": len(tensors["classifier.weight"]),
-        "in_channels": first.shape[1],
+        "num_classes": state.get("num_classes") or len(tensors["classifier.weight"]),
+        "in_channels": state.get("in_channels") or first.shape[1],
         "epochs": state["epoch"],
         "images": state.get("images"),
     }

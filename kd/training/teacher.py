@@ -205,7 +205,7 @@ def describe(config: TrainConfig, train: Images, metrics: dict[str, float]) -> d
         "class_names": list(train.class_names),
         "mean": list(mean),
         "std": list(std),
-        "image_size": list(train.images.shape[2:]),
+        "image_size": list(config.augment.seen(train.size)),
         "method": config.method,
         "dataset": config.dataset,
         "epochs": config.epochs,

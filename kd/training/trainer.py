@@ -69,9 +69,8 @@ class Trainer:
         place: Place,
         teachers: Sequence[Teacher] = (),
     ) -> None:
-        size = (int(train.images.shape[2]), int(train.images.shape[3]))
-        config.augment.check_fits(*size)
-        config.kd.needs.check(config.method, size, train.counts)
+        config.augment.check_fits(*train.size, int(train.images.shape[1]))
+        config.kd.needs.check(config.method, config.augment.seen(train.size), train.counts)
         self.config = config
         self.place = place
         self.epoch = 0
@@ -101,6 +100,7 @@ class Trainer:
             device=place.device,
             seed=config.seed,
             shard=(place.rank, place.world),
+            seen=self.loader.seen,
         )
         look = CapturedValidation if self._captured else Validation
         about = self.val_loader, partial(autocast, place.device, self.precision), teachers
@@ -261,6 +261,8 @@ class Trainer:
             "phase_epoch": self.phase_epoch,
             "history": list(self.history),
             "student": self._validation.chosen,
+            "num_classes": self.method.task.num_classes,
+            "in_channels": self.method.task.in_channels,
             **self._kept.state(),
             "optimizer": optimizer_state(self.optimizer),
         }

@@ -50,7 +50,18 @@ PUBLISHED = {
     "densenet121": (7_048_548, 888.4),
 }
 # Not told by a paper; counted once, so that they stay what they are.
-OTHERS = {"resnet8": (83_892, 12.5), "vgg8": (3_965_028, 96.2)}
+OTHERS = {
+    "resnet8": (83_892, 12.5),
+    "vgg8": (3_965_028, 96.2),
+    "densenet121_s2": (7_048_548, 222.2),
+    "googlenet_s2": (6_258_500, 380.5),
+    "mobilenetv2_s2": (2_353_060, 22.4),
+    "resnet18_s2": (11_220_132, 138.9),
+    "resnet34_s2": (21_328_292, 289.9),
+    "resnet50_s2": (23_705_252, 324.7),
+    "shufflenetv2_s2": (1_356_104, 11.4),
+    "vgg16_s2": (14_774_436, 99.6),
+}
 # The same with an auxiliary head on every stage, 4 rotations × 100 classes wide (LSSKD).
 PUBLISHED_WITH_HEADS = {"wrn_16_2": (2_631_588, 239.7), "resnet56": (3_067_684, 292.6)}
 # Sides of the stages' outputs for 32 pixels a side, where they are not 32, 16, 8, 4.
@@ -60,6 +71,9 @@ SIDES = {
     "shufflenetv1": (16, 8, 4),
     "shufflenetv2": (16, 8, 4),
     **dict.fromkeys(backbone_names("vgg*"), (16, 8, 4, 4)),
+    **dict.fromkeys(backbone_names("*_s2"), (16, 8, 4, 2)),
+    "vgg16_s2": (8, 4, 2, 2),
+    "shufflenetv2_s2": (8, 4, 2),
 }
 
 every_backbone = pytest.mark.parametrize("name", backbone_names())
@@ -108,6 +122,18 @@ def test_size_is_the_published_one(name: str) -> None:
     assert parameters(blueprint_of(name)) == count
     # As many digits as are told, of four at most.
     assert macs_of(name) / 1e6 == pytest.approx(million, rel=5e-4, abs=0.06)
+
+
+@pytest.mark.parametrize("name", [n for n in backbone_names("*_s2") if n != "mobilenetv2_half_s2"])
+def test_the_form_for_64_pixels_is_there_what_the_other_is_at_32(name: str) -> None:
+    own, usual = blueprint_of(name), blueprint_of(name.removesuffix("_s2"))
+    ours, theirs = own.shapes(3, (64, 64)).stages, usual.shapes(3, (32, 32)).stages
+    assert [x.shape[1] for x in ours] == [x.shape[1] for x in theirs]
+    if name != "mobilenetv2_s2":
+        assert [x.shape for x in ours] == [x.shape for x in theirs]
+    if name not in ("mobilenetv2_s2", "shufflenetv2_s2"):
+        assert parameters(own) == parameters(usual)
+        assert macs(own, (3, 64, 64)) == macs(usual, (3, 32, 32))
 
 
 @pytest.mark.parametrize("name", PUBLISHED_WITH_HEADS)
@@ -249,7 +275,7 @@ def test_a_pattern_chooses_backbones_in_order() -> None:
     assert backbone_names("resnet?") == ("resnet8",)
     assert backbone_names("resnet?x4") == ("resnet8x4",)
     assert backbone_names("wrn_40*") == ("wrn_40_1", "wrn_40_2")
-    assert backbone_names("vgg*") == ("vgg11", "vgg13", "vgg16", "vgg8")
+    assert backbone_names("vgg*") == ("vgg11", "vgg13", "vgg16", "vgg16_s2", "vgg8")
     assert backbone_names("ResNet*") == ()
     assert backbone_names() == tuple(sorted(BACKBONES))
 
@@ -316,6 +342,16 @@ def test_the_table_lists_what_the_patterns_match(capsys: pytest.CaptureFixture[s
         "resnet8 cifar_resnet 3 16 32 64 83,892 12.5 M 612.6 M resnet20",
         "wrn_40_1 wide_resnet 3 16 32 64 569,780 83.3 M 4.08 G wrn_40_2",
         "wrn_40_2 wide_resnet 3 32 64 128 2,255,156 327.6 M 16.05 G",
+    ]
+    with pytest.raises(SystemExit):
+        main(["torchvision:resnet18", "timm:vit_tiny_patch16_224", "resnet8"])
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [" ".join(row.split()) for row in rows] == [
+        "resnet8 cifar_resnet 3 16 32 64 83,892 12.5 M 612.6 M resnet20",
+        "torchvision:resnet18 torchvision 4 64 128 256 512 11,227,812 37.1 M 1.81 G",
+        "timm:vit_tiny_patch16_224 timm 0 5,543,716 – 1.25 G",
+        "torchvision:resnet18: its stages end with layer1, layer2, layer3, layer4",
+        "timm:vit_tiny_patch16_224: no stages can be told apart, so it is trained as a whole",
     ]
     with pytest.raises(SystemExit) as ended:
         main(["resnt18"])

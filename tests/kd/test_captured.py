@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kd.config import OptimizerConfig, SplitConfig, TrainConfig
+from kd.config import AugmentConfig, OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.methods import method_names
@@ -108,6 +108,19 @@ def test_replayed_steps_are_the_same_steps(method, images, tmp_path):
 )  # fmt: skip
 def test_of_any_optimizer(optimizer, images):
     settings = config("ce", optimizer=optimizer)
+    plain, replayed = (trainer(settings, images, captured=c) for c in (False, True))
+    plain.fit()
+    replayed.fit()
+    assert_same(plain, replayed)
+
+
+@pytest.mark.parametrize("method", ["ce", "sp"])
+def test_of_images_that_are_changed_and_mixed_in_every_way(method, images, tmp_path):
+    augment = AugmentConfig(
+        crop_padding=0, crop_size=6, flip=0.5, cutout=2, rotation=15.0, brightness=0.3,
+        contrast=0.3, mixup=0.2, cutmix=1.0,
+    )  # fmt: skip
+    settings = taught(config(method, augment=augment), images, tmp_path)
     plain, replayed = (trainer(settings, images, captured=c) for c in (False, True))
     plain.fit()
     replayed.fit()

@@ -230,3 +230,17 @@ def test_several_teachers_are_refused_in_words(target: str) -> None:
         export(several, target)
     assert "teacher" in str(refused.value)
     assert "{" not in str(refused.value)
+
+
+def test_timm_gets_its_own_names_of_its_own_networks() -> None:
+    config = TrainConfig.paper(
+        "kd",
+        "timm:resnet18",
+        "cifar100",
+        teacher=TeacherConfig(backbone="timm:resnet34"),
+    )
+    text = export(config, "timm")
+    written = yaml.safe_load(text)
+    assert (written["model"], written["kd_model_name"]) == ("resnet18", "resnet34")
+    assert "Give timm's names" not in text
+    assert "Give timm's names" in export(replace(config, backbone="resnet20"), "timm")

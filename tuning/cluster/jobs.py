@@ -20,7 +20,7 @@ from typing import Any
 from kd.config import is_file
 from kd.data.names import DatasetName
 from kd.errors import UserError, unknown
-from tuning.cluster.parcel import pack, quoted, to_words
+from tuning.cluster.parcel import backbones_of, pack, quoted, to_words
 from tuning.cluster.target import Head, find
 from tuning.cluster.tunnel import MLFLOW, NotUpError
 from tuning.records.request import Flags
@@ -94,6 +94,7 @@ class _Remote:
     # -- sending ------------------------------------------------------------------------------
 
     def _send(self, flags: Flags) -> _Job:
+        backbones = backbones_of(flags)
         method = "-".join(flags.method) or "sweep"
         name = flags.name or f"{method}-{datetime.now():%Y%m%d-%H%M%S}"
         sweeps = list(flags.resume or (name,))
@@ -104,7 +105,7 @@ class _Remote:
         if flags.options.tracking_uri is None:
             command += ' ${MLFLOW_TRACKING_URI:+--tracking-uri "$MLFLOW_TRACKING_URI"}'
         with tempfile.TemporaryDirectory() as parcel:
-            pack(Path(parcel))
+            pack(Path(parcel), backbones)
             job: str = self._jobs.submit_job(
                 entrypoint=command,
                 runtime_env={

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kd.backbones.names import short
 from kd.config import TrainConfig
 from kd.screen import warn
 from kd.text import visible
@@ -87,7 +88,7 @@ class Room:
     def _recalled_or_measured(
         self, config: TrainConfig, work: Work, about: dict[str, Any]
     ) -> Measured | None:
-        name, when = f"{config.method} on {config.backbone}", "measured earlier"
+        name, when = f"{config.method} on {short(config.backbone)}", "measured earlier"
         known = recall(self._storage, about)
         if known is None or undecided(known.rates, fitting(known.used, known.total, self.cores)):
             when = "measured now"

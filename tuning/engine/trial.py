@@ -6,12 +6,13 @@ folder, keyed by the trial's number: Tune's snapshots are never read.
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kd.backbones.sent import unpack
 from kd.config import teacher_file
 from kd.data import Images
 from kd.errors import UserError
@@ -38,6 +39,7 @@ class Work:
     """What the trials of one study train on, and where they write.
 
     `teachers` holds the files of the networks that they learn from, which their machines lack.
+    `networks` holds the code of networks of one's own, by file.
     `judged` says when they may be stopped; at its rungs their state is written in any case.
     `compiled` says whether their steps are compiled; `seeds` on how many each of them trains.
     """
@@ -46,6 +48,7 @@ class Work:
     val: Images
     files: TrialFiles
     teachers: tuple[bytes, ...] = ()
+    networks: Mapping[str, bytes] = field(default_factory=dict)
     judged: Judged = field(default_factory=Judged)
     compiled: bool = False
     seeds: int = 1
@@ -107,6 +110,7 @@ def train_trial(
     from tuning.engine.trial_writer import TrialWriter
 
     torch.set_num_threads(cpus)
+    unpack(work.networks)
     number = int(assignment["trial"])
     config, place = TrainConfig.from_dict(assignment["config"]), _place(device, work, cpus)
     teachers, note = teachers_of(config, work), dict[str, Any]()

@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from math import ceil
 from typing import Any
 
+from kd.backbones.names import short
 from kd.config import ImagesConfig, TeacherConfig, TrainConfig
 from kd.errors import UserError
 from kd.text import as_json, visible
@@ -86,7 +87,8 @@ class Values:
         if self.config.needs_teacher and "teacher.backbone" in self._left:
             self._left["teacher.backbone"] = self.teacher_backbone(take=False)
         lines = [
-            f"Tuned {self.config.method} for {self.config.backbone} on {self.config.dataset}.",
+            f"Tuned {self.config.method} for {short(self.config.backbone)} on "
+            f"{self.config.dataset}.",
             *notes,
         ]
         untaught = replace(self.config, teacher=TeacherConfig(), further_teachers=())

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kd.backbones.names import BackboneName, short
 from kd.config import TrainConfig
 from kd.data.names import DatasetName
 from kd.export import torchvision_keys
@@ -64,6 +65,26 @@ model = build_backbone("{backbone}", {classes}, {channels})
 ```"""
 
 
+_ELSEWHERE = {
+    "torchvision": """\
+```python
+import torchvision
+model = torchvision.models.{network}(num_classes={classes})
+```""",
+    "timm": """\
+```python
+import timm
+model = timm.create_model("{network}", num_classes={classes}, in_chans={channels})
+```""",
+    "module": """\
+```python
+from {module} import {function}
+model = {function}(num_classes={classes})
+```""",
+}
+"""How a network of elsewhere is made, by the kind of its name."""
+
+
 def model_card(
     file: Path,
     target: str,
@@ -90,8 +111,7 @@ def model_card(
     }
     use = [_USE[target].format(**facts)]
     if target == "safetensors":
-        names = _TORCHVISION if torchvision_keys(config.backbone) else _OURS
-        use.insert(0, names.format(**facts))
+        use.insert(0, _names(config.backbone, facts))
     data = {
         "data set": dataset,
         "licence of the data": licence or "unknown",
@@ -102,7 +122,7 @@ def model_card(
         "standard deviation of each channel": _numbers(description["std"]),
     }
     blocks = [
-        f"# {config.backbone}, trained with {config.method} on {markdown(dataset)}",
+        f"# {short(config.backbone)}, trained with {config.method} on {markdown(dataset)}",
         "The student alone: what the method added for the training is not in the file.",
         "## Use",
         *use,
@@ -120,6 +140,18 @@ def model_card(
         names = ", ".join(markdown(name) for name in files)
         blocks.append(f"Its teacher's file, {names}, is not in it: give it as `teacher.weights`.")
     return "\n\n".join(blocks) + "\n"
+
+
+def _names(backbone: str, facts: Mapping[str, Any]) -> str:
+    """Whose names the tensors have, and how a network is made that has them."""
+    name = BackboneName.parse(backbone)
+    if not name.kind:
+        return (_TORCHVISION if torchvision_keys(backbone) else _OURS).format(**facts)
+    module, _, function = name.network.partition(":")
+    made = _ELSEWHERE[name.kind].format(
+        network=name.network, module=module, function=function, **facts
+    )
+    return f"The names of the tensors are the network's own:\n\n{made}"
 
 
 def _score(config: TrainConfig, description: Mapping[str, Any], result: SweepResult | None) -> str:

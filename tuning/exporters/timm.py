@@ -1,6 +1,7 @@
 """timm (github.com/huggingface/pytorch-image-models): a YAML for its train.py --config."""
 
-from kd.config import TrainConfig
+from kd.backbones.names import BackboneName, short
+from kd.config import TrainConfig, networks_of
 from tuning.exporters._values import Values
 from tuning.exporters._writers import as_yaml
 
@@ -25,11 +26,12 @@ def export(config: TrainConfig) -> str:
         arguments["task_loss_weight"] = ce_weight
         arguments["smoothing"] = 0.0
         # Of a name that it does not know timm says so; of none it would train without a teacher.
-        arguments["kd_model_name"] = values.teacher_backbone() or "the network of teacher.weights"
+        teacher = values.teacher_backbone() or "the network of teacher.weights"
+        arguments["kd_model_name"] = _own(teacher)
     else:
         arguments["smoothing"] = values.label_smoothing()
     arguments |= {
-        "model": values.take("backbone"),
+        "model": _own(values.take("backbone")),
         "epochs": values.take("epochs"),
         "batch_size": values.take("batch_size"),
         "seed": values.take("seed"),
@@ -41,13 +43,21 @@ def export(config: TrainConfig) -> str:
         "warmup_epochs": 0,
         **_schedule(values),
     }
-    notes = [
-        "python train.py DATA --config THIS-FILE",
-        "Give timm's names of model and kd_model_name; what it calls as we do is ImageNet's form.",
-    ]
+    notes = ["python train.py DATA --config THIS-FILE"]
+    if any(BackboneName.parse(name).kind != "timm" for name in networks_of(config)):
+        notes.append(
+            "Give timm's names of model and kd_model_name; what it calls as we do is ImageNet's "
+            "form."
+        )
     if config.optimizer.decay_norms:
         notes.append("timm spares biases and norms from weight_decay, which was not so here.")
     return values.header(*notes) + as_yaml(arguments)
+
+
+def _own(backbone: str) -> str:
+    """Timm's own name of a network of its own."""
+    name = BackboneName.parse(backbone)
+    return name.network if name.kind == "timm" else short(backbone)
 
 
 def _schedule(values: Values) -> dict[str, object]:

@@ -64,7 +64,8 @@ class Flags:
     method: Annotated[tuple[str, ...], tyro.conf.Positional, shown("METHOD")] = ()
     """lsskd, dtskd, drkd, pskd, kd, ce, or a pattern such as '*kd'."""
     backbone: Annotated[str | None, shown("NAME")] = None
-    """resnet8, resnet20, resnet18, wrn_16_2, …; python -m kd.backbones lists them."""
+    """resnet8, resnet20, resnet18, wrn_16_2, …; python -m kd.backbones lists them; or
+    torchvision:NAME, timm:NAME, module:FILE:FUNCTION."""
     dataset: Annotated[str | None, shown("NAME")] = None
     """digits, cifar10, cifar100, fashion-mnist, tiny-imagenet, folder:DIR, parquet:FOLDER, …."""
     resize: Annotated[int | None, shown("N")] = None

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from statistics import fmean
 
+from kd.backbones.names import short
+from kd.config import TrainConfig
 from kd.data import check_dataset
 from kd.data.split import check_split
 from kd.memories import readable
@@ -144,7 +146,7 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     `gpus` says whether it may run on any, so that what holds for them is told.
     """
     base, expected = settings.base, expected_epochs(settings)
-    print(f"{base.method} on {base.backbone} and {base.dataset}")
+    print(f"{base.method} on {short(base.backbone)} and {base.dataset}")
     print(f"{size(settings)} each" if settings.trials else size(settings))
     if settings.rows:
         print(f"the paper's default and the rows of {settings.grid_file}, each to its end")
@@ -179,14 +181,11 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     for ancestor in base.ancestors:
         recipe = ancestor.recipe
         who = f"then an assistant, by {recipe.method}" if recipe.teachers else "a teacher first"
-        print(f"{who}: {recipe.backbone}, {recipe.epochs} epochs")
+        print(f"{who}: {short(recipe.backbone)}, {recipe.epochs} epochs")
     each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
     for kept, takes in _memories(settings, space):
         print(f"{kept} of each {each}: {takes}")
-    augment = ", ".join(f"{name} {value:g}" for name, value in asdict(base.augment).items())
-    print(f"augmentation: {augment}")
-    if base.images.told:
-        print(f"images: {base.images.told}")
+    print(*_of_images(base), sep="\n")
     searched = (
         "rows (:) and what is fixed (=)"
         if settings.rows
@@ -197,6 +196,16 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
         flat, first = base.flat(), next(space.extremes(base)).flat()
         print("the paper's default lies outside; the first trial has instead:")
         print(*(f"  {name} = {first[name]}, not {flat[name]}" for name in moved), sep="\n")
+
+
+def _of_images(base: TrainConfig) -> Iterator[str]:
+    """What happens to images, when they are read and when they are trained on."""
+    if base.images.told:
+        yield f"images: {base.images.told}"
+    own = asdict(base.augment)
+    crop = {"crop_scale"} if not base.augment.crop_size else set()
+    on = [f"{name} {value:g}" for name, value in own.items() if value and name not in crop]
+    yield f"augmentation: {', '.join(on) or 'none'}"
 
 
 def _memories(settings: SweepSettings, space: Space) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from kd.backbones.names import short
 from kd.config import TrainConfig
 from kd.data.listing import images_identity
 from kd.data.names import PARQUET, UNPACKED, DatasetName
@@ -86,5 +87,7 @@ def cell_name(method: str, backbone: str, dataset: str) -> str:
     """
     name = DatasetName.parse(dataset)
     own = name.folder is not None and name.kind not in UNPACKED
-    short = f"{name.kind}-{name.folder.resolve().name}" if own and name.folder else name.kind
-    return f"{method}.{backbone}." + "".join(c if c.isalnum() or c in "-_" else "-" for c in short)
+    images = f"{name.kind}-{name.folder.resolve().name}" if own and name.folder else name.kind
+    parts = (short(backbone), images)
+    plain = ("".join(c if c.isalnum() or c in "-_" else "-" for c in part) for part in parts)
+    return ".".join((method, *plain))

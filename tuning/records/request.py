@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from kd.backbones.names import short
 from kd.cli import repeated, shown
 from kd.config import ImagesConfig, SplitConfig, parse
 from kd.data.config import PIXELS
@@ -39,7 +40,8 @@ class Flags:
     method: Annotated[tuple[str, ...], tyro.conf.Positional, shown("METHOD")] = ()
     """lsskd, dtskd, drkd, pskd, kd, …; several share the cluster, and end in one table."""
     backbone: Annotated[Several, repeated("NAME")] = ()
-    """resnet8, resnet20, resnet18, wrn_16_2, …; python -m kd.backbones lists them."""
+    """resnet8, resnet20, resnet18, wrn_16_2, …; python -m kd.backbones lists them; or
+    torchvision:NAME, timm:NAME, module:FILE:FUNCTION."""
     dataset: Annotated[Several, repeated("NAME")] = ()
     """digits, cifar10, cifar100, fashion-mnist, tiny-imagenet, folder:DIR, parquet:FOLDER, …."""
     resize: Annotated[int | None, shown("N")] = None
@@ -214,7 +216,7 @@ def _settings(
     fixed = _fixed(flags.set)
     base = replace(cell.base, seed=options.seed, split=_split(cell.base.split, fixed, flags))
     dataset = DatasetName.parse(base.dataset).published
-    about = made_of(f"{base.method}-{base.backbone}-{dataset}")
+    about = made_of(f"{base.method}-{short(base.backbone)}-{dataset}")
     name = f"{about}-{datetime.now():%Y%m%d-%H%M%S}"
     if flags.name is not None:
         check_given(flags.name)

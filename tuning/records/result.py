@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from kd.backbones.names import short
 from kd.data import DatasetName
 from kd.errors import UserError
 from kd.section import flatten
@@ -57,8 +58,8 @@ class Sweep:
 
     @property
     def backbone(self) -> str:
-        """The student."""
-        return self.settings.base.backbone
+        """The student; of another library's network its name alone."""
+        return short(self.settings.base.backbone)
 
     @property
     def dataset(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kd.backbones.names import short
 from kd.config import Ancestor, TeacherConfig, TrainConfig, is_file
 from kd.errors import UserError, brief
 from kd.methods import config_class, method_names
@@ -141,10 +142,10 @@ def first_the_teacher(base: TrainConfig, ancestor: Ancestor) -> str:
     """Which network is trained before the students of `base`."""
     recipe, name = ancestor.recipe, called(base, ancestor)
     if recipe.teachers:
-        return f"Then {name}: {recipe.backbone}, by {recipe.method} from the one before it."
+        return f"Then {name}: {short(recipe.backbone)}, by {recipe.method} from the one before it."
     given, why = base.teachers[ancestor.number].line[ancestor.before], ""
     if given.backbone is None and not ancestor.before and recipe.backbone == base.backbone:
         why = ", the student's own backbone"
         if config_class(base.method).teacher == "network":
             why += ", as no larger one is known for it"
-    return f"First {name}: {recipe.backbone}{why}."
+    return f"First {name}: {short(recipe.backbone)}{why}."

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from kd.config import SAW_VAL, TrainConfig
+from kd.backbones.sent import code_of
+from kd.config import SAW_VAL, TrainConfig, networks_of
 from kd.data import Images
 from kd.data.split import train_val
 from kd.errors import UserError
@@ -90,7 +91,7 @@ class Cell:
     @property
     def origin(self) -> Origin:
         """What the sweep would begin with now."""
-        return Origin.of(self.images, self.teachers)
+        return Origin.of(self.images, self.teachers, networks_of(self.base))
 
     def check_origin(self) -> None:
         """Raise UserError where the images or the teacher are not those that it began with."""
@@ -121,8 +122,8 @@ class Cell:
         """What the trials of `study` train on, and where they write."""
         files = TrialFiles(shelf=self.settings.shelf, study=study)
         seeds = self.settings.seeds_per_trial if study == TRIAL else 1
-        images = self.train, self.val
-        return Work(*images, files, self.teachers, compiled=self.compiled, seeds=seeds)
+        images, sent = (self.train, self.val), (self.teachers, code_of(networks_of(self.base)))
+        return Work(*images, files, *sent, compiled=self.compiled, seeds=seeds)
 
     def packed(self, share: Share, rate: float | None) -> Self:
         """The cell whose trials get `share`, and take so many steps a second, if that is known.

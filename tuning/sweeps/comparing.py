@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
+from kd.backbones.names import short
 from kd.data import DatasetName
 from kd.errors import UserError
 from kd.files import relative
@@ -168,7 +169,7 @@ def _name(flags: Flags) -> str:
         return flags.name
     usual = setting(choose(flags.preset, 0), flags.methods[0]).base
     dataset = DatasetName.parse(flags.dataset or usual.dataset).published
-    return made_of(f"compare-{flags.backbone or usual.backbone}-{dataset}")
+    return made_of(f"compare-{short(flags.backbone or usual.backbone)}-{dataset}")
 
 
 def _check_alike(sweeps: Sequence[SweepSettings]) -> None:

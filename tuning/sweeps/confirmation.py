@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple
 
+from kd.backbones.sent import code_of
 from kd.config import SEEDS as MOST_SEEDS
-from kd.config import TrainConfig
+from kd.config import TrainConfig, networks_of
 from kd.data import Images, open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
@@ -109,7 +110,7 @@ def _confirm(
     base, root = settings.base, settings.data_root
     dataset = open_dataset(base.dataset, root, PUT_BACK, base.images)
     teachers = read_teachers(settings.folder, chosen[REFERENCE])
-    now = Origin.of(dataset.train.digest, teachers)
+    now = Origin.of(dataset.train.digest, teachers, networks_of(settings.base))
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
     # What is damaged is found before the race, and not when its winner is measured.
     dataset.check_test()
@@ -117,7 +118,8 @@ def _confirm(
     whole = None
     if asked.refit:
         whole, _ = train_val(dataset.train, replace(settings.base.split, train_on_val=True))
-    work = Work(train, val, TrialFiles(shelf=settings.shelf, study=study), teachers)
+    files = TrialFiles(shelf=settings.shelf, study=study)
+    work = Work(train, val, files, teachers, code_of(networks_of(settings.base)))
     try:
         listen()
         _announce(settings, plan, again=bool(openings))

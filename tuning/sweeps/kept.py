@@ -10,6 +10,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+from kd.backbones.names import short
 from kd.config import TrainConfig
 from kd.data import DatasetName
 from kd.data.config import split_of_before
@@ -44,7 +45,11 @@ def place_of(storage: Path, recipe: TrainConfig, images: str) -> Path:
         plain["files"] = [hashlib.blake2b(read_teacher(file)).hexdigest() for file in files]
     digest = hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
     dataset = DatasetName.parse(recipe.dataset).published
-    return storage / TEACHERS / f"{made_of(f'{recipe.backbone}-{dataset}')}-{digest}.safetensors"
+    return (
+        storage
+        / TEACHERS
+        / f"{made_of(f'{short(recipe.backbone)}-{dataset}')}-{digest}.safetensors"
+    )
 
 
 def keep(kept: Path, weights: Path) -> None:

@@ -82,7 +82,8 @@ def open_test(
     def scores(own: TrialFiles, name: str) -> dict[str, float]:
         with own.shelf.fetched(name) as path:
             student, about = load_weights(path)
-        return test_scores(student, test, (tuple(about["mean"]), tuple(about["std"])), device)
+        normalise, seen = (tuple(about["mean"]), tuple(about["std"])), tuple(about["image_size"])
+        return test_scores(student, test, normalise, device, seen)
 
     found = {number: [scores(files, name) for name in names] for number, names in students.items()}
     return found, scores(refit, refit.student(0)) if refit else None

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
+from kd.backbones.names import short
 from kd.config import Ancestor, TrainConfig, teacher_file
 from kd.errors import UserError
 from kd.screen import warn
@@ -190,8 +191,9 @@ def _is_there(cell: Cell, ancestor: Ancestor) -> bool:
             Taught.of(settings.name, record).save(path)
             keep(kept, path)
     elif (known := take(kept, path)) is not None:
+        backbone = short(_recipe(cell, ancestor).backbone)
         print(
-            f"{_capital(called(settings.base, ancestor))}, {_recipe(cell, ancestor).backbone}, is "
+            f"{_capital(called(settings.base, ancestor))}, {backbone}, is "
             f"the one that {known.sweep} trained ({count(known.epochs, 'epoch')}, val accuracy "
             f"{percent(known.val_acc)}).",
             flush=True,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kd.backbones.names import short
 from kd.config import TrainConfig
 from kd.data import DatasetName
 from kd.errors import UserError, unknown
@@ -161,10 +162,11 @@ def _called(
     """What a table calls another search, in a word or two, and what a sentence does."""
     base = settings.base
     images, own = (DatasetName.parse(c.dataset).portable for c in (config, base))
-    other = [config.backbone] * (config.backbone != base.backbone) + [images] * (images != own)
+    name, ours = short(config.backbone), short(base.backbone)
+    other = [name] * (name != ours) + [images] * (images != own)
     if not other:
         return sweep, f"trial {trial} of {sweep}"
-    return " and ".join(other), f"{config.method} on {config.backbone} and {images}"
+    return " and ".join(other), f"{config.method} on {name} and {images}"
 
 
 # -- what the sampler is told ------------------------------------------------------------------

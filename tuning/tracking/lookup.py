@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.backbones import backbone_spec
+from kd.backbones.names import BackboneName, short
 from kd.config import TrainConfig
 from kd.data import DatasetName, dataset_names
 from kd.errors import UserError, unknown
@@ -42,7 +43,7 @@ def find_best(
         UserError: an unknown name, an empty store, or nothing promoted for the cell.
     """
     config_class(method)
-    backbone_spec(backbone)
+    _check_backbone(backbone)
     cell = cell_name(method, backbone, dataset)
     every = read_all(store)
     if not every:
@@ -76,7 +77,7 @@ def select(
     if method:
         config_class(method)
     if backbone:
-        backbone_spec(backbone)
+        _check_backbone(backbone)
     every = read_all(store)
     named = {b.config.dataset for b in every} | set(dataset_names())
     if dataset and DatasetName.parse(dataset).folder is None and dataset not in named:
@@ -85,7 +86,7 @@ def select(
         b
         for b in winners(every)
         if method in (None, b.config.method)
-        and backbone in (None, b.config.backbone)
+        and (backbone is None or short(backbone) == short(b.config.backbone))
         and (dataset is None or _same_images(dataset, b.config.dataset))
         and epochs in (None, b.config.epochs)
     ]
@@ -126,3 +127,9 @@ def rows(bests: Sequence[Best]) -> list[dict[str, Any]]:
         }
         for b in bests
     ]
+
+
+def _check_backbone(name: str) -> None:
+    """Raise UserError for one that cannot be; a network of elsewhere is not looked at for it."""
+    if not BackboneName.parse(name).kind:
+        backbone_spec(name)

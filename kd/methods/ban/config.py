@@ -24,6 +24,7 @@ class Config(MethodConfig):
         generation_epochs: of each of those between them.
     """
 
+    takes_mixed: ClassVar[bool] = True
     teacher: ClassVar[Literal["none", "self", "network"]] = "self"
     in_epochs: ClassVar[tuple[str, ...]] = ("generation_epochs",)
 

@@ -18,6 +18,7 @@ class Config(MethodConfig):
         temperature: T of what the deepest classifier says.
     """
 
+    least_stages: ClassVar[int] = 2
     recipe: ClassVar[Recipe] = Recipe(
         epochs=200,
         batch_size=128,

@@ -33,8 +33,7 @@ class BeYourOwnTeacher(Method[Config]):
         """One pass of the backbone, and of a bottleneck after each of its stages but the last."""
         *shallow, last = self.student.features(batch.images)
         found = [head(feature) for head, feature in zip(self.heads, shallow, strict=True)]
-        deepest = pool(last)
-        found.append((deepest, self.student.classifier(deepest)))
+        found.append((pool(last), self.student.classify(last)))
         features, logits = (torch.stack(tensors) for tensors in zip(*found, strict=True))
         return self.loss(logits, features, batch.labels)
 

@@ -1,7 +1,7 @@
 """Plain cross-entropy, with label smoothing if asked: the baseline."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from kd.methods.config import MethodConfig
 
@@ -15,6 +15,8 @@ class Config(MethodConfig):
         smoothing_spread: where it goes: `uniform` is ε/C to every class, the label's own
             included; `others` is ε/(C−1) to every other class.
     """
+
+    takes_mixed: ClassVar[bool] = True
 
     label_smoothing: float = 0.0
     smoothing_spread: Literal["uniform", "others"] = "uniform"

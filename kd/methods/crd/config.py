@@ -1,6 +1,7 @@
 """CRD, Contrastive Representation Distillation (Tian et al. 2020)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kd.data.needs import Needs
 from kd.methods.config import FeatureConfig
@@ -17,6 +18,8 @@ class Config(FeatureConfig):
         contrast_temperature: τ of the contrast; `temperature` is that of KD beside it.
         momentum: what stays of a sample's embedding when it is seen again.
     """
+
+    takes_mixed: ClassVar[bool] = False
 
     beta: float = 0.8
     negatives: int = 16384

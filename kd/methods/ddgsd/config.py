@@ -19,6 +19,7 @@ class Config(MethodConfig):
         temperature: T of the divergences.
     """
 
+    least_stages: ClassVar[int] = 1
     recipe: ClassVar[Recipe] = Recipe(
         epochs=200,
         batch_size=128,

@@ -1,7 +1,7 @@
 """DIST: relations between classes, and between samples, instead of exact probabilities."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from kd.methods.config import USUAL_TEMPERATURES, LogitConfig
 
@@ -16,6 +16,8 @@ class Config(LogitConfig):
         weight: w, of both together.
         temperature: τ.
     """
+
+    takes_mixed: ClassVar[bool] = True
 
     beta: float = 1.0
     gamma: float = 1.0

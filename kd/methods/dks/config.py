@@ -16,6 +16,7 @@ class Config(MethodConfig):
         temperature: T of them; 1 in the paper. They are multiplied by T².
     """
 
+    least_stages: ClassVar[int] = 2
     recipe: ClassVar[Recipe] = Recipe(
         epochs=200,
         batch_size=128,

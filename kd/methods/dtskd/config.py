@@ -32,6 +32,7 @@ class Config(MethodConfig):
             addition or its concatenation alone (table 8), or not at all (table 7).
     """
 
+    least_stages: ClassVar[int] = 2
     recipe: ClassVar[Recipe] = Recipe(
         epochs=300,
         batch_size=128,

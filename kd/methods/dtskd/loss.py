@@ -41,8 +41,9 @@ class DualTeachers(Method[Config]):
 
     def forward(self, batch: Batch) -> Loss:
         """Branches are fused from the deepest to the shallowest, on pooled features."""
-        *shallow, fused = [pool(feature) for feature in self.student.features(batch.images)]
-        logits = [self.student.classifier(fused)]
+        features = self.student.features(batch.images)
+        logits = [self.student.classify(features[-1])]
+        *shallow, fused = [pool(feature) for feature in features]
         for branch, feature in zip(reversed(self.branches), reversed(shallow), strict=True):
             fused, branch_logits = branch(feature, fused)
             logits.insert(1, branch_logits)

@@ -17,6 +17,7 @@ class Config(MethodConfig):
         temperature: T of what it says.
     """
 
+    least_stages: ClassVar[int] = 2
     recipe: ClassVar[Recipe] = Recipe(
         epochs=200,
         batch_size=128,

@@ -1,7 +1,7 @@
 """KD, the distillation of Hinton et al.: a trained network teaches a smaller one."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from kd.methods.config import TEMPERATURES, LogitConfig
 
@@ -19,6 +19,8 @@ class Config(LogitConfig):
         standardise: whether both networks' logits are standardised first (Sun et al. 2024, logit
             standardisation); with it T 2, α 0.9 and m 10 are usual.
     """
+
+    takes_mixed: ClassVar[bool] = True
 
     alpha: float = 0.9
     temperature: float = 4.0

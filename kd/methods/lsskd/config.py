@@ -27,6 +27,7 @@ class Config(MethodConfig):
             the same, and what is left away is the self-supervised label alone.
     """
 
+    least_stages: ClassVar[int] = 1
     recipe: ClassVar[Recipe] = Recipe(optimizer=OptimizerConfig(milestones=(150 / 240, 210 / 240)))
 
     alpha: float = 0.8

@@ -53,9 +53,10 @@ class LayeredSelfSupervised(Method[Config]):
     def forward(self, batch: Batch) -> Loss:
         """One pass over the M·B views; only the backbone's logits of the unturned ones count."""
         features = self.student.features(rotate4(batch.images))
+        logits = self.student.classify(features[-1][::M])
         final = by_image(pool(features[-1]))
         pooled, joint = self.heads(features)
-        outputs = Outputs(self.student.classifier(final[:, 0]), joint, pooled, final)
+        outputs = Outputs(logits, joint, pooled, final)
         return self.loss(outputs, batch.labels, batch.indices)
 
     def loss(self, outputs: Outputs, labels: Tensor, indices: Tensor) -> Loss:

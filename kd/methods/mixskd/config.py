@@ -27,6 +27,7 @@ class Config(MethodConfig):
         temperature: T of the divergences.
     """
 
+    least_stages: ClassVar[int] = 2
     recipe: ClassVar[Recipe] = Recipe(
         epochs=205,
         batch_size=64,

@@ -21,6 +21,7 @@ class Config(MethodConfig):
         temperature: T, which divides the snapshot's logits alone.
     """
 
+    takes_mixed: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = replace(
         Recipe(), optimizer=replace(Recipe().optimizer, schedule="cosine")
     )

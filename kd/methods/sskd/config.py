@@ -23,6 +23,7 @@ class Config(TaughtConfig):
         head_epochs: of a stage before, in which the teacher's head is trained.
     """
 
+    least_stages: ClassVar[int] = 1
     in_epochs: ClassVar[tuple[str, ...]] = ("head_epochs",)
     beginning: ClassVar[tuple[str, ...] | None] = ("head_epochs",)
 

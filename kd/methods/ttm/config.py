@@ -1,6 +1,7 @@
 """TTM, Transformed Teacher Matching: the teacher's softmax to a power, the student's as it is."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kd.methods.config import LogitConfig
 
@@ -14,6 +15,8 @@ class Config(LogitConfig):
         beta: b, the weight of the divergence.
         ce_weight: r, the weight of CE.
     """
+
+    takes_mixed: ClassVar[bool] = True
 
     gamma: float = 0.1
     beta: float = 45.0

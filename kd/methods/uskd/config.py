@@ -1,7 +1,7 @@
 """USKD, Universal Self-Knowledge Distillation: soft labels from the student's own two outputs."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from kd.methods.config import MethodConfig
 
@@ -15,6 +15,8 @@ class Config(MethodConfig):
         beta: β, the weight of the others' part.
         mu: μ, the weight of the weak output's cross-entropy.
     """
+
+    least_stages: ClassVar[int] = 2
 
     alpha: float = 0.1
     beta: float = 0.1

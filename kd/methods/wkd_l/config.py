@@ -1,7 +1,7 @@
 """WKD-L: the teacher's predictions are moved to the student's, at the price of class distances."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
 
@@ -26,6 +26,8 @@ class Config(TaughtConfig):
         class_distance: what D is: `features` 1 − CKA of two classes' features, `weights` 1 − the
             cosine of their rows of the classifier; both are the teacher's.
     """
+
+    least_stages: ClassVar[int] = 1
 
     gamma: float = 600.0
     temperature: float = 8.0

@@ -42,7 +42,7 @@ class WassersteinDistillation(LogitDistillation[Config]):
         teacher = self.teachers[0]
         assert isinstance(teacher, Teacher)
         if self.config.class_distance == "weights":
-            self.distance.copy_(weight_distances(teacher.network.classifier))
+            self.distance.copy_(weight_distances(teacher.network))
             return
         assert self.task.labels is not None
         chosen = first_of_each(self.task.labels, OF_A_CLASS)
