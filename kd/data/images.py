@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from kd.data.stored import Stored
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -13,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled images in memory.
+    """Labelled images, in memory or where they are stored.
 
     images: (N, C, H, W) uint8. labels: (N,) int64, each an index into `class_names`.
     whole: the digest of the images that these were cut from; None where they are all there are.
     """
 
-    images: "NDArray[np.uint8]"
+    images: "NDArray[np.uint8] | Stored"
     labels: "NDArray[np.int64]"
     class_names: tuple[str, ...]
     whole: str | None = None
