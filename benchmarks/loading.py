@@ -20,6 +20,7 @@ class PlainDataset(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(self, images: Images) -> None:
         mean, std = statistics(images)
+        assert isinstance(images.images, np.ndarray)
         self.pixels = images.images.transpose(0, 2, 3, 1)
         self.labels = images.labels
         self.transform = transforms.Compose(

@@ -1,7 +1,7 @@
-"""Batches from images that lie on the device as one uint8 tensor."""
+"""Batches of images: from one uint8 tensor on the device, or of what is read ahead of need."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from kd.data.config import AugmentConfig, check_batches
 from kd.data.images import Images
 from kd.data.mixing import Mixes, mix_images, mix_labels
 from kd.data.needs import Needs
+from kd.data.pixels import CHUNK, Ahead, Pixels, Resident
+from kd.data.stored import Stored
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of every channel, of pixels in 0 … 1."""
@@ -22,6 +24,10 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 STEPS, PARTNERS, MIXES, VIEWS = 1, 2, 3, 10
 """The purposes of chance beside an epoch's order: what a network and a loss draw in their steps,
 partners, with whom images are mixed, and views from the second on."""
+
+
+SAMPLED = 10_000
+"""Images by which those that are stored elsewhere are normalised."""
 
 
 class Look(NamedTuple):
@@ -92,7 +98,7 @@ class DeviceLoader:
         self.augment = augment
         self.needs = needs or Needs()
         self.seed = seed
-        self.images = _tensor(images.images, self.device)
+        self.pixels = _pixels(images, self.device)
         self.labels = _tensor(images.labels, self.device)
         mean, std = torch.tensor(statistics, device=self.device).view(2, 1, -1, 1, 1)
         self._scale, self._offset = 1 / (255 * std), -mean / std
@@ -114,7 +120,9 @@ class DeviceLoader:
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of `epoch`, counted from 0, in a new order."""
         order = self.order(epoch)
-        for where in self.slices:
+        self.begin(order)
+        for step, where in enumerate(self.slices):
+            self.fetch(step)
             yield self.take(order, where)
 
     def order(self, epoch: int) -> Order:
@@ -129,16 +137,38 @@ class DeviceLoader:
             looks.append(self._look(self._partners(order, source), source))
         return Order(tuple(looks), self._mixes(epoch))
 
+    def begin(self, order: Order) -> None:
+        """Begin an epoch: what is stored elsewhere is read ahead in its order."""
+        if isinstance(self.pixels, Resident):
+            return
+        looks = [look.indices.cpu().numpy() for look in order.looks]
+        steps = [[look[part] for look in looks] for part in self.slices]
+        if order.mixes is not None:
+            mates = order.mixes.mates.cpu().numpy()
+            for step, part in zip(steps, self.slices, strict=True):
+                step.append(looks[0][mates[part]])
+        self.pixels.begin(steps)
+
+    def fetch(self, step: int) -> None:
+        """See that the images of step number `step` are there, before they are taken."""
+        self.pixels.fetch(step)
+
     def take(self, order: Order, where: slice | Tensor) -> Batch:
-        """The images at some places of `order`, augmented; waits for nothing on the device."""
+        """The images at some places of `order`, augmented; waits for nothing on the device.
+
+        They are those of the step that was fetched.
+        """
         indices = at(order.indices, where)
-        images = [self._seen(look, where) for look in order.looks]
+        images = [self._seen(n, look, where) for n, look in enumerate(order.looks)]
         partners = images.pop() if self.needs.partner else None
         labels = self.labels.index_select(0, indices)
         if order.mixes is not None:
             mixes = order.mixes.take(where)
-            others = self._seen(order.looks[0], mixes.mates)
-            its = self.labels.index_select(0, at(order.indices, mixes.mates))
+            mates = at(order.indices, mixes.mates)
+            others = self.pixels.take(len(order.looks), mates)
+            draws = order.looks[0].draws
+            others = self._finish(others, draws.take(mixes.mates) if draws else None)
+            its = self.labels.index_select(0, mates)
             images[0] = mix_images(images[0], others, mixes)
             labels = mix_labels(labels, its, mixes, self.num_classes)
         return Batch(images[0], labels, indices, tuple(images[1:]), partners)
@@ -156,8 +186,8 @@ class DeviceLoader:
             draws = draws.to(self.device)
         return Look(indices.to(self.device, non_blocking=True), draws)
 
-    def _seen(self, look: Look, where: slice | Tensor) -> Tensor:
-        images = self.images.index_select(0, at(look.indices, where))
+    def _seen(self, number: int, look: Look, where: slice | Tensor) -> Tensor:
+        images = self.pixels.take(number, at(look.indices, where))
         return self._finish(images, look.draws.take(where) if look.draws else None)
 
     def _partners(self, order: Tensor, generator: torch.Generator) -> Tensor:
@@ -178,10 +208,8 @@ class DeviceLoader:
         """This worker's part of all images, in their own order, not augmented."""
         indices = torch.arange(len(self.labels), device=self.device)
         part = _part(slice(0, len(indices)), *self.shard)
-        for start in range(part.start, part.stop, batch_size):
-            where = slice(start, min(start + batch_size, part.stop))
-            images = self._finish(self.images[where], None)
-            yield Batch(images, self.labels[where], indices[where])
+        for where, images in self.pixels.parts(part, batch_size):
+            yield Batch(self._finish(images, None), self.labels[where], indices[where])
 
     def _finish(self, images: Tensor, draws: Draws | None) -> Tensor:
         """Augment and normalise (B, C, H, W) uint8 to float32."""
@@ -192,15 +220,31 @@ class DeviceLoader:
 
 
 def statistics(images: Images) -> Statistics:
-    """What normalises the images; a channel that never varies gets deviation 1."""
-    values = np.arange(256) / 255
+    """What normalises the images; a channel that never varies gets deviation 1.
+
+    Of images that are stored elsewhere it goes by `SAMPLED` of them, evenly taken.
+    """
+    values, pixels = np.arange(256) / 255, images.images
+    parts: Iterable[np.ndarray] = (pixels,) if isinstance(pixels, np.ndarray) else ()
+    if isinstance(pixels, Stored):
+        chosen = np.linspace(0, len(images) - 1, min(len(images), SAMPLED)).round().astype(np.int64)
+        parts = (pixels.read(chosen[n : n + CHUNK]) for n in range(0, len(chosen), CHUNK))
+    counts = np.zeros((pixels.shape[1], 256))
+    for part in parts:
+        for channel in range(len(counts)):
+            counts[channel] += np.bincount(part[:, channel].ravel(), minlength=256)
     mean, std = [], []
-    for channel in range(images.images.shape[1]):
-        counts = np.bincount(images.images[:, channel].ravel(), minlength=256)
-        mean.append(float(np.average(values, weights=counts)))
-        variance = float(np.average((values - mean[-1]) ** 2, weights=counts))
+    for count in counts:
+        mean.append(float(np.average(values, weights=count)))
+        variance = float(np.average((values - mean[-1]) ** 2, weights=count))
         std.append(variance**0.5 or 1.0)
     return tuple(mean), tuple(std)
+
+
+def _pixels(images: Images, device: torch.device) -> Pixels:
+    if isinstance(images.images, Stored):
+        return Ahead(images.images, device, torch.get_num_threads())
+    return Resident(_tensor(images.images, device))
 
 
 def _batches(count: int, batch_size: int, world: int) -> list[slice]:

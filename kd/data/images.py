@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from kd.data.stored import Stored
 from kd.errors import UserError, brief
 
 if TYPE_CHECKING:
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled images in memory.
+    """Labelled images, in memory or where they are stored.
 
     images: (N, C, H, W) uint8. labels: (N,) int64, each an index into `class_names`.
     whole: the digest of the images that these were cut from; None where they are all there are.
     val: the val set that comes with them, so that none is cut; None where there is none.
     """
 
-    images: "NDArray[np.uint8]"
+    images: "NDArray[np.uint8] | Stored"
     labels: "NDArray[np.int64]"
     class_names: tuple[str, ...]
     whole: str | None = None
@@ -41,7 +42,8 @@ class Images:
         digest.update(repr((self.images.shape, self.class_names)).encode())
         # Of what lies in one piece no copy is made, which may be as large as the memory.
         for values in (self.images, self.labels):
-            digest.update(values.ravel().data)
+            bare = values.tobytes() if isinstance(values, Stored) else values.ravel().data
+            digest.update(bare)
         own = digest.hexdigest()
         return own if self.val is None else f"{own}+{self.val.digest}"
 

@@ -42,6 +42,7 @@ class Steps:
         At most the first `most` of them, where that is given: to see what they need.
         """
         order = self.loader.order(self.first + epoch)
+        self.loader.begin(order)
         self._begin(order)
         steps = range(len(self.loader))[:most]
         return self._named([self._plain(order, epoch, step) for step in steps])
@@ -54,6 +55,7 @@ class Steps:
         if self._begun or self.step.compiled_size is None:
             return
         self._begun = True
+        self.loader.fetch(0)
         batch = self.loader.take(order, self.loader.slices[0])
         gpus = [self.step.device] if self.step.device.type == "cuda" else []
         try:
@@ -70,6 +72,7 @@ class Steps:
 
     def _plain(self, order: Order, epoch: int, step: int) -> Tensor:
         """Step number `step`: the weighted loss and terms, float64."""
+        self.loader.fetch(step)
         self.step.at(epoch + step / len(self.loader))
         weight = self.loader.weights[step]
         loss = self.step.update(self.loader.take(order, self.loader.slices[step]), weight)
@@ -128,15 +131,18 @@ class CapturedSteps(Steps):
         """As of `Steps`; a batch that is not full is taken in any case."""
         if self._capture is not None:
             order = self.loader.order(self.first + epoch)
+            self.loader.begin(order)
             self._begin(order)
             self._fill(order, epoch)
             if self._replay is None:
+                self.loader.fetch(0)
                 self._fetch(self._batches()[0])
                 self._replay = self._captured(self._capture)
         if self._replay is None:
             return super().run(epoch, most)
         self._sums.zero_()
-        for batch in self._batches()[:most]:
+        for step, batch in enumerate(self._batches()[:most]):
+            self.loader.fetch(step)
             self._fetch(batch)
             self._replay()
             for rows in self._mapped:
