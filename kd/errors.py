@@ -1,7 +1,11 @@
 """What a person typed wrong, said in one sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+
+
+LISTED = 520
+"""Letters that a list of names in a sentence may have."""
 
 
 class UserError(Exception):
@@ -26,8 +30,17 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     names = sorted(known)
     name = brief(name)
     likeness, _, near = max((_likeness(each, name) for each in names), default=(0.0, 0, ""))
-    hint = f"did you mean {near!r}?" if likeness >= 0.5 else f"choose one of: {', '.join(names)}."
+    hint = f"did you mean {near!r}?" if likeness >= 0.5 else f"choose one of: {_listed(names)}."
     return UserError(f"There is no {kind} '{name}'; {hint}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, of many as many as a sentence holds."""
+    shown, left = list(names), 0
+    while sum(map(len, shown)) + 2 * len(shown) > LISTED:
+        shown.pop()
+        left += 1
+    return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
 def _likeness(known: str, name: str) -> tuple[float, int, str]:
