@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
-
 LISTED = 520
 """Letters that a list of names in a sentence may have."""
 

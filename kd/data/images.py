@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from kd.data.stored import Stored
+from kd.data.stored import Stored, joined
 from kd.errors import UserError, brief
 
 if TYPE_CHECKING:
@@ -38,14 +38,19 @@ class Images:
 
         With a val set of their own, its digest follows after a `+`.
         """
+        own = self._own_digest()
+        return own if self.val is None else f"{own}+{self.val.digest}"
+
+    def _own_digest(self) -> str:
+        if isinstance(self.images, Stored) and (known := self.images.digest):
+            return known
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self.images.shape, self.class_names)).encode())
+        digest.update(digest_of(self.images.shape, self.class_names))
         # Of what lies in one piece no copy is made, which may be as large as the memory.
         for values in (self.images, self.labels):
             bare = values.tobytes() if isinstance(values, Stored) else values.ravel().data
             digest.update(bare)
-        own = digest.hexdigest()
-        return own if self.val is None else f"{own}+{self.val.digest}"
+        return digest.hexdigest()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -70,11 +75,15 @@ class Images:
         """These and then `others`, of the same classes and shape."""
         import numpy as np
 
-        images, labels = (
-            np.concatenate([getattr(part, name) for part in (self, others)])
-            for name in ("images", "labels")
-        )
-        return replace(self, images=images, labels=labels)
+        labels = np.concatenate([self.labels, others.labels])
+        if isinstance(self.images, Stored) or isinstance(others.images, Stored):
+            return replace(self, images=joined(self.images, others.images), labels=labels)
+        return replace(self, images=np.concatenate([self.images, others.images]), labels=labels)
+
+
+def digest_of(shape: tuple[int, ...], class_names: tuple[str, ...]) -> bytes:
+    """What a digest of images (N, C, H, W) begins with, before pixels and labels."""
+    return repr((tuple(shape), class_names)).encode()
 
 
 @dataclass(frozen=True)

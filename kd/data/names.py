@@ -7,7 +7,7 @@ from typing import Self
 
 DOWNLOADED = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 """Names here to names in `torchvision.datasets`."""
-PARQUET, FOLDER = "parquet", "folder"
+PARQUET, FOLDER, PREPARED = "parquet", "folder", "prepared"
 IMAGENET, TINY_IMAGENET = "imagenet", "tiny-imagenet"
 UNPACKED = {IMAGENET: "imagenet", TINY_IMAGENET: "tiny-imagenet-200"}
 """Published sets that are not downloaded, and the folder among the downloads that they lie in."""
@@ -35,7 +35,7 @@ class DatasetName:
     def parse(cls, text: str) -> Self:
         """Take a configuration's `dataset` apart."""
         kind, _, folder = text.partition(":")
-        if kind in (PARQUET, FOLDER, *UNPACKED) and folder and "\0" not in folder:
+        if kind in (PARQUET, FOLDER, PREPARED, *UNPACKED) and folder and "\0" not in folder:
             return cls(kind, Path(os.path.expanduser(folder)))
         return cls(text)
 
@@ -81,5 +81,5 @@ class DatasetName:
 
 def dataset_names() -> tuple[str, ...]:
     """Every name that `open_dataset` knows; FOLDER and DIR stand for a folder."""
-    own = (f"{PARQUET}:FOLDER", f"{FOLDER}:DIR")
+    own = (f"{PARQUET}:FOLDER", f"{FOLDER}:DIR", f"{PREPARED}:DIR")
     return tuple(sorted(("digits", *DOWNLOADED, *UNPACKED, *own)))

@@ -43,6 +43,12 @@ class Counting:
         _, c, h, w = self.images.shape
         return c, h, w
 
+    digest: str | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.images)
+
     @property
     def identity(self) -> str:
         return "counting"

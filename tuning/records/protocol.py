@@ -8,7 +8,7 @@ from pathlib import Path
 from kd.backbones.names import short
 from kd.config import TrainConfig
 from kd.data.listing import images_identity
-from kd.data.names import PARQUET, UNPACKED, DatasetName
+from kd.data.names import PARQUET, PREPARED, UNPACKED, DatasetName
 from kd.errors import UserError
 
 UNSAID = {"seeds": "1", "teacher_saw_val": "false"}
@@ -59,6 +59,11 @@ def _files_identity(kind: str, place: Path) -> str:
     Of Parquet files their names, sizes and footers: these hold the counts, sizes and statistics of
     all columns. Of image files their names and sizes.
     """
+    if kind == PREPARED:
+        from kd.data.sources.prepared import Contents
+
+        about = Contents.read(place, "put it back")
+        return f"{kind}-{'-'.join(digest[:8] for digest in about.digests.values())}"
     files = [place] if os.path.isfile(place) else sorted(place.glob("*.parquet"))
     if kind == PARQUET:
         files += sorted(place.glob("data/*.parquet"))

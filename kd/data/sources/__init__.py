@@ -12,6 +12,7 @@ from kd.data.names import (
     FOLDER,
     IMAGENET,
     PARQUET,
+    PREPARED,
     TINY_IMAGENET,
     DatasetName,
     data_root,
@@ -23,6 +24,7 @@ OWN = "type --dataset digits, or --dataset folder:DIR or parquet:FOLDER for your
 REMEDIES = {
     PARQUET: "give parquet:FOLDER one",
     FOLDER: "give folder:DIR one",
+    PREPARED: "give prepared:DIR one",
     IMAGENET: "unpack ILSVRC 2012 from image-net.org so that train and val hold a folder for each "
     "class, or give imagenet:DIR",
     TINY_IMAGENET: "unpack cs231n.stanford.edu/tiny-imagenet-200.zip there, or give "
@@ -73,7 +75,7 @@ def check_dataset(
     no images, in a command where another name cannot be given. `images` says what is made of
     files.
     """
-    return _source(name, root, remedy, images).check()
+    return find_source(name, root, remedy, images).check()
 
 
 def open_dataset(
@@ -87,7 +89,7 @@ def open_dataset(
     `root` is where downloads lie: by default $KD_DATA, else ~/.cache/kd. `remedy` and `images` are
     as for `check_dataset`.
     """
-    source = _source(name, root, remedy, images)
+    source = find_source(name, root, remedy, images)
     source.check()
     return source.open()
 
@@ -99,17 +101,18 @@ def verify_dataset(
 
     UserError for what is damaged, of the test set too, of which nothing else is looked at.
     """
-    _source(name, root, None, images).verify()
+    find_source(name, root, None, images).verify()
 
 
 def default_augment(name: str, images: ImagesConfig | None = None) -> AugmentConfig:
     """The augmentation that the papers use for `name`, or what suits images of that size."""
-    return _source(name, None, None, images).augment()
+    return find_source(name, None, None, images).augment()
 
 
-def _source(
+def find_source(
     name: str, root: str | Path | None, remedy: str | None, images: ImagesConfig | None
 ) -> Source:
+    """The source of `name`; arguments and errors are those of `check_dataset`."""
     dataset, images = DatasetName.parse(name), images or ImagesConfig()
     if root is not None and os.path.isfile(root):
         raise UserError(f"{brief(root)} is not a folder; set KD_DATA or --data-root to one.")
@@ -129,6 +132,11 @@ def _source(
 
 def _of_files(dataset: DatasetName, folder: Path, remedy: str, images: ImagesConfig) -> Source:
     """The source of a kind that lies in `folder`."""
+    if dataset.kind == PREPARED:
+        from kd.data.sources.prepared import Prepared
+
+        _check_unchanged(PREPARED, images)
+        return Prepared(folder, remedy)
     from kd.data.sources.reading import FileSource
 
     name = str(dataset)

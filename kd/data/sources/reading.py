@@ -154,7 +154,7 @@ def _read(part: Part, class_names: tuple[str, ...], images: ImagesConfig, alike:
     """All images of a set in memory, but for those that are left out."""
     pixels: NDArray[np.uint8] | None = None
     kept: list[int] = []
-    for row, image in _decoded(part, images, alike):
+    for row, image in decoded(part, images, alike):
         if pixels is None:
             height, width, channels = image.shape
             check_memory(f"the {part.what} set", len(part.labels), image.shape)
@@ -168,14 +168,17 @@ def _read(part: Part, class_names: tuple[str, ...], images: ImagesConfig, alike:
 
 def _verify(part: Part, images: ImagesConfig, alike: Alike) -> None:
     """Decode all images of a set, and keep none."""
-    for _ in _decoded(part, images, alike):
+    for _ in decoded(part, images, alike):
         pass
 
 
-def _decoded(
-    part: Part, images: ImagesConfig, alike: Alike
+def decoded(
+    part: Part, images: ImagesConfig, alike: Alike, start: int = 0
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The place of each image and itself, (H, W, C), but for up to `skip_bad` bad ones."""
+    """The place of each image from `start` on and itself, (H, W, C), but for bad ones.
+
+    UserError for more of these than `skip_bad`.
+    """
 
     def decode(one: Encoded) -> NDArray[np.uint8] | BadImageError:
         try:
@@ -184,7 +187,7 @@ def _decoded(
             return error
 
     bad: list[tuple[Encoded, BadImageError]] = []
-    encoded, total, row = part.encoded(), len(part.labels), 0
+    encoded, total, row = islice(part.encoded(), start, None), len(part.labels), start
     with counted(f"{part.what} images read", total) as advance, ThreadPoolExecutor() as threads:
         each = threads.map if part.threads else map
         # Pillow decodes without the interpreter's lock.

@@ -1,0 +1,234 @@
+"""Write a data set once in the form that it is trained on: resumable, and never half used."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kd.data.config import ImagesConfig
+from kd.data.images import Images, digest_of
+from kd.data.sources import find_source
+from kd.data.sources.prepared import ABOUT, TEST, TRAINING, Contents, files_of, pixels_file
+from kd.data.sources.reading import Alike, FileSource, Part, decoded
+from kd.errors import UserError, brief
+from kd.files import replace_file, unwritable
+
+STATE = "state.json"
+PIECE = 2**24
+"""Bytes that are read at a time to compare what was written."""
+REMEDY = "give another --to"
+
+
+@dataclass
+class Progress:
+    """How far a set is written: images looked at, and those of them that were kept."""
+
+    looked: int = 0
+    kept: int = 0
+
+
+def prepare(name: str, images: ImagesConfig, folder: Path, root: Path | None = None) -> Contents:
+    """Write the images of `name` into `folder`, or go on where that was stopped.
+
+    Raises:
+        UserError: they cannot be had, something else lies in the folder, or the disk is too small.
+    """
+    source = find_source(name, root, None, images)
+    info = source.check()
+    shape = (info.channels, *info.size)
+    asked = {"source": name, "images": asdict(images), "shape": list(shape)}
+    if (folder / ABOUT).exists():
+        return _known(folder, asked)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        progress = _begun(folder, asked)
+        sets = _sets(source)
+        classes, notes = _about(source)
+        _check_room(folder, sum(len(labels) for labels, _ in sets.values()) * prod(shape))
+        for set_name, (labels, _) in sets.items():
+            at = progress.setdefault(set_name, Progress())
+            with _Writer(folder, set_name, shape, at) as writer:
+                for row, image in _images(source, set_name, images, at.looked):
+                    writer.add(image, int(labels[row]), row + 1)
+                    if writer.due:
+                        writer.flush()
+                        _save(folder, asked, progress)
+                writer.flush()
+            _save(folder, asked, progress)
+            if not at.kept:
+                raise UserError(
+                    f"No {set_name} image of {brief(name)} can be decoded; give others."
+                )
+        counts = {set_name: progress[set_name].kept for set_name in sets}
+        digests = {n: _digest(folder, n, (count, *shape), classes) for n, count in counts.items()}
+        plain = asked | {"class_names": list(classes), "notes": list(notes)}
+        plain |= {"counts": counts, "digests": digests}
+        replace_file(folder / ABOUT, (json.dumps(plain, indent=1) + "\n").encode(), REMEDY)
+        (folder / STATE).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(unwritable(folder, error, REMEDY)) from None
+    return Contents.read(folder, REMEDY)
+
+
+def compare(folder: Path) -> None:
+    """Raise UserError where the pixels of a prepared folder are not those that were written."""
+    contents = Contents.read(folder, "give one that was prepared")
+    for name, count in contents.counts.items():
+        found = _digest(folder, name, (count, *contents.shape), contents.class_names)
+        if found != contents.digests[name]:
+            raise UserError(
+                f"{brief(pixels_file(folder, name))} is not what was written; prepare the images "
+                "again, into another folder."
+            )
+
+
+# -- what is written ------------------------------------------------------------------------------
+
+
+def _sets(source: Any) -> dict[str, tuple[NDArray[np.int64], int]]:
+    """The labels of each set, and how many there are."""
+    if isinstance(source, FileSource):
+        found = {part.what: part.labels for part in source.parts}
+    else:
+        dataset = source.open()
+        found = {TRAINING: dataset.train.labels, TEST: dataset.load_test().labels}
+    return {name: (labels, len(labels)) for name, labels in found.items()}
+
+
+def _about(source: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of classes, and notes."""
+    if isinstance(source, FileSource):
+        return source.parts.class_names, source.parts.notes
+    return source.open().train.class_names, ()
+
+
+def _images(
+    source: Any, name: str, images: ImagesConfig, start: int
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The images of a set from `start` on, (C, H, W), and which they are."""
+    if isinstance(source, FileSource):
+        parts: Mapping[str, Part] = {part.what: part for part in source.parts}
+        for row, image in decoded(parts[name], images, Alike(), start):
+            yield row, image.transpose(2, 0, 1)
+        return
+    dataset = source.open()
+    whole: Images = dataset.train if name == TRAINING else dataset.load_test()
+    assert isinstance(whole.images, np.ndarray)
+    yield from enumerate(whole.images[start:], start)
+
+
+class _Writer:
+    """Adds images to the files of a set; what a run before left half written is cut off."""
+
+    def __init__(self, folder: Path, name: str, shape: tuple[int, ...], at: Progress) -> None:
+        self.at = at
+        self._coming: list[NDArray[np.uint8]] = []
+        self._labels: list[int] = []
+        self._looked = at.looked
+        self._files: list[IO[bytes]] = []
+        for path, each in files_of(folder, name, shape):
+            file = path.open("r+b" if path.exists() else "w+b")
+            file.truncate(at.kept * each)
+            file.seek(0, os.SEEK_END)
+            self._files.append(file)
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files:
+            file.close()
+
+    @property
+    def due(self) -> bool:
+        """Whether enough is in memory."""
+        return bool(self._coming) and len(self._coming) * self._coming[0].nbytes >= PIECE
+
+    def add(self, image: NDArray[np.uint8], label: int, looked: int) -> None:
+        self._coming.append(image)
+        self._labels.append(label)
+        self._looked = looked
+
+    def flush(self) -> None:
+        """Write what is in memory, to the disk itself."""
+        if self._coming:
+            pixels, labels = self._files
+            pixels.write(np.stack(self._coming).tobytes())
+            labels.write(np.array(self._labels, np.int64).tobytes())
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        self.at.kept += len(self._coming)
+        self.at.looked = self._looked
+        self._coming, self._labels = [], []
+
+
+def _digest(folder: Path, name: str, shape: tuple[int, ...], classes: tuple[str, ...]) -> str:
+    """That of `Images.digest`, of what lies on the disk."""
+    digest = blake2b(digest_size=16)
+    digest.update(digest_of(shape, classes))
+    for path, _ in files_of(folder, name, shape[1:]):
+        with path.open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+# -- what lies there already ----------------------------------------------------------------------
+
+
+def _known(folder: Path, asked: Mapping[str, Any]) -> Contents:
+    """What was prepared before; UserError where that is something else."""
+    contents = Contents.read(folder, REMEDY)
+    known = (contents.source, dict(contents.images), list(contents.shape))
+    if known != tuple(asked.values()):
+        raise UserError(
+            f"{brief(folder)} holds {contents.source}, prepared otherwise; give another --to."
+        )
+    return contents
+
+
+def _begun(folder: Path, asked: Mapping[str, Any]) -> dict[str, Progress]:
+    """How far a run before has come, of the same; UserError where another one was stopped."""
+    try:
+        plain = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if plain["asked"] != asked:
+            raise UserError(
+                f"{brief(folder)} holds {plain['asked']['source']}, prepared otherwise and half; "
+                "give another --to."
+            )
+        return {name: Progress(**at) for name, at in plain["sets"].items()}
+    except FileNotFoundError:
+        if any(folder.iterdir()):
+            raise UserError(
+                f"{brief(folder)} is not empty, and no prepared images; give another --to."
+            ) from None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise UserError(
+            f"{brief(folder / STATE)} is damaged; delete the folder to begin again."
+        ) from None
+    _save(folder, asked, {})
+    return {}
+
+
+def _save(folder: Path, asked: Mapping[str, Any], progress: Mapping[str, Progress]) -> None:
+    plain = {"asked": asked, "sets": {name: asdict(at) for name, at in progress.items()}}
+    replace_file(folder / STATE, json.dumps(plain).encode(), REMEDY)
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Raise UserError where the disk has not so many bytes for what is still to be written."""
+    there = sum(path.stat().st_size for path in folder.iterdir())
+    if needed - there > (free := shutil.disk_usage(folder).free):
+        raise UserError(
+            f"{brief(folder)} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there; "
+            "make the images smaller by --resize N, or give another --to."
+        )
