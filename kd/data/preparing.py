@@ -42,6 +42,8 @@ def prepare(name: str, images: ImagesConfig, folder: Path, root: Path | None = N
         UserError: they cannot be had, something else lies in the folder, or the disk is too small.
     """
     source = find_source(name, root, None, images)
+    if isinstance(source, FileSource):
+        source.resident = False
     info = source.check()
     shape = (info.channels, *info.size)
     asked = {"source": name, "images": asdict(images), "shape": list(shape)}

@@ -389,9 +389,10 @@ def test_two_columns_of_one_name_are_refused(folder: Path, column: str) -> None:
 def test_strange_metadata_is_one_short_sentence(
     folder: Path, changes: dict[str, str], sentence: str
 ) -> None:
-    table = pq.read_table(folder / "train.parquet")
-    metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-    pq.write_table(table.replace_schema_metadata(metadata | changes), folder / "train.parquet")
+    for name in ("train.parquet", "test.parquet"):
+        table = pq.read_table(folder / name)
+        metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+        pq.write_table(table.replace_schema_metadata(metadata | changes), folder / name)
     with pytest.raises(UserError, match=sentence) as refused:
         check_dataset(f"parquet:{folder}")
     assert len(str(refused.value)) < 600

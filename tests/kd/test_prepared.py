@@ -152,6 +152,16 @@ def test_a_kill_at_any_time_loses_nothing(tmp_path: Path) -> None:
     assert open_dataset(f"prepared:{tmp_path / 'to'}").train.digest == usual.train.digest
 
 
+def test_what_memory_does_not_hold_can_be_prepared(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kd.data.sources.reading.os.sysconf", lambda _: 100)
+    images, name = ImagesConfig(size=10), f"folder:{tree}"
+    with pytest.raises(UserError, match=r"or prepare them: python -m kd.data NAME --to DIR"):
+        check_dataset(name, images=images)
+    assert prepare(name, images, tmp_path / "to").counts["training"] == 90
+
+
 def test_what_lies_there_is_not_written_over(tree: Path, tmp_path: Path) -> None:
     prepare("digits", ImagesConfig(), tmp_path / "to")
     with pytest.raises(UserError, match="holds digits, prepared otherwise; give another --to"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
 from kd.data.sources.pictures import Encoded, decode_file, shape_of
-from kd.data.sources.reading import Part, Parts, check_memory
+from kd.data.sources.reading import Part, Parts
 from kd.data.sources.rows import RAW, Form, opened, read_form, read_labels, read_rows
 from kd.data.sources.splits import NAMES, TEST, TRAIN, check_apart, roles
 from kd.errors import UserError, brief
@@ -33,8 +33,8 @@ class Table:
     count: int
 
     @classmethod
-    def read(cls, paths: tuple[Path, ...], images: ImagesConfig) -> "Table":
-        """Read footers; UserError for what is damaged, too large, or of another form."""
+    def read(cls, paths: tuple[Path, ...]) -> "Table":
+        """Read footers; UserError for what is damaged or of another form."""
         forms, count = [], 0
         for path in paths:
             with opened(path) as file:
@@ -45,8 +45,6 @@ class Table:
                     f"{brief(path)} has other columns, shapes or classes than {paths[0].name} "
                     "beside it; write both from the same data."
                 )
-        if forms[0].layout is not None and images.size is None:
-            check_memory(brief(paths[0]), count, forms[0].layout.shape)
         return cls(paths, forms[0], count)
 
     @cached_property
@@ -99,13 +97,13 @@ def find_parquet(folder: Path, images: ImagesConfig, remedy: str) -> Parts:
     where = brief(folder.absolute())
     there = {name for name, paths in found.items() if os.path.lexists(paths[0])}
     who = roles(there, where, asked_val=images.val is not None)
-    train = Table.read(found[TRAIN], images)
-    test = Table.read(found[who.test if who else TEST], images)
+    train = Table.read(found[TRAIN])
+    test = Table.read(found[who.test if who else TEST])
     val = None
     if who and who.val is not None:
-        val = Table.read(found[who.val], images)
+        val = Table.read(found[who.val])
     if images.val is not None:
-        val = _own_val(Path(images.val), train, test, images)
+        val = _own_val(Path(images.val), train, test)
     for other in (test, val):
         if other is not None:
             other.require(train.form, train.paths[0])
@@ -139,11 +137,11 @@ def _whole(name: str, files: list[tuple[Path, str | None]]) -> tuple[Path, ...]:
     return tuple(path for path, _ in files)
 
 
-def _own_val(path: Path, train: Table, test: Table, images: ImagesConfig) -> Table:
+def _own_val(path: Path, train: Table, test: Table) -> Table:
     """A val set that a person names: a Parquet file, or a folder of nothing else."""
     paths = tuple(sorted(path.glob("*.parquet"))) if os.path.isdir(path) else (path,)
     if not paths:
         raise UserError(f"{brief(path)} holds no Parquet file; give one that does (--val).")
     for own in paths:
         check_apart(own, train.paths, test.paths)
-    return Table.read(paths, images)
+    return Table.read(paths)

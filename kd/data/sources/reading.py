@@ -59,12 +59,14 @@ class FileSource:
     """A data set whose images are files; `find` lists them, and raises UserError if it cannot.
 
     usual: the height that its images are known to have, where it is published.
+    resident: whether they are to fit the memory.
     """
 
     name: str
     images: ImagesConfig
     find: Callable[[], Parts]
     usual: int | None = None
+    resident: bool = True
 
     @cached_property
     def parts(self) -> Parts:
@@ -83,7 +85,7 @@ class FileSource:
             if alike.shape is not None:
                 break
         for part in self.parts:
-            if alike.shape is not None:
+            if alike.shape is not None and self.resident:
                 check_memory(f"the {part.what} set", len(part.labels), alike.shape)
             names = self.parts.class_names
             found = np.bincount(part.labels, minlength=len(names)).tolist()
@@ -226,6 +228,6 @@ def check_memory(what: str, count: int, shape: Shape) -> None:
     if count * prod(shape) > memory:
         raise UserError(
             f"The {count} images of {what}, of shape {brief(list(shape))}, are more than the "
-            "memory holds; make them smaller by --resize N (images.size: N in a file), or give "
-            "fewer."
+            "memory holds; make them smaller by --resize N (images.size: N in a file), or prepare "
+            "them: python -m kd.data NAME --to DIR."
         )
