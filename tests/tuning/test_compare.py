@@ -38,6 +38,7 @@ from tuning.study.journal import load_study, read_trials
 from tuning.study.pairs import Paired
 from tuning.study.trials import TrialRecord
 from tuning.sweeps import comparing, forecasting
+from tuning.sweeps.candidates import IncompleteError
 from tuning.sweeps.searching import plan_asked
 
 WORDS = ["pskd", "ce", "--backbone", "resnet8", "--dataset", "digits", "--preset", "laptop",
@@ -440,6 +441,57 @@ def test_sweeps_that_were_confirmed_otherwise_are_not_compared(tmp_path: Path) -
     for name, seeds, times in (("c", (4, 5), 2), ("d", (1,), 1), ("e", (2, 3), 1)):
         with pytest.raises(UserError, match=f"^{name} was confirmed otherwise since"):
             measure(comparison, [one, confirmed(name, seeds, times)])
+
+
+def test_a_method_whose_default_did_not_complete_is_left_out_and_said(tmp_path: Path) -> None:
+    def result(name: str, *, whole: bool) -> SweepResult:
+        found = sweep_result(tmp_path / name)
+        (tmp_path / name).mkdir()
+        scores = [80.0, 81.0]
+        findings = Findings(
+            sweep=name, winner=0, seeds=(1, 2), config=found.trials[0].config,
+            val_acc={0: scores}, test={0: [{"test_acc": s} for s in scores]},
+            openings=(Opening(when="2030-01-01T00:00:00+00:00"),),
+        )  # fmt: skip
+        return replace(found, findings=findings if whole else None)
+
+    comparison = Comparison(
+        name="c", methods=("kd", "semckd", "at", "ce"), sweeps=("a", "b", "d", "e"),
+        baselines={"semckd": "kd", "at": "kd", "kd": "ce"}, seeds=2, asked="",
+    )  # fmt: skip
+    one, lost, two = result("a", whole=True), result("b", whole=False), result("d", whole=True)
+    found = measure(comparison, [one, lost, two, result("e", whole=False)])
+    assert [row.method for row in found.rows] == ["kd", "at"]
+    assert [row.baseline for row in found.rows] == [None, "kd"]
+    assert found.left == ("semckd", "ce")
+    said = "semckd and ce are left out: the paper's default did not complete again on every seed."
+    assert said in sentences(found)
+    assert said in as_markdown(found)
+    with pytest.raises(UserError, match=r"all methods but 1 are left out, so nothing is compared"):
+        measure(comparison, [lost, result("f", whole=False), two, result("g", whole=False)])
+
+
+def test_others_go_on_where_one_cannot_be_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached: list[int] = []
+
+    def settled(flags: Flags, comparison: Comparison, number: int) -> None:
+        reached.append(number)
+        if number == 1:
+            raise IncompleteError("The paper's default did not complete again on seed 1 (…).")
+
+    monkeypatch.setattr(comparing, "_settle", settled)
+    monkeypatch.setattr(comparing, "load_result", lambda *_: None)
+    monkeypatch.setattr(comparing, "measure", lambda *_: "measured")
+    monkeypatch.setattr(comparing, "print_table", lambda _: None)
+    monkeypatch.setattr(comparing, "write", lambda *_: tmp_path)
+    flags = asked("ce", "kd", "pskd", preset="laptop", local=True, trials=3, epochs=1)
+    flags = replace(flags, options=replace(flags.options, storage=tmp_path))
+    comparing.compare_asked(flags)
+    assert reached == [0, 1, 2]
+    said = capsys.readouterr()
+    assert "kd is left out. The paper's default did not complete" in said.out + said.err
 
 
 @pytest.mark.parametrize(

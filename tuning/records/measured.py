@@ -79,7 +79,8 @@ class Row:
 class Measured:
     """A comparison that is over: its rows, in the order of its methods, on the same `seeds`.
 
-    `fixed` is what was set for all methods; `saw_val` whether a teacher was trained on val.
+    `fixed` is what was set for all methods; `saw_val` whether a teacher was trained on val. `left`
+    are the methods without a row, whose default did not complete on every seed.
     """
 
     comparison: Comparison
@@ -91,32 +92,44 @@ class Measured:
     epochs: int
     fixed: Mapping[str, str]
     saw_val: bool = False
+    left: tuple[str, ...] = ()
 
 
 def measure(comparison: Comparison, results: Sequence[SweepResult]) -> Measured:
-    """What the sweeps of a comparison, each of them confirmed, found together.
+    """What the sweeps of a comparison found together; those without findings are left out.
 
     Raises:
-        UserError: a sweep was confirmed otherwise since.
+        UserError: a sweep was confirmed otherwise since, or fewer than two have findings.
     """
-    found = [_findings(comparison, result) for result in results]
+    pairs = list(zip(comparison.methods, results, strict=True))
+    left = tuple(method for method, result in pairs if result.findings is None)
+    known = [(method, result) for method, result in pairs if method not in left]
+    if len(known) < 2:
+        raise UserError(
+            f"Of {comparison.name} all methods but {len(known)} are left out, so nothing is "
+            "compared; start a new one with other values that all have, such as --set lr=0.01."
+        )
+    found = [_findings(comparison, result) for _, result in known]
     seeds = found[0].seeds[: comparison.seeds]
-    for result, findings in zip(results, found, strict=True):
+    for (_, result), findings in zip(known, found, strict=True):
         if findings.seeds[: comparison.seeds] != seeds:
             raise _otherwise(result)
-    rows = [_row(*one, seeds) for one in zip(comparison.methods, results, found, strict=True)]
-    sweep = results[0].sweep
+    rows = [_row(*one, own, seeds) for one, own in zip(known, found, strict=True)]
+    methods = {method for method, _ in known}
+    baselines = {m: b for m, b in comparison.baselines.items() if {m, b} <= methods}
+    sweep = known[0][1].sweep
     assert sweep.trials is not None
     return Measured(
         comparison=comparison,
         seeds=seeds,
-        rows=tuple(_compared(rows, comparison.baselines)),
+        rows=tuple(_compared(rows, baselines)),
         backbone=sweep.backbone,
         dataset=sweep.dataset,
         trials=sweep.trials,
         epochs=sweep.epochs,
         fixed=sweep.settings.fixed,
-        saw_val=any(result.sweep.settings.base.saw_val for result in results),
+        saw_val=any(result.sweep.settings.base.saw_val for _, result in known),
+        left=left,
     )
 
 

@@ -107,6 +107,11 @@ def sentences(measured: Measured) -> list[str]:
             f"Nothing was proved better than the paper's default of {_listed(same)}, so that is "
             "what stands as tuned."
         )
+    if measured.left:
+        said.append(
+            f"{_listed(measured.left)} {'is' if len(measured.left) == 1 else 'are'} left out: the "
+            "paper's default did not complete again on every seed."
+        )
     return [*said, SAW_VAL] if measured.saw_val else said
 
 
@@ -148,7 +153,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def about(measured: Measured) -> str:
     """What was compared, in one sentence, and by which test."""
-    compared, fixed = len(measured.comparison.baselines), measured.fixed
+    compared = sum(row.on_baseline is not None for row in measured.rows)
+    fixed = measured.fixed
     set_to = ", ".join(f"{name} = {value}" for name, value in fixed.items())
     return (
         f"{measured.backbone} on {measured.dataset}: {count(measured.trials, 'trial')} of at most "

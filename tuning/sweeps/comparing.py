@@ -23,6 +23,7 @@ from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
 from tuning.reports.method_table import MARKDOWN, print_table, write
 from tuning.storage.addresses import masked
+from tuning.sweeps.candidates import IncompleteError
 from tuning.sweeps.searching import Planned, decided, plan_asked, read_images
 from tuning.sweeps.signals import held, listen
 
@@ -31,7 +32,8 @@ def compare_asked(flags: Flags) -> Measured:
     """Compare the methods, or go on where it was stopped, and keep and print what was found.
 
     Raises:
-        UserError: what is asked for cannot be, or a training failed.
+        UserError: what is asked for cannot be, a training failed, or all methods but one were left
+            out, as their defaults did not complete on every seed.
         KeyboardInterrupt: it was interrupted; then it was said how to go on.
     """
     flags, storage = _settled(flags), flags.options.storage
@@ -41,7 +43,10 @@ def compare_asked(flags: Flags) -> Measured:
         with held():
             for number in range(len(comparison.sweeps)):
                 listen()
-                _settle(flags, comparison, number)
+                try:
+                    _settle(flags, comparison, number)
+                except IncompleteError as error:
+                    warn(f"{comparison.methods[number]} is left out. {error}")
     except BaseException as error:
         kept = known is not None or not comparison.forget(storage)
         if isinstance(error, KeyboardInterrupt):

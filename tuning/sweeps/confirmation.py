@@ -38,7 +38,7 @@ from tuning.study.budget import Budget
 from tuning.study.listing import RaceSearcher
 from tuning.study.race import SEEDS, Race
 from tuning.study.trials import REFERENCE, TrialRecord
-from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
+from tuning.sweeps.candidates import PLAN, Asked, IncompleteError, Plan, check_asked, planned
 from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, show, study_of
 from tuning.sweeps.listed import open_list, open_race
 from tuning.sweeps.opening import begin_opening, check_opening, end_opening, open_test
@@ -286,7 +286,7 @@ def _over(searcher: RaceSearcher, study: str) -> Raced:
     if (failed := searcher.failed) is not None:
         number, _ = searcher.pair(failed)
         name = "The paper's default" if number == REFERENCE else f"Trial {number}"
-        raise UserError(
+        raise IncompleteError(
             f"{name} did not complete again on seed {failed.config['seed']} ({failed.reason}), so "
             f"nothing is confirmed; delete {study}.log to try again."
         )
