@@ -4,15 +4,22 @@ from collections.abc import Sequence
 
 from kd.cli import run
 from tuning.records.compare_request import Flags
-from tuning.sweeps.comparing import compare_asked, foretell
+from tuning.sweeps.comparing import apart, compare_asked, foretell
 
 
 def compare(flags: Flags) -> None:
     """Run the command line."""
+    parts = apart(flags)
     if flags.dry_run:
-        foretell(flags)
-    else:
-        compare_asked(flags)
+        for part in parts:
+            foretell(part)
+        return
+    found = [compare_asked(part) for part in parts]
+    if len(found) > 1:
+        from tuning.reports.method_table import print_shares
+
+        print()
+        print_shares(dict(zip(flags.fraction, found, strict=True)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -517,3 +517,35 @@ def test_a_damaged_comparison_is_one_sentence(
         Comparison.load(tmp_path, comparison.name)
     assert "comparison.yaml" in str(refused.value)
     assert sentence in str(refused.value)
+
+
+def test_several_fractions_are_comparisons_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The papers' few-shot tables as one command."""
+    found: list[Flags] = []
+
+    def compared_one(flags: Flags) -> Measured:
+        found.append(flags)
+        other = "kd" if len(found) > 1 else "pskd"
+        return measured(one_row(other, p=0.2), one_row("ce", trial=0))
+
+    monkeypatch.setattr("tuning.compare.compare_asked", compared_one)
+    words = [*WORDS, "--storage", str(tmp_path), "--fraction", "0.25", "--fraction", "0.5"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert not ended.value.code
+    assert [flags.fraction for flags in found] == [(0.25,), (0.5,)]
+    assert [flags.name for flags in found] == [f"{NAME}-0.25", f"{NAME}-0.5"]
+    assert [flags.searches("").fraction for flags in found] == [0.25, 0.5]
+    assert all("--fraction" in flags.asked for flags in found)
+    said = capsys.readouterr().out
+    titles = next(line for line in said.splitlines() if line.startswith("tuned, on test"))
+    assert "25% of the images" in titles
+    assert "50% of the images" in titles
+    assert next(line for line in said.splitlines() if line.startswith("kd")).split()[1] == "left"
+    with pytest.raises(UserError, match="given twice with the same value"):
+        comparing.apart(replace(found[0], fraction=(0.5, 0.5)))
+    with pytest.raises(UserError, match="call run_compare for each of them"):
+        run_compare(["ce", "kd"], fraction=(0.25, 0.5), storage=tmp_path)
+    assert comparing.apart(found[0]) == [found[0]]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kd.errors import UserError
 from tuning.python.result import SearchResult
 from tuning.python.within import called
 from tuning.records.compare_request import Flags
@@ -92,6 +93,8 @@ def run_compare(
 
     with called(verbose=verbose):
         flags = from_keywords(Flags, {"method": method, **keywords}, "method")
+        if len(flags.fraction) > 1:
+            raise UserError("fraction holds several values; call run_compare for each of them.")
         if flags.dry_run:
             foretell(flags)
             return None

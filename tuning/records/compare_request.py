@@ -35,7 +35,7 @@ REFUSED = {
 OF_THE_MACHINE = ("cpus_per_trial", "gpus_per_trial", "compile", "mps", "tracking_uri", "data_root",
                   "live_html")  # fmt: skip
 """Options that change no result: a comparison that goes on may be given others."""
-OF_IMAGES = ("resize", "convert_images", "skip_bad_images", "val", "val_per_class", "fraction")
+OF_IMAGES = ("resize", "convert_images", "skip_bad_images", "val", "val_per_class")
 """Flags of a search that say how images are read and cut."""
 _NOT_KEPT = (*OF_THE_MACHINE, "name", "resume", "local", "storage", "dry_run")
 
@@ -78,8 +78,8 @@ class Flags:
     """Take the images of this folder as val, and cut none from those to train on."""
     val_per_class: Annotated[int | None, shown("N")] = None
     """Cut so many images of each class as val; of a small class half of what it has."""
-    fraction: Annotated[float | None, shown("SHARE")] = None
-    """Train on this share of what val leaves of each class: 0.25, …."""
+    fraction: Annotated[Weights, repeated("SHARE")] = ()
+    """Train on this share of what val leaves of each class: 0.25, …; several are compared apart."""
     preset: Preset = "auto"
     """What to search when nothing else is said."""
     trials: Annotated[int | None, shown("N")] = None
@@ -142,6 +142,7 @@ class Flags:
             backbone=(self.backbone,) if self.backbone else (),
             dataset=(self.dataset,) if self.dataset else (),
             **{name: getattr(self, name) for name in OF_IMAGES},
+            fraction=self.fraction[0] if self.fraction else None,
             preset=self.preset,
             trials=self.trials,
             epochs=self.epochs,
@@ -183,6 +184,8 @@ def check(flags: Flags) -> None:
         )
     if not 2 <= flags.seeds <= MOST:
         raise UserError(f"--seeds is {brief(flags.seeds)}; it must be from 2 to {MOST}.")
+    if len({*flags.fraction}) < len(flags.fraction):
+        raise UserError("--fraction is given twice with the same value; give each once.")
     if flags.trials == 1:
         raise UserError(
             "--trials 1 tries the paper's default alone, and tunes nothing; give at least 2."

@@ -1,6 +1,6 @@
 """The table of a comparison of methods: printed, and in its folder as a page and as numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, stdev
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from kd.files import replace_file
 from kd.text import as_json, visible
+from tuning.records.findings import mean_deviation
 from tuning.records.measured import Measured, Row
 from tuning.reports.console import console
 from tuning.reports.escapes import markdown, terminal
@@ -51,6 +52,20 @@ def print_table(measured: Measured) -> None:
     out.print()
     for sentence in (about(measured), *sentences(measured)):
         out.print(terminal(sentence), soft_wrap=True)
+
+
+def print_shares(found: Mapping[float, Measured]) -> None:
+    """Print each method's test accuracy, tuned, by the share of the images that was trained on."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    shown.add_column("tuned, on test")
+    for share in found:
+        shown.add_column(f"{share:.0%} of the images", justify="right")
+    methods = dict.fromkeys(row.method for one in found.values() for row in one.rows)
+    for method in methods:
+        rows = (next((r for r in one.rows if r.method == method), None) for one in found.values())
+        said = ("left out" if row is None else mean_deviation(row.tuned.test_acc) for row in rows)
+        shown.add_row(method, *said)
+    console().print(shown)
 
 
 def _briefly(row: Row) -> list[str]:

@@ -28,6 +28,18 @@ from tuning.sweeps.searching import Planned, decided, plan_asked, read_images
 from tuning.sweeps.signals import held, listen
 
 
+def apart(flags: Flags) -> list[Flags]:
+    """What each comparison of its own is asked, where there are several fractions of the images.
+
+    UserError for what makes no sense.
+    """
+    if len(flags.fraction) < 2:
+        return [flags]
+    name = _name(_settled(flags))
+    each = ((share, f"{name}-{share:g}") for share in flags.fraction)
+    return [replace(flags, fraction=(share,), name=own) for share, own in each]
+
+
 def compare_asked(flags: Flags) -> Measured:
     """Compare the methods, or go on where it was stopped, and keep and print what was found.
 
