@@ -16,7 +16,7 @@ import yaml
 
 from kd.backbones import backbone_spec, require_images, require_stages, whole_name
 from kd.data import DatasetInfo, DatasetName, default_augment
-from kd.data.config import AugmentConfig, ImagesConfig, SplitConfig, check_batches
+from kd.data.config import BY_IMAGES, AugmentConfig, ImagesConfig, SplitConfig, check_batches
 from kd.errors import UserError
 from kd.memories import History, Memories
 from kd.methods import MethodConfig, config_class
@@ -164,7 +164,7 @@ class TrainConfig(Section):
             changes["epochs"] = min(max(epochs, 1), EPOCHS)
         whole = cls.paper(method, backbone, dataset, **changes).to_dict()
         given = data.get("augment")
-        if not isinstance(given, Mapping) or whole["augment"].keys() - given.keys():
+        if not isinstance(given, Mapping) or {*BY_IMAGES} - given.keys():
             # Only where it is needed: it may look at the images, which a finished run outlives.
             read = ImagesConfig.read(data.get("images"), where)
             whole["augment"] = asdict(default_augment(dataset, read))

@@ -67,6 +67,10 @@ class ImagesConfig(Section):
         return replace(self, val=name)
 
 
+BY_IMAGES = ("crop_padding", "flip")
+"""Augmentation whose usual value depends on the images."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Section):
     """What happens to a training image, in this order; 0 leaves it out.

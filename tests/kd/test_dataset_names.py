@@ -64,6 +64,6 @@ def test_a_folder_is_placed_beside_a_file_or_in_the_current_folder(tmp_path, mon
 
 
 def test_every_known_name_is_listed():
-    own = ("folder:DIR", "imagenet", "parquet:FOLDER", "tiny-imagenet")
+    own = ("folder:DIR", "imagenet", "parquet:FOLDER", "prepared:DIR", "tiny-imagenet")
     assert dataset_names() == ("cifar10", "cifar100", "digits", "fashion-mnist", *own)
     assert set(DOWNLOADED) < set(dataset_names())

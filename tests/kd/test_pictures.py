@@ -281,7 +281,7 @@ def test_few_images_are_in_memory_beside_those_that_are_ready(tmp_path, monkeypa
     whole = parts.train.encoded
     object.__setattr__(parts.train, "encoded", watched)
     seen = []
-    for row, _ in reading._decoded(parts.train, PLAIN, reading.Alike()):
+    for row, _ in reading.decoded(parts.train, PLAIN, reading.Alike()):
         seen.append(len(asked) - row)
     assert max(seen) <= 8
     assert len(source.open().train) == 80

@@ -83,11 +83,11 @@ def test_the_teacher_goes_where_the_folder_goes(tmp_path: Path) -> None:
 # -- a sweep that never began -------------------------------------------------------------------
 
 
-def fails(*_: object) -> NoReturn:
+def fails(*_: object, **__: object) -> NoReturn:
     raise RuntimeError("a bug, or a library's")
 
 
-def is_interrupted(*_: object) -> NoReturn:
+def is_interrupted(*_: object, **__: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
