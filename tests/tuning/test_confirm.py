@@ -153,7 +153,7 @@ def test_scores_are_the_networks_own():
     test = dataset.load_test()
     network = build_backbone("resnet8", 10, 1)
     mean, deviation = statistics(dataset.train)
-    scores = scores_on_test(network, test, (mean, deviation), "cpu")
+    scores = scores_on_test(network, test, (mean, deviation), "cpu", test.size)
     pixels = torch.from_numpy(test.images).float() / 255
     with torch.no_grad():
         logits = network.eval()((pixels - mean[0]) / deviation[0])
