@@ -100,7 +100,7 @@ def test_a_comparison_asks_every_search_the_same():
         "val_per_class": 4,
         "fraction": 0.5,
     }
-    flags = compare_request.Flags(method=("ce", "kd"), **given)
+    flags = compare_request.Flags(method=("ce", "kd"), **{**given, "fraction": (0.5,)})
     searched = flags.searches("x")
     assert {name: getattr(searched, name) for name in given} == given
     assert "--resize 32 --convert-images --skip-bad-images 3 --val own" in flags.asked
