@@ -24,10 +24,10 @@ def code_of(backbones: Iterable[str]) -> dict[str, bytes]:
 
 
 def unpack(files: Mapping[str, bytes]) -> None:
-    """Let this process import them, as far as it has no such modules of its own."""
+    """Let this process import them, before any others of their names: they are what was seen."""
     known = [finder.files for finder in sys.meta_path if isinstance(finder, Sent)]
     if files and files not in known:
-        sys.meta_path.append(Sent(files))
+        sys.meta_path.insert(0, Sent(files))
 
 
 class Sent(SourceLoader):

@@ -198,13 +198,32 @@ class SplitConfig(Section):
         self.check("seed", 0, SEEDS - 1)
 
 
-LATER = ("fraction", "val_per_class")
-"""Keys of `split` that configurations of before lack."""
+LATER: Mapping[str, tuple[type[Section], tuple[str, ...]]] = {
+    "split": (SplitConfig, ("fraction", "val_per_class")),
+    "augment": (
+        AugmentConfig,
+        (
+            *("crop_size", "crop_scale", "rotation", "brightness", "contrast", "saturation"),
+            *("mixup", "cutmix"),
+        ),
+    ),
+}
+"""Keys of sections that configurations of before lack."""
 
 
-def split_of_before(split: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain form of a split without `LATER` keys that say nothing, as digests once took it."""
-    return {n: value for n, value in split.items() if n not in LATER or value is not None}
+def sections_of_before(plain: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The plain forms of these sections without `LATER` keys that are as usual.
+
+    So a digest is what it was before there were such keys.
+    """
+    return {
+        section: {
+            name: value
+            for name, value in plain[section].items()
+            if name not in later or value != getattr(usual, name)
+        }
+        for section, (usual, later) in LATER.items()
+    }
 
 
 def check_batches(count: int, batch_size: int, workers: int) -> None:

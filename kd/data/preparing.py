@@ -54,11 +54,13 @@ def prepare(name: str, images: ImagesConfig, folder: Path, root: Path | None = N
         progress = _begun(folder, asked)
         sets = _sets(source)
         classes, notes = _about(source)
-        _check_room(folder, sum(len(labels) for labels, _ in sets.values()) * prod(shape))
-        for set_name, (labels, _) in sets.items():
+        _check_room(folder, sum(map(len, sets.values())) * prod(shape))
+        # What a run before has written had this shape, too.
+        alike = Alike((*info.size, info.channels), "the first image")
+        for set_name, labels in sets.items():
             at = progress.setdefault(set_name, Progress())
             with _Writer(folder, set_name, shape, at) as writer:
-                for row, image in _images(source, set_name, images, at.looked):
+                for row, image in _images(source, set_name, images, alike, at):
                     writer.add(image, int(labels[row]), row + 1)
                     if writer.due:
                         writer.flush()
@@ -95,14 +97,12 @@ def compare(folder: Path) -> None:
 # -- what is written ------------------------------------------------------------------------------
 
 
-def _sets(source: Any) -> dict[str, tuple[NDArray[np.int64], int]]:
-    """The labels of each set, and how many there are."""
+def _sets(source: Any) -> dict[str, NDArray[np.int64]]:
+    """The labels of each set."""
     if isinstance(source, FileSource):
-        found = {part.what: part.labels for part in source.parts}
-    else:
-        dataset = source.open()
-        found = {TRAINING: dataset.train.labels, TEST: dataset.load_test().labels}
-    return {name: (labels, len(labels)) for name, labels in found.items()}
+        return {part.what: part.labels for part in source.parts}
+    dataset = source.open()
+    return {TRAINING: dataset.train.labels, TEST: dataset.load_test().labels}
 
 
 def _about(source: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -113,18 +113,18 @@ def _about(source: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _images(
-    source: Any, name: str, images: ImagesConfig, start: int
+    source: Any, name: str, images: ImagesConfig, alike: Alike, at: Progress
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The images of a set from `start` on, (C, H, W), and which they are."""
+    """The images of a set from where it stands, (C, H, W), and which they are."""
     if isinstance(source, FileSource):
         parts: Mapping[str, Part] = {part.what: part for part in source.parts}
-        for row, image in decoded(parts[name], images, Alike(), start):
+        for row, image in decoded(parts[name], images, alike, at.looked, at.looked - at.kept):
             yield row, image.transpose(2, 0, 1)
         return
     dataset = source.open()
     whole: Images = dataset.train if name == TRAINING else dataset.load_test()
     assert isinstance(whole.images, np.ndarray)
-    yield from enumerate(whole.images[start:], start)
+    yield from enumerate(whole.images[at.looked :], at.looked)
 
 
 class _Writer:

@@ -290,3 +290,12 @@ def test_what_is_not_sent_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> No
     unpack({"othernets.py": b"def build(num_classes): ..."})
     with pytest.raises(UserError, match=r"There is no othernets/more\.py"):
         create(BackboneName.parse("module:othernets.more:build"), 5, 3)
+
+
+def test_what_is_sent_goes_before_a_module_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it did where the command was typed: `wave` is one of Python's own, too."""
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    unpack({"wave.py": b"from torch import nn\ndef build(num_classes): return nn.Linear(1, 2)\n"})
+    assert isinstance(create(BackboneName.parse("module:wave:build"), 2, 3), nn.Linear)
+    del sys.modules["wave"]

@@ -122,6 +122,41 @@ def test_it_goes_on_where_it_was_stopped(
     assert whole.counts == {"training": 88, "val": 15, "test": 20}
 
 
+def test_what_goes_on_is_held_to_what_was_written(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To its size, and to how many images were left out."""
+    for file in (tree / "train").rglob("*.jpg"):
+        Image.new("RGB", (10, 10)).save(file)
+    for part in ("val", "test"):
+        for file in (tree / part).rglob("*.jpg"):
+            Image.new("RGB", (10, 10)).save(file)
+    later = tree / "train" / "cat" / "29.jpg"
+    (tree / "train" / "ant" / "1.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    monkeypatch.setattr(writing, "PIECE", 7 * 300)
+    usual, seen = writing._save, []
+
+    def stopping(*args: object) -> None:
+        usual(*args)  # type: ignore[arg-type]
+        seen.append(1)
+        if len(seen) > 4:
+            raise KeyboardInterrupt
+
+    images = ImagesConfig(skip_bad=1)
+    monkeypatch.setattr(writing, "_save", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(f"folder:{tree}", images, tmp_path / "to")
+    monkeypatch.setattr(writing, "_save", usual)
+    Image.new("RGB", (12, 12)).save(later)
+    with pytest.raises(UserError, match="make them alike by --resize N"):
+        prepare(f"folder:{tree}", images, tmp_path / "to")
+    later.write_bytes(b"\xff\xd8\xff no picture")
+    with pytest.raises(UserError, match="more than 1 such images are there"):
+        prepare(f"folder:{tree}", images, tmp_path / "to")
+    Image.new("RGB", (10, 10)).save(later)
+    assert prepare(f"folder:{tree}", images, tmp_path / "to").counts["training"] == 89
+
+
 def test_a_kill_at_any_time_loses_nothing(tmp_path: Path) -> None:
     """The digest would differ if a row came twice or was left out."""
     for name in ("ant", "bee"):

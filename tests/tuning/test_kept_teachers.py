@@ -146,3 +146,12 @@ def test_sweeps_side_by_side_and_later_ones_train_it_once(cells: Cells, tmp_path
     said = finish(start(tmp_path, "kd", "dkd", *flags, "--seed", "1", "--name", "other"))
     assert said.count("First the teacher") == 1
     assert said.count("is the one that other-kd-resnet8-digits trained") == 1
+
+
+def test_a_teacher_that_was_kept_before_configurations_had_more_keys_is_found() -> None:
+    """Its name is what it was then; keys that say something make another teacher of it."""
+    recipe = TrainConfig.paper("kd", "resnet8", "cifar100", epochs=5).teacher_recipe()
+    name = place_of(Path("s"), recipe, "abc").name
+    assert name == "resnet20-cifar100-270238757a5f5c29.safetensors"
+    turned = replace(recipe, augment=replace(recipe.augment, rotation=15.0))
+    assert place_of(Path("s"), turned, "abc").name != name

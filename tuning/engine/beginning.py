@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from kd.config import TrainConfig
-from kd.data.config import split_of_before
+from kd.data.config import sections_of_before
 from tuning.engine.pooled import Pool
 from tuning.storage.patience import patiently
 from tuning.storage.shelf import Shelf
@@ -42,7 +42,7 @@ class Beginning:
             return None
         plain = config.to_dict()
         about = {name: value for name, value in plain.items() if name not in VARIES}
-        about["split"] = split_of_before(plain["split"])
+        about |= sections_of_before(plain)
         about |= {name: plain["kd"][name] for name in config.kd.beginning}
         about |= {"images": work.train.whole or work.train.digest, "seeds": work.seeds}
         about["networks"] = [hashlib.blake2b(file).hexdigest() for file in work.teachers]

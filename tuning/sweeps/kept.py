@@ -13,7 +13,7 @@ from pathlib import Path
 from kd.backbones.names import short
 from kd.config import TrainConfig
 from kd.data import DatasetName
-from kd.data.config import split_of_before
+from kd.data.config import sections_of_before
 from kd.errors import UserError
 from kd.files import remove, replace_file
 from kd.screen import warn
@@ -33,7 +33,7 @@ def place_of(storage: Path, recipe: TrainConfig, images: str) -> Path:
     UserError where it learns from a file that cannot be read: of that its content counts.
     """
     plain = {**recipe.portable.to_dict(), "dataset": images}
-    plain["split"] = split_of_before(plain["split"])
+    plain |= sections_of_before(plain)
     # The digest is of the images as they were read.
     del plain["images"]
     if not recipe.needs_teacher:

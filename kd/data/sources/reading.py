@@ -175,11 +175,11 @@ def _verify(part: Part, images: ImagesConfig, alike: Alike) -> None:
 
 
 def decoded(
-    part: Part, images: ImagesConfig, alike: Alike, start: int = 0
+    part: Part, images: ImagesConfig, alike: Alike, start: int = 0, left: int = 0
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """The place of each image from `start` on and itself, (H, W, C), but for bad ones.
 
-    UserError for more of these than `skip_bad`.
+    UserError for more of these than `skip_bad`, of which so many were `left` out before.
     """
 
     def decode(one: Encoded) -> NDArray[np.uint8] | BadImageError:
@@ -197,7 +197,7 @@ def decoded(
             for one, image in zip(chunk, each(decode, chunk), strict=True):
                 if isinstance(image, BadImageError):
                     bad.append((one, image))
-                    if len(bad) > images.skip_bad:
+                    if left + len(bad) > images.skip_bad:
                         raise _cannot(*bad[0], images.skip_bad)
                 else:
                     alike.hold(one.where, image.shape)
