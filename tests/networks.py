@@ -95,6 +95,35 @@ class Pair(nn.Module):
         return self.net(images), images
 
 
+class Again(nn.Module):
+    """Goes through one block at two resolutions."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.block = Block(4, 4, 2)
+        self.fc = nn.Linear(4, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.block(self.block(self.block(self.first(images))))
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def again(num_classes: int) -> nn.Module:
+    return Again(num_classes)
+
+
+def lazy(num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+def tied(num_classes: int) -> nn.Module:
+    made = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3), nn.Flatten(1), nn.Linear(3, 5))
+    made[1].weight = made[0].weight
+    return made
+
+
 def net(num_classes: int, in_channels: int = 3) -> nn.Module:
     return Net(num_classes, in_channels)
 

@@ -191,7 +191,11 @@ class Flow:
         if len(images) != 1 or not isinstance(output, fx.Node):
             raise UndividableError("it takes more than images, or gives more than logits")
         edges = [images[0], self._stem(images[0], ends[0]), *(place.node for place in ends), output]
-        return [self._between(begin, end) for begin, end in pairwise(edges)]
+        parts = [self._between(begin, end) for begin, end in pairwise(edges)]
+        weights = [id(weight) for part in parts for weight in part.parameters()]
+        if len({*weights}) < len(weights):
+            raise UndividableError("a layer with weights stands in two of its parts")
+        return parts
 
     def _stem(self, images: fx.Node, first: Boundary) -> fx.Node:
         """Where the stem ends: before the second layer; at the images, where there is one alone."""

@@ -4,6 +4,7 @@ import inspect
 from typing import Any, cast
 
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from kd.backbones.names import BackboneName
 from kd.backbones.own import first_line, function_of
@@ -20,6 +21,17 @@ def create(name: BackboneName, num_classes: int, in_channels: int) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise UserError(
             f"{name.short} gives a {type(network).__name__}; let the function return an nn.Module."
+        )
+    if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
+        raise UserError(
+            f"{name.short} has lazy layers, whose widths are not known before it sees images; "
+            "write their widths."
+        )
+    every = [id(weight) for _, weight in network.named_parameters(remove_duplicate=False)]
+    if len({*every}) < len(every):
+        raise UserError(
+            f"{name.short} has weights that two of its layers share, which a file of weights "
+            "cannot tell apart; give each its own."
         )
     return network
 

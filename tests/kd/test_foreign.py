@@ -48,6 +48,7 @@ STAGES = {
     "module:networks:inside": "body.one=4,body.two=8,body.three=12",
     "module:networks:fixed": "conv1=6,conv2=16",
     "module:networks:branching": "",
+    "module:networks:again": "",
     "module:networks:pair": "",
 }
 SMALL = "module:networks:net"
@@ -186,6 +187,8 @@ REFUSED = {
     "module:nowhere:net": "no nowhere.py in the current folder",
     "module:networks:nett": "no function in networks 'nett'; did you mean 'net'",
     "module:networks:failing": r"failed with num_classes=10 \(RuntimeError: no weights for 10",
+    "module:networks:lazy": "has lazy layers, .* write their widths",
+    "module:networks:tied": "has weights that two of its layers share",
     "module:networks:text": "gives a str; let the function return an nn.Module",
     "module:networks:without_classes": "takes nothing; let it take num_classes",
     "torchvision:resnet18@layer9": "no submodule 'layer9'; did you mean 'layer",
@@ -267,7 +270,7 @@ def test_the_code_of_a_package_is_imported_again_where_its_files_are_not(
     (package / "deep" / "one.py").write_text(
         "from farnets.parts import width\nfrom torch import nn\n"
         "def build(num_classes): return nn.Sequential(nn.Conv2d(3, width, 3), nn.Flatten(), "
-        "nn.LazyLinear(num_classes))\n"
+        "nn.Linear(width, num_classes))\n"
     )
     (package / "parts.py").write_text("width = 7\n")
     (package / "weights.bin").write_bytes(b"not sent")

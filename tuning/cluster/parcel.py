@@ -2,11 +2,12 @@
 
 import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from kd.backbones.names import BackboneName
 from kd.backbones.own import OWN, source_of
+from kd.backbones.sent import code_of
 from kd.config import is_file, networks_of
 from kd.errors import UserError
 from tuning.records.anew import typed
@@ -32,8 +33,8 @@ def quoted(word: str) -> str:
     return home + shlex.quote(word[2:]) if word.startswith(home) else shlex.quote(word)
 
 
-def pack(folder: Path, backbones: Iterable[str] = ()) -> None:
-    """Copy the project's own packages into `folder`, and the files of networks of one's own.
+def pack(folder: Path, backbones: Collection[str] = ()) -> None:
+    """Copy the project's own packages into `folder`, and the code of networks of one's own.
 
     Nothing else of this machine; `backbones` are those that the sweep trains.
 
@@ -42,7 +43,9 @@ def pack(folder: Path, backbones: Iterable[str] = ()) -> None:
     """
     root = Path(__file__).parents[2]
     for package in PACKAGES:
-        _copy(root / package, folder / package)
+        shutil.copytree(
+            root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for backbone in backbones:
         if (name := BackboneName.parse(backbone)).kind == OWN:
             source = source_of(name)
@@ -51,15 +54,9 @@ def pack(folder: Path, backbones: Iterable[str] = ()) -> None:
                     f"The file of {name.short} is not here; type the command in the folder where "
                     "it lies."
                 )
-            _copy(source, folder / source.name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        unwanted = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, target, ignore=unwanted, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, target)
+    for file, content in code_of(backbones).items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(content)
 
 
 def backbones_of(flags: Flags) -> set[str]:
