@@ -1,11 +1,13 @@
 """Write a data set once in the form that it is trained on: resumable, and never half used."""
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -15,13 +17,14 @@ from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
 from kd.data.images import Images, digest_of
-from kd.data.sources import find_source
+from kd.data.sources import Source, find_source
+from kd.data.sources.pictures import Encoded
 from kd.data.sources.prepared import ABOUT, TEST, TRAINING, Contents, files_of, pixels_file
-from kd.data.sources.reading import Alike, FileSource, Part, decoded
+from kd.data.sources.reading import Alike, FileSource, Part, Parts, decoded
 from kd.errors import UserError, brief
 from kd.files import replace_file, unwritable
 
-STATE = "state.json"
+STATE, LOCK = "state.json", "lock"
 PIECE = 2**24
 """Bytes that are read at a time to compare what was written."""
 REMEDY = "give another --to"
@@ -52,16 +55,17 @@ def prepare(name: str, images: ImagesConfig, folder: Path, root: Path | None = N
     try:
         folder.mkdir(parents=True, exist_ok=True)
         progress = _begun(folder, asked)
-        sets = _sets(source)
-        classes, notes = _about(source)
-        _check_room(folder, sum(map(len, sets.values())) * prod(shape))
+        alone = _alone(folder)
+        parts = _parts(source)
+        _check_room(folder, sum(len(part.labels) for part in parts) * prod(shape))
         # What a run before has written had this shape, too.
         alike = Alike((*info.size, info.channels), "the first image")
-        for set_name, labels in sets.items():
-            at = progress.setdefault(set_name, Progress())
-            with _Writer(folder, set_name, shape, at) as writer:
-                for row, image in _images(source, set_name, images, alike, at):
-                    writer.add(image, int(labels[row]), row + 1)
+        for part in parts:
+            at = progress.setdefault(part.what, Progress())
+            with _Writer(folder, part.what, shape, at) as writer:
+                left = at.looked - at.kept
+                for row, image in decoded(part, images, alike, at.looked, left):
+                    writer.add(image.transpose(2, 0, 1), int(part.labels[row]), row + 1)
                     if writer.due:
                         writer.flush()
                         _save(folder, asked, progress)
@@ -69,14 +73,16 @@ def prepare(name: str, images: ImagesConfig, folder: Path, root: Path | None = N
             _save(folder, asked, progress)
             if not at.kept:
                 raise UserError(
-                    f"No {set_name} image of {brief(name)} can be decoded; give others."
+                    f"No {part.what} image of {brief(name)} can be decoded; give others."
                 )
-        counts = {set_name: progress[set_name].kept for set_name in sets}
+        classes, counts = parts.class_names, {part.what: progress[part.what].kept for part in parts}
         digests = {n: _digest(folder, n, (count, *shape), classes) for n, count in counts.items()}
-        plain = asked | {"class_names": list(classes), "notes": list(notes)}
+        plain = asked | {"class_names": list(classes), "notes": list(parts.notes)}
         plain |= {"counts": counts, "digests": digests}
         replace_file(folder / ABOUT, (json.dumps(plain, indent=1) + "\n").encode(), REMEDY)
-        (folder / STATE).unlink(missing_ok=True)
+        for name in (STATE, LOCK):
+            (folder / name).unlink(missing_ok=True)
+        alone.close()
     except OSError as error:
         raise UserError(unwritable(folder, error, REMEDY)) from None
     return Contents.read(folder, REMEDY)
@@ -97,34 +103,32 @@ def compare(folder: Path) -> None:
 # -- what is written ------------------------------------------------------------------------------
 
 
-def _sets(source: Any) -> dict[str, NDArray[np.int64]]:
-    """The labels of each set."""
+def _parts(source: Source) -> Parts:
+    """The sets of a data set; of one that is no files, as it lies in memory."""
     if isinstance(source, FileSource):
-        return {part.what: part.labels for part in source.parts}
+        return source.parts
     dataset = source.open()
-    return {TRAINING: dataset.train.labels, TEST: dataset.load_test().labels}
+    train, test = dataset.train, dataset.load_test()
+    return Parts(train.class_names, _in_memory(TRAINING, train), _in_memory(TEST, test))
 
 
-def _about(source: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of classes, and notes."""
-    if isinstance(source, FileSource):
-        return source.parts.class_names, source.parts.notes
-    return source.open().train.class_names, ()
+def _in_memory(what: str, images: Images) -> Part:
+    pixels = images.images
+    assert isinstance(pixels, np.ndarray)
+    channels, height, width = pixels.shape[1:]
 
+    def encoded() -> Iterator[Encoded]:
+        return (Encoded(Path(what), row) for row in range(len(images)))
 
-def _images(
-    source: Any, name: str, images: ImagesConfig, alike: Alike, at: Progress
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The images of a set from where it stands, (C, H, W), and which they are."""
-    if isinstance(source, FileSource):
-        parts: Mapping[str, Part] = {part.what: part for part in source.parts}
-        for row, image in decoded(parts[name], images, alike, at.looked, at.looked - at.kept):
-            yield row, image.transpose(2, 0, 1)
-        return
-    dataset = source.open()
-    whole: Images = dataset.train if name == TRAINING else dataset.load_test()
-    assert isinstance(whole.images, np.ndarray)
-    yield from enumerate(whole.images[at.looked :], at.looked)
+    return Part(
+        what,
+        images.labels,
+        encoded,
+        lambda: islice(encoded(), 1),
+        decode=lambda one, _: pixels[one.row].transpose(1, 2, 0),
+        shape_of=lambda *_: (height, width, channels),
+        threads=False,
+    )
 
 
 class _Writer:
@@ -219,6 +223,19 @@ def _begun(folder: Path, asked: Mapping[str, Any]) -> dict[str, Progress]:
         ) from None
     _save(folder, asked, {})
     return {}
+
+
+def _alone(folder: Path) -> IO[bytes]:
+    """What keeps other commands out of the folder, as long as it is open."""
+    held = (folder / LOCK).open("wb")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        raise UserError(
+            f"{brief(folder)} is being prepared by another command; wait for it."
+        ) from None
+    return held
 
 
 def _save(folder: Path, asked: Mapping[str, Any], progress: Mapping[str, Progress]) -> None:

@@ -31,11 +31,12 @@ def noise() -> Images:
 
 def make(
     images: Images,
-    batch_size: int = 16,
+    batch_size: int | None = 16,
     *,
     augment: AugmentConfig | None = None,
     seed: int = 0,
     shard: tuple[int, int] = (0, 1),
+    needs: Needs | None = None,
 ) -> DeviceLoader:
     return DeviceLoader(
         images,
@@ -45,6 +46,7 @@ def make(
         device="cpu",
         seed=seed,
         shard=shard,
+        needs=needs,
     )
 
 

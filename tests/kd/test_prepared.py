@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +120,18 @@ def test_it_goes_on_where_it_was_stopped(
         monkeypatch.setattr(writing, "_save", usual)
         assert prepare(name, images, target).digests == whole.digests
     assert whole.counts == {"training": 88, "val": 15, "test": 20}
+
+
+def test_one_command_writes_at_a_time(tree: Path, tmp_path: Path) -> None:
+    images, name = ImagesConfig(size=10), f"folder:{tree}"
+    (tmp_path / "to").mkdir()
+    with writing._alone(tmp_path / "to"):
+        asked = {"source": name, "images": asdict(images), "shape": [3, 10, 10]}
+        writing._save(tmp_path / "to", asked, {})
+        with pytest.raises(UserError, match="is being prepared by another command; wait for it"):
+            prepare(name, images, tmp_path / "to")
+    prepare(name, images, tmp_path / "to")
+    assert not (tmp_path / "to" / writing.LOCK).exists()
 
 
 def test_what_goes_on_is_held_to_what_was_written(

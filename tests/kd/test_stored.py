@@ -3,12 +3,13 @@
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from test_loader import AS_IS, equal, joined
+from test_loader import equal, joined, make
 
 from kd.config import AugmentConfig, TrainConfig
 from kd.data import Images
@@ -79,20 +80,10 @@ def noise() -> Images:
 def loader(
     images: Images,
     augment: AugmentConfig | None = CHANGED,
-    *,
-    shard: tuple[int, int] = (0, 1),
-    needs: Needs | None = None,
     batch_size: int | None = 16,
+    **more: Any,
 ) -> DeviceLoader:
-    return DeviceLoader(
-        images,
-        batch_size,
-        augment=augment,
-        statistics=AS_IS,
-        device="cpu",
-        shard=shard,
-        needs=needs,
-    )
+    return make(images, batch_size, augment=augment, **more)
 
 
 @pytest.mark.parametrize("augment", [None, USUAL, CHANGED, replace(CHANGED, mixup=0.0)])
