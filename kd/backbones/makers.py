@@ -67,22 +67,27 @@ def _of_timm(name: BackboneName, num_classes: int, in_channels: int) -> nn.Modul
 
 
 def _of_module(name: BackboneName, num_classes: int, in_channels: int) -> nn.Module:
-    function = function_of(name)
-    known = inspect.signature(function).parameters
-    options = {"num_classes": num_classes, "in_channels": in_channels}
-    if "num_classes" not in known:
-        raise UserError(
-            f"{name.short} takes {', '.join(known) or 'nothing'}; let it take num_classes, and "
-            "in_channels if it can."
-        )
+    function, given = function_of(name), arguments(name, num_classes, in_channels)
     try:
-        network: nn.Module = function(**{k: v for k, v in options.items() if k in known})
+        network: nn.Module = function(**given)
     except Exception as error:
         raise UserError(
             f"{name.short} failed with num_classes={num_classes} "
             f"({type(error).__name__}: {brief(first_line(error))}); see that it makes a network."
         ) from error
     return network
+
+
+def arguments(name: BackboneName, num_classes: int, in_channels: int) -> dict[str, int]:
+    """What the function of a `module:` is given; UserError where it takes no `num_classes`."""
+    known = inspect.signature(function_of(name)).parameters
+    if "num_classes" not in known:
+        raise UserError(
+            f"{name.short} takes {', '.join(known) or 'nothing'}; let it take num_classes, and "
+            "in_channels if it can."
+        )
+    given = {"num_classes": num_classes, "in_channels": in_channels}
+    return {word: value for word, value in given.items() if word in known}
 
 
 def _rechannel(network: nn.Module, in_channels: int) -> None:

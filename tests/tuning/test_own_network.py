@@ -2,17 +2,23 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 import yaml
 from real_sweeps import COMMAND
 from safetensors import safe_open
 
+from kd.backbones import build_backbone, whole_name
+from kd.config import TrainConfig
+from kd.export import export_safetensors
 from tuning.cluster.parcel import backbones_of, pack
+from tuning.exporters.model_card import model_card
 from tuning.records.request import Flags
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +77,34 @@ def test_its_weights_have_its_own_names(own: Own) -> None:
         names = set(file.keys())
     assert {"conv.weight", "two.1.bn2.running_var", "three.past.bias", "fc.weight"} <= names
     card = (own.folder / "own.safetensors.md").read_text(encoding="utf-8")
-    assert "from nets.small import net\nmodel = net(num_classes=10)" in card
+    assert "from nets.small import net\nmodel = net(num_classes=10, in_channels=1)" in card
+    made, used = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[:2]
+    done = run(own.folder, sys.executable, "-c", made + used)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("torchvision:mobilenet_v3_small", 1), ("torchvision:mobilenet_v3_small", 3),
+     ("torchvision:googlenet", 3), ("timm:resnet18", 1)],
+)  # fmt: skip
+def test_the_card_of_a_network_of_elsewhere_makes_it(
+    name: str, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = whole_name(name)
+    about = {
+        "backbone": name, "num_classes": 4, "in_channels": channels, "mean": [0.5] * channels,
+        "std": [0.5] * channels, "image_size": [32, 32], "class_names": list("abcd"),
+        "val_acc": 25.0, "epochs": 1,
+    }  # fmt: skip
+    export_safetensors(build_backbone(name, 4, channels), about, tmp_path / "one.safetensors")
+    config = TrainConfig.paper("ce", name, "digits", epochs=1)
+    card = model_card(tmp_path / "one.safetensors", "safetensors", config, about)
+    scope: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL)[:2]:
+        exec(code, scope)
+    assert isinstance(scope["model"], torch.nn.Module)
 
 
 def test_where_its_file_is_not_it_is_one_sentence(own: Own, tmp_path: Path) -> None:

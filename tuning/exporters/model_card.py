@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.backbones.names import BackboneName, short
+from kd.backbones.own import OWN
 from kd.config import TrainConfig
 from kd.data.names import DatasetName
 from kd.export import torchvision_keys
@@ -79,10 +80,16 @@ model = timm.create_model("{network}", num_classes={classes}, in_chans={channels
     "module": """\
 ```python
 from {module} import {function}
-model = {function}(num_classes={classes})
+model = {function}({given})
+```""",
+    "": """\
+```python
+from kd.backbones.makers import create
+from kd.backbones.names import BackboneName
+model = create(BackboneName.parse("{name}"), {classes}, {channels})
 ```""",
 }
-"""How a network of elsewhere is made, by the kind of its name."""
+"""How a network of elsewhere is made, by the kind of its name; "" is of all."""
 
 
 def model_card(
@@ -147,9 +154,23 @@ def _names(backbone: str, facts: Mapping[str, Any]) -> str:
     name = BackboneName.parse(backbone)
     if not name.kind:
         return (_TORCHVISION if torchvision_keys(backbone) else _OURS).format(**facts)
+    from kd.backbones.makers import AUXILIARY, arguments
+
+    kind, given = name.kind, ""
+    if kind == OWN:
+        known = arguments(name, facts["classes"], facts["channels"])
+        given = ", ".join(f"{word}={value}" for word, value in known.items())
+    elif kind == "torchvision" and (facts["channels"] != 3 or name.network in AUXILIARY):
+        # What torchvision's own call makes is another network then.
+        kind = ""
     module, _, function = name.network.partition(":")
-    made = _ELSEWHERE[name.kind].format(
-        network=name.network, module=module, function=function, **facts
+    made = _ELSEWHERE[kind].format(
+        name=name.short,
+        network=name.network,
+        module=module,
+        function=function,
+        given=given,
+        **facts,
     )
     return f"The names of the tensors are the network's own:\n\n{made}"
 
