@@ -23,9 +23,9 @@ from kd.typed import read_flags
 from tuning import run_compare
 from tuning.compare import main
 from tuning.engine.trying import Tried
-from tuning.records.compare_request import Flags, baselines, check
+from tuning.records.compare_request import Alike, Flags, baselines, check
 from tuning.records.compared import Comparison
-from tuning.records.findings import Findings, Opening
+from tuning.records.findings import Findings, IncompleteError, Opening
 from tuning.records.keywords import from_keywords
 from tuning.records.measured import Cost, Measured, Row, Scores, measure
 from tuning.records.result import SweepResult, load_result
@@ -38,7 +38,6 @@ from tuning.study.journal import load_study, read_trials
 from tuning.study.pairs import Paired
 from tuning.study.trials import TrialRecord
 from tuning.sweeps import comparing, forecasting
-from tuning.sweeps.candidates import IncompleteError
 from tuning.sweeps.searching import plan_asked
 
 WORDS = ["pskd", "ce", "--backbone", "resnet8", "--dataset", "digits", "--preset", "laptop",
@@ -284,6 +283,21 @@ def begun(folder: Path, name: str = "cut") -> tuple[Flags, Comparison, list[Swee
         name=name, methods=flags.methods, sweeps=tuple(s.name for s in sweeps),
         baselines=baselines(flags.methods), seeds=3, asked=flags.asked,
     ), sweeps  # fmt: skip
+
+
+def test_a_teacher_and_what_is_fixed_are_for_the_methods_that_have_them(tmp_path):
+    """A teacher is for kd; ce, which learns from none, is compared with it all the same."""
+    options = Alike(storage=tmp_path)
+    flags = Flags(
+        method=("ce", "kd"), dataset="digits", preset="laptop", trials=2, seeds=2,
+        teacher=("resnet20",), set=("batch_size=32",), options=options,
+    )  # fmt: skip
+    ce, kd = (settings for settings, _ in comparing._planned(flags))
+    assert not ce.base.needs_teacher
+    assert kd.base.teacher is not None
+    assert kd.base.teacher.backbone == "resnet20"
+    with pytest.raises(UserError, match=r"^For ce: .*alpha"):
+        comparing._planned(replace(flags, set=("alpha=0.5",)))
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty folder", "one sweep"])

@@ -25,6 +25,10 @@ NOT_CONFIRMED = "not confirmed"
 UNCONFIRMED = f"one run, {NOT_CONFIRMED}"
 
 
+class IncompleteError(UserError):
+    """A training that others are compared with did not complete, so nothing is decided."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opening(Section):
     """The test set was opened: when (ISO 8601), and why again, where it was not the first time."""

@@ -1,9 +1,9 @@
 """The teachers that a person asks for: from flags to a configuration and back, and their names."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kd.backbones.names import short
 from kd.config import Ancestor, TeacherConfig, TrainConfig, is_file
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 BY = "kd"
 """What trains an assistant (Mirzadeh et al. 2020)."""
+NO_TEACHERS: Mapping[str, Any] = {
+    "teacher": (),
+    "teacher_weight": (),
+    "assistant": (),
+    "teacher_saw_val": False,
+}
+"""The flags of teachers where none is asked for."""
 
 
 def is_taught(method: str) -> bool:

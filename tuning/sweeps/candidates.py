@@ -18,10 +18,6 @@ PLAN = "plan"
 LONGEST_NOTE = 300
 
 
-class IncompleteError(UserError):
-    """A training that others are compared with did not complete, so nothing is decided."""
-
-
 class Asked(NamedTuple):
     """What a person asks for; None is as it was begun, or as usual."""
 

@@ -14,16 +14,16 @@ from tuning.cluster.target import find
 from tuning.records import request
 from tuning.records.compare_request import Flags, baselines, check
 from tuning.records.compared import Comparison
-from tuning.records.findings import Findings
+from tuning.records.findings import Findings, IncompleteError
 from tuning.records.measured import Measured, measure
 from tuning.records.naming import made_of
 from tuning.records.options import Options
 from tuning.records.presets import choose, setting
 from tuning.records.result import load_result
 from tuning.records.settings import SweepSettings
+from tuning.records.teaching import NO_TEACHERS, is_taught
 from tuning.reports.method_table import MARKDOWN, print_table, write
 from tuning.storage.addresses import masked
-from tuning.sweeps.candidates import IncompleteError
 from tuning.sweeps.searching import Planned, decided, plan_asked, read_images
 from tuning.sweeps.signals import held, listen
 
@@ -173,8 +173,9 @@ def _check_set(flags: Flags) -> None:
     """Raise UserError, with the method's name, where --set fixes what one of them has not."""
     for method in flags.methods if flags.set else ():
         try:
-            alone = replace(flags.searches(""), method=(method,), name=None)
-            for settings in request.sweeps(alone, gpus=0):
+            alone = flags if is_taught(method) else replace(flags, **NO_TEACHERS)
+            asked = replace(alone.searches(""), method=(method,), name=None)
+            for settings in request.sweeps(asked, gpus=0):
                 settings.space()
         except UserError as error:
             raise UserError(f"For {method}: {error}") from None

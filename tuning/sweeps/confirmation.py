@@ -25,7 +25,7 @@ from tuning.engine.run import run_trials
 from tuning.engine.runtime import connected
 from tuning.engine.share import Share
 from tuning.engine.trial import Work
-from tuning.records.findings import Findings, Opening
+from tuning.records.findings import Findings, IncompleteError, Opening
 from tuning.records.plan import compiles
 from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import PUT_BACK, SweepSettings
@@ -38,7 +38,7 @@ from tuning.study.budget import Budget
 from tuning.study.listing import RaceSearcher
 from tuning.study.race import SEEDS, Race
 from tuning.study.trials import REFERENCE, TrialRecord
-from tuning.sweeps.candidates import PLAN, Asked, IncompleteError, Plan, check_asked, planned
+from tuning.sweeps.candidates import PLAN, Asked, Plan, check_asked, planned
 from tuning.sweeps.handing_out import REFIT, hand_out_confirmed, mend, register, show, study_of
 from tuning.sweeps.listed import open_list, open_race
 from tuning.sweeps.opening import begin_opening, check_opening, end_opening, open_test
