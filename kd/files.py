@@ -46,6 +46,15 @@ def relative(folder: Path) -> Path:
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
 
 
+def whole(path: str | Path) -> Path:
+    """The path from the root, without `..` unless that leads elsewhere, by a link."""
+    given, short = Path(path).absolute(), Path(os.path.abspath(path))
+    try:
+        return short if given == short or os.path.samefile(given, short) else given
+    except (OSError, ValueError):
+        return given
+
+
 def check_folder(path: Path, remedy: str = "give another -o") -> None:
     """Raise UserError unless the folder is there that `path` is to be written into."""
     if not os.path.isdir(path.parent):

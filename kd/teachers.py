@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from kd.backbones import backbone_spec, whole_name
 from kd.data.names import DatasetName
 from kd.errors import UserError
+from kd.files import whole
 from kd.methods import MethodConfig, config_class, method_names
 from kd.methods.config import EPOCHS, TaughtConfig, stretched
 from kd.section import SEEDS, Section
@@ -105,7 +106,7 @@ class TeacherConfig(Section):
     def beside(self, folder: Path) -> "TeacherConfig":
         """The same with its file by its whole path, where that lies in `folder`."""
         there = self.weights and os.path.isfile(folder / self.weights)
-        return replace(self, weights=str(folder / (self.weights or ""))) if there else self
+        return replace(self, weights=str(whole(folder / (self.weights or "")))) if there else self
 
     def throughout(self, change: Callable[["TeacherConfig"], "TeacherConfig"]) -> "TeacherConfig":
         """The same with `change` in each of its line."""

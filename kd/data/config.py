@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kd.errors import UserError
+from kd.files import whole
 from kd.section import SEEDS, Section, parse
 
 PIXELS = 1024
@@ -47,7 +48,7 @@ class ImagesConfig(Section):
             return self
         val = Path(os.path.expanduser(self.val))
         there = beside is not None and os.path.exists(beside / val)
-        return replace(self, val=str((beside / val if beside and there else val).absolute()))
+        return replace(self, val=str(whole(beside / val if beside and there else val)))
 
     @property
     def told(self) -> str:

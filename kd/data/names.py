@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from kd.files import whole
+
 DOWNLOADED = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 """Names here to names in `torchvision.datasets`."""
 PARQUET, FOLDER, PREPARED = "parquet", "folder", "prepared"
@@ -48,8 +50,8 @@ class DatasetName:
         if self.folder is None:
             return self
         if beside is not None and os.path.isdir(beside / self.folder):
-            return replace(self, folder=(beside / self.folder).absolute())
-        return replace(self, folder=self.folder.absolute())
+            return replace(self, folder=whole(beside / self.folder))
+        return replace(self, folder=whole(self.folder))
 
     def lies_in(self, root: str | Path | None = None) -> Path | None:
         """The folder of its images, where they are files that a person put there; else None."""

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -12,7 +13,7 @@ from full_disk import no_file_above
 from kd.backbones import build_backbone
 from kd.errors import UserError
 from kd.export import export_program, export_safetensors
-from kd.files import replace_file
+from kd.files import replace_file, whole
 from kd.training.checkpoint import load, save, save_weights
 
 ABOUT = {
@@ -93,3 +94,17 @@ def test_a_name_may_be_as_long_as_names_can_be(name, tmp_path):
     save({"epoch": 1}, tmp_path / name)
     assert load(tmp_path / name) == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_whole_path_has_no_way_back_in_it_unless_a_link_lies_on_it(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    (tmp_path / "b" / "file").touch()
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "b" / "deep")
+    assert whole(tmp_path / "a" / ".." / "b" / "file") == tmp_path / "b" / "file"
+    assert whole(tmp_path / "b" / "file") == tmp_path / "b" / "file"
+    through = tmp_path / "a" / "link" / ".." / "file"
+    assert whole(through) == through
+    assert through.exists()
+    nowhere = tmp_path / "a" / ".." / "c"
+    assert whole(nowhere) == nowhere

@@ -14,6 +14,7 @@ from kd.config import ImagesConfig, SplitConfig, parse
 from kd.data.config import PIXELS
 from kd.data.names import DatasetName
 from kd.errors import UserError, brief
+from kd.files import whole
 from kd.methods import method_names
 from tuning.records.ablation import Ablation, Files, as_rows, check_alone, content
 from tuning.records.anew import anew
@@ -266,7 +267,7 @@ def _images(flags: Flags) -> ImagesConfig:
         size=flags.resize,
         convert=flags.convert_images,
         skip_bad=flags.skip_bad_images,
-        val=None if flags.val is None else str(flags.val.absolute()),
+        val=None if flags.val is None else str(whole(flags.val)),
     )
 
 

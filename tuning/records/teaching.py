@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd.backbones.names import short
 from kd.config import Ancestor, TeacherConfig, TrainConfig, is_file
 from kd.errors import UserError, brief
+from kd.files import whole
 from kd.methods import config_class, method_names
 from kd.teachers import HEAVIEST
 
@@ -110,7 +110,7 @@ def _teacher(text: str, weight: float, *, saw_val: bool) -> TeacherConfig:
         raise UserError(
             f"There is no teacher file {brief(text)}; give a backbone or a .safetensors."
         )
-    return TeacherConfig(weights=str(Path(path).absolute()), saw_val=saw_val, weight=weight)
+    return TeacherConfig(weights=str(whole(path)), saw_val=saw_val, weight=weight)
 
 
 def typed_teachers(teachers: Iterable[TeacherConfig]) -> Iterator[str]:
