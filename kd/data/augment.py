@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kd.data.colours import colour
 from kd.data.config import AugmentConfig
+from kd.data.trivial import draw, trivial
 from kd.errors import UserError
 
 TRIES = 10
@@ -29,6 +31,7 @@ class Draws(NamedTuple):
     boxes: (N, 4), the top, left, height and width of the part that is resized, in pixels.
     angles: (N,), in radians, counter-clockwise.
     colours: (N, 3), the factors of brightness, contrast and saturation.
+    trivial: (N, 2), an operation of TrivialAugment and its strength.
     """
 
     shifts: Tensor
@@ -37,6 +40,7 @@ class Draws(NamedTuple):
     boxes: Tensor | None = None
     angles: Tensor | None = None
     colours: Tensor | None = None
+    trivial: Tensor | None = None
 
     @classmethod
     def make(
@@ -62,6 +66,8 @@ class Draws(NamedTuple):
                 drawn = drawn._replace(colours=1 + v[1:].T * widths)
             if config.crop_size:
                 drawn = drawn._replace(boxes=_boxes(w, size, config.crop_scale))
+        if config.trivial_augment:
+            drawn = drawn._replace(trivial=draw(torch.rand(3, count, generator=generator)))
         return drawn
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -114,6 +120,8 @@ def augmented(
         images = resized_crop(images, draws.boxes, config.crop_size)
     if config.flip:
         images = flip(images, draws.flips)
+    if draws.trivial is not None:
+        images = trivial(images.round().to(torch.uint8), draws.trivial)
     if draws.angles is not None:
         images = rotate(images.float(), draws.angles)
     if draws.colours is not None:
@@ -183,27 +191,6 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
     theta = torch.stack([across, down], dim=1)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
-
-
-def colour(images: Tensor, factors: Tensor) -> Tensor:
-    """Multiply brightness, contrast and saturation of (B, C, H, W) in 0 … 255 by (B, 3) factors.
-
-    One after the other, each kept within 0 … 255, as torchvision's `adjust_…` do. An image of one
-    channel is its own grey.
-    """
-    brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
-    images = (images * brightness).clamp_(0, 255)
-    mean = _grey(images).mean(dim=(1, 2, 3), keepdim=True)
-    images = (mean + (images - mean) * contrast).clamp_(0, 255)
-    grey = _grey(images)
-    return (grey + (images - grey) * saturation).clamp_(0, 255)
-
-
-def _grey(images: Tensor) -> Tensor:
-    """(B, 3, H, W) or (B, 1, H, W) to (B, 1, H, W), by ITU-R BT.601."""
-    if images.shape[1] != 3:
-        return images.mean(1, keepdim=True)
-    return 0.2989 * images[:, :1] + 0.587 * images[:, 1:2] + 0.114 * images[:, 2:]
 
 
 def cutout(images: Tensor, centres: Tensor, size: int) -> Tensor:

@@ -83,6 +83,8 @@ class AugmentConfig(Section):
             val and test images, then, the middle is taken.
         crop_scale: the least share of the area.
         flip: it is mirrored with this probability.
+        trivial_augment: one of fourteen operations, drawn with its strength, is done to it
+            (TrivialAugment in its wide form, Müller and Hutter 2021).
         rotation: it is turned by up to so many degrees, to either side.
         brightness: it is multiplied by a number within 1 ± this.
         contrast: its distance from its mean grey is, after that.
@@ -101,6 +103,7 @@ class AugmentConfig(Section):
     cutout: int = 0
     crop_size: int = 0
     crop_scale: float = 0.08
+    trivial_augment: bool = False
     rotation: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -151,6 +154,11 @@ class AugmentConfig(Section):
             raise UserError(
                 f"augment.saturation is {self.saturation:g}, but the images have {channels} "
                 "channel(s); set augment.saturation=0."
+            )
+        if self.trivial_augment and channels not in (1, 3):
+            raise UserError(
+                f"augment.trivial_augment is for grey and RGB images, and these have {channels} "
+                "channels; set augment.trivial_augment=false."
             )
 
     def check_method(self, method: str, mixed: bool) -> None:
@@ -205,7 +213,7 @@ LATER: Mapping[str, tuple[type[Section], tuple[str, ...]]] = {
         AugmentConfig,
         (
             *("crop_size", "crop_scale", "rotation", "brightness", "contrast", "saturation"),
-            *("mixup", "cutmix"),
+            *("mixup", "cutmix", "trivial_augment"),
         ),
     ),
 }

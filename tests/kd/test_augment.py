@@ -15,7 +15,8 @@ from torchvision.transforms.v2 import functional as V
 
 from kd.config import AugmentConfig, TrainConfig
 from kd.data import Images
-from kd.data.augment import Draws, colour, middle, resized_crop, rotate
+from kd.data.augment import Draws, middle, resized_crop, rotate
+from kd.data.colours import colour
 from kd.data.device_loader import DeviceLoader
 from kd.data.mixing import Mixes, mix_images, mix_labels
 from kd.errors import UserError
@@ -28,7 +29,7 @@ NONE = AugmentConfig(crop_padding=0, flip=0)
 PLAIN: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,) * 3, (1 / 255,) * 3)
 EVERYTHING = AugmentConfig(
     crop_padding=0, crop_size=8, flip=0.5, cutout=3, rotation=15, brightness=0.4, contrast=0.4,
-    saturation=0.4, mixup=0.2, cutmix=1.0,
+    saturation=0.4, mixup=0.2, cutmix=1.0, trivial_augment=True,
 )  # fmt: skip
 
 
@@ -129,7 +130,7 @@ def test_old_configurations_draw_what_they_drew() -> None:
     assert torch.equal(draws.shifts, (u[:2] * 9).long().T)
     assert torch.equal(draws.centres, (u[3:] * 32).long().T)
     assert torch.equal(torch.rand(1, generator=generator), after)
-    assert draws[3:] == (None, None, None)
+    assert set(draws[3:]) == {None}
 
 
 def test_a_part_is_seen_of_training_images_and_the_middle_of_others(noise: Images) -> None:
@@ -278,6 +279,9 @@ def test_what_images_do_not_allow_is_refused() -> None:
         AugmentConfig(crop_size=8).check_fits(12, 10, 3)
     with pytest.raises(UserError, match=r"1 channel\(s\); set augment.saturation=0"):
         replace(NONE, saturation=0.2).check_fits(12, 10, 1)
+    with pytest.raises(UserError, match=r"have 2 channels; set augment.trivial_augment=false"):
+        replace(NONE, trivial_augment=True).check_fits(12, 10, 2)
+    replace(NONE, trivial_augment=True).check_fits(12, 10, 1)
 
 
 def test_every_field_is_left_out_at_its_default_but_crop_and_flip() -> None:
