@@ -12,6 +12,7 @@ import yaml
 from kd.backbones import backbone_spec
 from kd.config import TrainConfig, read_yaml
 from kd.errors import UserError
+from kd.methods import is_added, method_module
 from search_spaces._conditions import read_conditions, settled
 from search_spaces._domains import Choice, Domain, Range, RangeAbove, is_number, number_or_text
 from search_spaces._names import resolve
@@ -95,9 +96,11 @@ class OwnSpace(NamedTuple):
 def own_space(method: str, backbone: str, *, optimizer: bool) -> OwnSpace:
     """The space of `method` on `backbone`; with `optimizer`, of the learning rate too."""
     paper = TrainConfig.from_dict(TrainConfig.paper(method, backbone, "cifar100").to_dict())
-    domains: dict[str, Domain] = importlib.import_module(f"search_spaces.{method}").domains(
-        backbone_spec(backbone).stages
-    )
+    if is_added(method):
+        module = method_module(method, "space")
+    else:
+        module = importlib.import_module(f"search_spaces.{method}")
+    domains: dict[str, Domain] = module.domains(backbone_spec(backbone).stages)
     return OwnSpace(paper, _settable(paper), domains | (OPTIMIZER if optimizer else {}))
 
 

@@ -38,6 +38,7 @@ RAY = (
     "tests/tuning/test_mps.py::test_a_sweep_has_it",
     "tests/tuning/test_objectives_sweep.py",
     "tests/tuning/test_own_network.py",
+    "tests/tuning/test_plugins.py::test_what",
     "tests/tuning/test_packing.py",
     "tests/tuning/test_proved.py",
     "tests/tuning/test_python.py",

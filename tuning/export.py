@@ -12,6 +12,8 @@ from kd.cli import put, run, shown, utf8
 from kd.config import TrainConfig
 from kd.errors import UserError, unknown
 from kd.files import replace_file
+from kd.plugins import FORMATS as ADDED
+from kd.plugins import added
 from kd.text import visible
 from tuning.exporters import FORMATS, export
 from tuning.exporters.weights import SUFFIXES, write_weights
@@ -23,9 +25,6 @@ from tuning.tracking.store import Store
 
 TABLE = "parquet"
 """The one format that holds many configurations."""
-TARGETS = (*FORMATS, *SUFFIXES, TABLE)
-
-
 _FORMATS = (
     "A configuration as yaml, json, toml, python, env, flags, hydra, lightning, torchdistill, "
     "mdistiller, pskd, timm; all best configurations as parquet; the trained student as "
@@ -70,8 +69,8 @@ class Flags:
 
 def write(flags: Flags) -> None:
     """Find what is asked for, convert it, and write it."""
-    if flags.to not in TARGETS:
-        raise unknown("format", flags.to, TARGETS)
+    if flags.to not in (targets := (*FORMATS, *added(ADDED), *SUFFIXES, TABLE)):
+        raise unknown("format", flags.to, targets)
     if flags.to == TABLE:
         _write_table(flags)
         return

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from kd.errors import UserError, brief
+from kd.plugins import BACKBONES, added
 
 KINDS = {
     "torchvision": "torchvision:NAME",
@@ -56,7 +57,12 @@ class BackboneName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Take a configuration's `backbone` apart; UserError for what is no such name."""
+        """Take a configuration's `backbone` apart; UserError for what is no such name.
+
+        A name that a package adds stands for `module:` and what it adds.
+        """
+        if text in added(BACKBONES):
+            text = f"module:{added(BACKBONES)[text].value}"
         kind, colon, rest = text.partition(":")
         if not colon or kind not in KINDS:
             return cls("", text)

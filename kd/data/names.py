@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from kd.files import whole
+from kd.plugins import DATA, added
 
 DOWNLOADED = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 """Names here to names in `torchvision.datasets`."""
@@ -84,4 +85,4 @@ class DatasetName:
 def dataset_names() -> tuple[str, ...]:
     """Every name that `open_dataset` knows; FOLDER and DIR stand for a folder."""
     own = (f"{PARQUET}:FOLDER", f"{FOLDER}:DIR", f"{PREPARED}:DIR")
-    return tuple(sorted(("digits", *DOWNLOADED, *UNPACKED, *own)))
+    return tuple(sorted({"digits", *DOWNLOADED, *UNPACKED, *own, *added(DATA)}))

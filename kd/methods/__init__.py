@@ -1,7 +1,8 @@
 """The methods, a folder each: `config.py`, its hyperparameters, beside `loss.py`, its loss.
 
-A folder's name is the method's name. Only building a method imports torch, so that a command
-line can list, read and check configurations at once.
+A folder's name is the method's name; installed packages may add more (`kd.plugins`). Only
+building a method imports torch, so that a command line can list, read and check configurations
+at once.
 """
 
 import importlib
@@ -13,20 +14,33 @@ from typing import TYPE_CHECKING, Any
 
 from kd.errors import unknown
 from kd.methods.config import MethodConfig, Recipe
+from kd.plugins import METHODS, added, load_module
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
     from kd.methods.base import Method, Task
     from kd.parts.teacher import Teacher
 
-__all__ = ["MethodConfig", "Recipe", "build_method", "config_class", "method_names"]
+__all__ = [
+    "MethodConfig",
+    "Recipe",
+    "build_method",
+    "config_class",
+    "is_added",
+    "method_module",
+    "method_names",
+]
 
 
 @cache
 def method_names(pattern: str = "*") -> tuple[str, ...]:
     """Every registered method that the shell pattern matches, such as `*kd`, in order."""
-    found = sorted(file.parent.name for file in Path(__file__).parent.glob("*/config.py"))
-    return tuple(name for name in found if fnmatchcase(name, pattern))
+    return tuple(n for n in sorted({*_own(), *added(METHODS)}) if fnmatchcase(n, pattern))
+
+
+@cache
+def _own() -> tuple[str, ...]:
+    return tuple(file.parent.name for file in Path(__file__).parent.glob("*/config.py"))
 
 
 @cache
@@ -34,8 +48,23 @@ def config_class(method: str) -> type[MethodConfig]:
     """The configuration class of `method`; UserError with the nearest name if there is none."""
     if method not in method_names():
         raise unknown("method", method, method_names())
-    found: type[MethodConfig] = importlib.import_module(f"{__name__}.{method}.config").Config
+    found: type[MethodConfig] = method_module(method, "config").Config
     return found
+
+
+def method_module(method: str, part: str) -> Any:
+    """A method's `config`, `loss` or, of a package that adds one, `space`.
+
+    UserError where that package's cannot be imported.
+    """
+    if method in _own():
+        return importlib.import_module(f"{__name__}.{method}.{part}")
+    return load_module(METHODS, method, part)
+
+
+def is_added(method: str) -> bool:
+    """Whether an installed package adds the method."""
+    return method not in _own()
 
 
 def build_method(
@@ -46,6 +75,5 @@ def build_method(
     teachers: "Sequence[Teacher]" = (),
 ) -> "Method[Any]":
     """The method `name` around `student`; UserError where the configuration does not fit it."""
-    module = importlib.import_module(f"{__name__}.{name}.loss")
-    method: Method[Any] = module.METHOD(config, student, task, teachers)
+    method: Method[Any] = method_module(name, "loss").METHOD(config, student, task, teachers)
     return method

@@ -9,6 +9,7 @@ target has no place for it. `Values` keeps the account.
 
 from collections.abc import Callable
 
+from kd import plugins
 from kd.config import TrainConfig
 from kd.errors import unknown
 from tuning.exporters import lightning, mdistiller, plain, pskd, timm, torchdistill
@@ -35,6 +36,9 @@ def export(config: TrainConfig, target: str) -> str:
     Raises:
         UserError: there is no such format, or it cannot express the configuration.
     """
-    if target not in FORMATS:
-        raise unknown("format", target, FORMATS)
-    return FORMATS[target](config)
+    if target in FORMATS:
+        return FORMATS[target](config)
+    if target not in plugins.added(plugins.FORMATS):
+        raise unknown("format", target, [*FORMATS, *plugins.added(plugins.FORMATS)])
+    text: str = plugins.load(plugins.FORMATS, target)(config)
+    return text

@@ -19,6 +19,7 @@ from kd.data.names import (
     dataset_names,
 )
 from kd.errors import UserError, brief, unknown
+from kd.plugins import DATA, added, load
 
 OWN = "type --dataset digits, or --dataset folder:DIR or parquet:FOLDER for your own images"
 REMEDIES = {
@@ -118,9 +119,13 @@ def find_source(
         raise UserError(f"{brief(root)} is not a folder; set KD_DATA or --data-root to one.")
     if (folder := dataset.lies_in(root)) is not None:
         return _of_files(dataset, folder, remedy or REMEDIES[dataset.kind], images)
-    if dataset.kind != "digits" and dataset.kind not in DOWNLOADED:
+    ours = dataset.kind == "digits" or dataset.kind in DOWNLOADED
+    if not ours and dataset.kind not in added(DATA):
         raise unknown("data set", name, dataset_names())
     _check_unchanged(dataset.kind, images)
+    if not ours:
+        found: Source = load(DATA, dataset.kind)(data_root(root))
+        return found
     if dataset.kind == "digits":
         from kd.data.sources.digits import Digits
 

@@ -1,0 +1,1 @@
+"""What this package adds is named in its pyproject.toml."""

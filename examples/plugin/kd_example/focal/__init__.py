@@ -1,0 +1,1 @@
+"""Focal loss: `config`, its hyperparameters; `loss`; `space`, what a search may vary."""

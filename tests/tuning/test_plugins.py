@@ -1,0 +1,108 @@
+"""A package of another's adds a method, a backbone, a data set and a format: the example one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a module where the example is installed, from a folder that is not the project's."""
+    folder = tmp_path_factory.mktemp("plugin")
+    source, site = folder / "source", folder / "site"
+    shutil.copytree(PLUGIN, source)
+    install = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(source)]
+    subprocess.run([sys.executable, "-m", *install], check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_method_of_a_plugin_keeps_the_contract(run: Run) -> None:
+    check = "from kd.testing import check_method; check_method('focal', 'resnet8')"
+    done = run("-c", check)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_plugin_adds_is_searched_kept_trained_and_exported(run: Run) -> None:
+    done = run(
+        *("-m", "tuning.search", "focal", "--backbone", "tiny", "--dataset", "stripes"),
+        *("--preset", "laptop", "--trials", "2", "--epochs", "2", "--local", "--name", "added"),
+        *("--set", "batch_size=32", "--set", "optimizer.lr=0.05"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "focus" in done.stdout
+    best = run("-m", "tuning.best", "focal")
+    assert best.returncode == 0, best.stderr
+    exported = run("-m", "tuning.export", "--sweep", "added", "--to", "argfile")
+    assert exported.returncode == 0, exported.stderr
+    assert exported.stdout.startswith("method=focal\nfocus=")
+    config = run("-m", "tuning.export", "--sweep", "added", "-o", "best.yaml")
+    assert config.returncode == 0, config.stderr
+    trained = run("-m", "kd.train", "best.yaml", "--output", "out")
+    assert trained.returncode == 0, trained.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ("tuning.search", "focl", "--dry-run"),
+            "There is no method 'focl'; did you mean 'focal'?",
+        ),
+        (
+            ("tuning.search", "ce", "--dataset", "stripe", "--dry-run"),
+            "There is no data set 'stripe'; did you mean 'stripes'?",
+        ),
+        (
+            ("tuning.export", "--sweep", "x", "--to", "argfil"),
+            "There is no format 'argfil'; did you mean 'argfile'?",
+        ),
+        (
+            ("tuning.search", "ce", "--dataset", "stripes", "--resize", "8", "--dry-run"),
+            "stripes is no folder of images, and --resize is for these",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_names_that_are_added_are_offered(run: Run, words: tuple[str, ...], sentence: str) -> None:
+    done = run("-m", *words)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+def test_one_that_cannot_be_imported_is_one_sentence_and_harms_no_other(
+    run: Run, tmp_path: Path
+) -> None:
+    about = tmp_path / "broken-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[kd_search.methods]\nlost = not_there.lost\n")
+    words = ("-m", "tuning.search", "--preset", "laptop", "--dry-run")
+    lost = run(*words, "lost", PYTHONPATH=str(tmp_path))
+    assert lost.returncode == 2
+    assert lost.stderr.startswith(
+        "error: lost, which the package broken adds, cannot be imported (ModuleNotFoundError: "
+    )
+    assert "Traceback" not in lost.stderr
+    fine = run("-m", "kd.backbones", "resnet8", PYTHONPATH=str(tmp_path))
+    assert fine.returncode == 0, fine.stderr
