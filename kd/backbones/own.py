@@ -126,7 +126,7 @@ def digests(backbones: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def first_line(error: Exception | None) -> str:
+def first_line(error: BaseException | None) -> str:
     """What an exception says, as far as it is a line."""
     return (str(error).splitlines() or [""])[0]
 

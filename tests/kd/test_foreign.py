@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -290,7 +291,7 @@ def test_the_code_of_a_package_is_imported_again_where_its_files_are_not(
     unpack(files)
     unpack(dict(files))
     assert sum(type(finder).__name__ == "Sent" for finder in sys.meta_path) == 1
-    made = create(BackboneName.parse("module:farnets.deep.one:build"), 5, 3)
+    made: Any = create(BackboneName.parse("module:farnets.deep.one:build"), 5, 3)
     assert made[0].out_channels == 7
     for name in [name for name in sys.modules if name.startswith("farnets")]:
         del sys.modules[name]

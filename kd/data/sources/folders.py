@@ -76,7 +76,13 @@ class Tree:
         labels = self.labels[rows]
         # Of each class the first: they are spread over the set, and few.
         first = rows[np.unique(labels, return_index=True)[1]]
-        return Part(what, labels, lambda: self._encoded(rows), lambda: self._encoded(first))
+        return Part(
+            what,
+            labels,
+            lambda: self._encoded(rows),
+            lambda: self._encoded(first),
+            names=lambda: (self.files[row] for row in rows.tolist()),
+        )
 
     def _encoded(self, rows: NDArray[np.int64]) -> Iterator[Encoded]:
         return (Encoded(self.folder / self.files[row]) for row in rows.tolist())
