@@ -117,6 +117,14 @@ def takes(name: str, num_classes: int, in_channels: int, size: tuple[int, int]) 
             )
         for training in (False, True):
             _try(network.train(training), parsed, torch.zeros(2, in_channels, *size), num_classes)
+    shapes = network.shapes(in_channels, size).stages
+    for stage, feature in zip(parsed.stages or (), shapes, strict=True):
+        if feature.shape[1] != stage.width:
+            raise UserError(
+                f"{parsed.short} has {feature.shape[1]} channels behind {stage.path}, and its "
+                f"configuration names {stage.width}; put the network back as it was, or write the "
+                f"name anew, without ={stage.width}."
+            )
 
 
 def _try(network: nn.Module, name: BackboneName, images: Tensor, num_classes: int) -> None:

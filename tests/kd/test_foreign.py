@@ -319,6 +319,13 @@ def test_what_a_file_imports_from_beside_it_is_sent_with_it(
     assert digests(["module:topnet:build"]) != before
 
 
+def test_a_network_whose_widths_are_others_by_now_is_refused() -> None:
+    name = whole_name(SMALL)
+    require_images([name], 10, 3, (16, 16))
+    with pytest.raises(UserError, match=r"has 8 channels behind two, and .* names 9; put the netw"):
+        require_images([name.replace("two=8", "two=9")], 10, 3, (16, 16))
+
+
 def test_a_file_that_ends_its_process_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
