@@ -22,6 +22,7 @@ from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.methods import config_class, method_names
 from kd.testing import check_method
+from kd.training.checkpoint import as_weights, load_weights
 
 STAGES = {
     "torchvision:resnet18": "layer1=64,layer2=128,layer3=256,layer4=512",
@@ -324,6 +325,15 @@ def test_a_network_whose_widths_are_others_by_now_is_refused() -> None:
     require_images([name], 10, 3, (16, 16))
     with pytest.raises(UserError, match=r"has 8 channels behind two, and .* names 9; put the netw"):
         require_images([name.replace("two=8", "two=9")], 10, 3, (16, 16))
+
+
+def test_weights_of_a_network_whose_code_is_another_by_now_are_told(tmp_path: Path) -> None:
+    made, name = build_backbone(whole_name(SMALL), 10, 3), whole_name(SMALL)
+    made.stages[0] = nn.Conv2d(4, 4, 5)
+    about = {"backbone": name, "num_classes": 10, "in_channels": 3}
+    (tmp_path / "student.safetensors").write_bytes(as_weights(made, about))
+    with pytest.raises(UserError, match=r"has other weights than module:networks:net makes now"):
+        load_weights(tmp_path / "student.safetensors")
 
 
 def test_a_file_that_ends_its_process_is_told(
