@@ -154,3 +154,34 @@ def text(num_classes: int) -> str:
 
 def without_classes() -> nn.Module:
     return Net(10)
+
+
+class Auxiliary(Net):
+    """Gives more than logits as it is trained, as GoogLeNet's code often does."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        return (logits, logits) if self.training else logits  # type: ignore[return-value]
+
+
+class Cut(Net):
+    """Its logits are cut off from its weights."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).detach()
+
+
+def auxiliary(num_classes: int) -> nn.Module:
+    return Auxiliary(num_classes)
+
+
+def cut(num_classes: int) -> nn.Module:
+    return Cut(num_classes)
+
+
+def frozen(num_classes: int) -> nn.Module:
+    return Net(num_classes).requires_grad_(False)
+
+
+def ending(num_classes: int) -> nn.Module:
+    raise SystemExit(0)

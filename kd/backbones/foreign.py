@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kd.backbones.dividing import Boundary, Flow, UndividableError
 from kd.backbones.makers import create
@@ -104,24 +104,56 @@ def found(name: BackboneName) -> BackboneName:
 
 @lru_cache
 def takes(name: str, num_classes: int, in_channels: int, size: tuple[int, int]) -> None:
-    """Raise UserError where the network does not make logits of images of `size` (H, W)."""
-    parsed, images = BackboneName.parse(name), f"{in_channels}×{size[0]}×{size[1]}"
+    """Raise UserError where the network does not make logits of images of `size` (H, W).
+
+    Nor as it is trained: some give more then, or can be followed by no gradient.
+    """
+    parsed = BackboneName.parse(name)
     with torch.random.fork_rng(devices=[]):
-        network = build(num_classes, in_channels, name=name).eval()
+        network = build(num_classes, in_channels, name=name)
+        if not any(weight.requires_grad for weight in network.parameters()):
+            raise UserError(
+                f"{parsed.short} has no weights that are trained; let some have requires_grad."
+            )
+        for training in (False, True):
+            _try(network.train(training), parsed, torch.zeros(2, in_channels, *size), num_classes)
+    shapes = network.shapes(in_channels, size).stages
+    for stage, feature in zip(parsed.stages or (), shapes, strict=True):
+        if feature.shape[1] != stage.width:
+            raise UserError(
+                f"{parsed.short} has {feature.shape[1]} channels behind {stage.path}, and its "
+                f"configuration names {stage.width}; put the network back as it was, or write the "
+                f"name anew, without ={stage.width}."
+            )
+
+
+def _try(network: nn.Module, name: BackboneName, images: Tensor, num_classes: int) -> None:
+    """Raise UserError where the network makes no logits of `images`, or cannot learn from them."""
     try:
-        with torch.no_grad():
-            logits = network(torch.zeros(2, in_channels, *size))
+        with torch.set_grad_enabled(network.training):
+            logits = network(images)
     except Exception as error:
+        form = "×".join(map(str, images.shape[1:]))
         raise UserError(
-            f"{parsed.short} cannot take images of {images} ({brief(first_line(error))}); choose "
+            f"{name.short} cannot take images of {form} ({brief(first_line(error))}); choose "
             "another backbone, or images of the size that it is made for."
         ) from None
-    shape = tuple(getattr(logits, "shape", ()))
-    if shape != (2, num_classes):
+    when = " in training" if network.training else ""
+    shape = getattr(logits, "shape", None)
+    if shape is None or tuple(shape) != (len(images), num_classes):
+        given = f"a {type(logits).__name__}" if shape is None else list(shape)
         raise UserError(
-            f"{parsed.short} gives {list(shape)} for 2 images and {num_classes} classes; let it "
-            f"give logits, [2, {num_classes}]."
+            f"{name.short} gives {given} for {len(images)} images and {num_classes} classes{when}; "
+            f"let it give logits, [{len(images)}, {num_classes}]."
         )
+    if network.training:
+        try:
+            logits.sum().backward()
+        except Exception as error:
+            raise UserError(
+                f"{name.short} cannot be trained ({brief(first_line(error))}); let gradients go "
+                "from its logits to its weights."
+            ) from None
 
 
 # -- divided --------------------------------------------------------------------------------------

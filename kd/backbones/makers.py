@@ -70,7 +70,7 @@ def _of_module(name: BackboneName, num_classes: int, in_channels: int) -> nn.Mod
     function, given = function_of(name), arguments(name, num_classes, in_channels)
     try:
         network: nn.Module = function(**given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{name.short} failed with num_classes={num_classes} "
             f"({type(error).__name__}: {brief(first_line(error))}); see that it makes a network."

@@ -1,9 +1,11 @@
 """A network of one's own: the function in a file that makes it, and what tells the file."""
 
+import ast
 import hashlib
 import importlib
 import os
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +16,8 @@ from kd.errors import UserError, brief, unknown
 
 OWN = "module"
 """The kind of their names."""
+PACKAGES = ("kd", "search_spaces", "tuning")
+"""Of this project, which is wherever networks are made."""
 
 
 def function_of(name: BackboneName) -> Callable[..., Any]:
@@ -34,7 +38,8 @@ def function_of(name: BackboneName) -> Callable[..., Any]:
         raise UserError(
             f"{module} needs the package {error.name}, which is not installed."
         ) from None
-    except Exception as error:
+    # A script may end itself as it is imported, for example by argparse.
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{module} cannot be imported ({type(error).__name__}: "
             f"{brief(first_line(error))}); mend it first."
@@ -52,7 +57,11 @@ def source_of(name: BackboneName) -> Path | None:
     Nothing of it is imported.
     """
     _look_here()
-    top = name.network.partition(":")[0].partition(".")[0]
+    return _place_of(name.network.partition(":")[0].partition(".")[0])
+
+
+def _place_of(top: str) -> Path | None:
+    """The file or the folder of a module that lies in no package; None if there is none."""
     try:
         spec = find_spec(top)
     except (ImportError, ValueError):
@@ -71,18 +80,53 @@ def sources(backbones: Iterable[str]) -> dict[str, Path]:
     return {module: path for module, path in own.items() if path is not None}
 
 
+def files_of(source: Path) -> list[Path]:
+    """The Python files of a module's file or package, and of those beside it that they import."""
+    found, files = [source], _python(source)
+    libraries = {Path(path) for path in sysconfig.get_paths().values()}
+    if source.parent in libraries:
+        return files
+    # The list grows as it is gone through.
+    for file in files:
+        for top in sorted(_imported(file)):
+            place = None if top in PACKAGES else _place_of(top)
+            if place is not None and place.parent == source.parent and place not in found:
+                found.append(place)
+                files += _python(place)
+    return files
+
+
+def _python(place: Path) -> list[Path]:
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place]
+
+
+def _imported(file: Path) -> set[str]:
+    """The modules that a file's lines import, without what lies in them; it is not run."""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError):
+        return set()
+    named = [each.name for node in nodes if isinstance(node, ast.Import) for each in node.names]
+    named += [
+        node.module
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    ]
+    return {name.partition(".")[0] for name in named}
+
+
 def digests(backbones: Iterable[str]) -> dict[str, str]:
-    """What tells the code of each from any other: by module, a digest of its file or package."""
+    """What tells the code of each from any other: by module, a digest of its `files_of`."""
     found = {}
     for module, path in sources(backbones).items():
         code = hashlib.blake2b(digest_size=8)
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        for file in files_of(path):
             code.update(file.name.encode() + file.read_bytes())
         found[module] = code.hexdigest()
     return found
 
 
-def first_line(error: Exception | None) -> str:
+def first_line(error: BaseException | None) -> str:
     """What an exception says, as far as it is a line."""
     return (str(error).splitlines() or [""])[0]
 

@@ -11,14 +11,14 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 
-from kd.backbones.own import sources
+from kd.backbones.own import files_of, sources
 
 
 def code_of(backbones: Iterable[str]) -> dict[str, bytes]:
-    """The Python files of those that are one's own, of a package all, by their paths in it."""
+    """The Python files of those that are one's own, by their paths from where these lie."""
     files: dict[str, bytes] = {}
     for source in sources(backbones).values():
-        for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+        for file in files_of(source):
             files[file.relative_to(source.parent).as_posix()] = file.read_bytes()
     return files
 

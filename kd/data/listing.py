@@ -11,6 +11,7 @@ from kd.errors import UserError, brief
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """How the name of an image ends; in which form it is, its first bytes say."""
 LEFT_BY_SYSTEMS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
+FILES_LEFT = ("thumbs.db", "desktop.ini")
 ANNOTATIONS = "val_annotations.txt"
 """The file of Tiny ImageNet that says of which class an image is."""
 
@@ -24,6 +25,15 @@ def subfolders(folder: Path) -> list[str]:
 def image_files(folder: Path) -> list[str]:
     """The names within `folder` of all images in it and in its folders, sorted."""
     return sorted(name for name in _files(folder) if _is_image(name))
+
+
+def other_file(folder: Path) -> str | None:
+    """The name within `folder` of a file that is no image; None if there is none.
+
+    What systems leave there does not count.
+    """
+    others = (name for name in _files(folder) if not _is_image(name))
+    return min((n for n in others if os.path.basename(n).lower() not in FILES_LEFT), default=None)
 
 
 def images_identity(folder: Path) -> str:

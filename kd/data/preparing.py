@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
 from kd.data.images import Images, digest_of
+from kd.data.names import FOLDER, DatasetName
 from kd.data.sources import Source, find_source
 from kd.data.sources.pictures import Encoded
 from kd.data.sources.prepared import ABOUT, TEST, TRAINING, Contents, files_of, pixels_file
 from kd.data.sources.reading import Alike, FileSource, Part, Parts, decoded
 from kd.errors import UserError, brief
-from kd.files import replace_file, unwritable
+from kd.files import remove, replace_file, unwritable
 
 STATE, LOCK = "state.json", "lock"
 PIECE = 2**24
@@ -45,17 +46,23 @@ def prepare(name: str, images: ImagesConfig, folder: Path, root: Path | None = N
         UserError: they cannot be had, something else lies in the folder, or the disk is too small.
     """
     source = find_source(name, root, None, images)
-    if isinstance(source, FileSource):
-        source.resident = False
+    _check_outside(folder, name)
+    if files := source if isinstance(source, FileSource) else None:
+        files.resident = False
     info = source.check()
     shape = (info.channels, *info.size)
     asked = {"source": name, "images": asdict(images), "shape": list(shape)}
+    asked["listed"] = files.listed if files else ""
     if (folder / ABOUT).exists():
         return _known(folder, asked)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        progress = _begun(folder, asked)
+        _check_empty(folder)
         alone = _alone(folder)
+        # Another command may have come to its end just before.
+        if (folder / ABOUT).exists():
+            return _known(folder, asked)
+        progress = _begun(folder, asked)
         parts = _parts(source)
         _check_room(folder, sum(len(part.labels) for part in parts) * prod(shape))
         # What a run before has written had this shape, too.
@@ -81,7 +88,7 @@ def prepare(name: str, images: ImagesConfig, folder: Path, root: Path | None = N
         plain |= {"counts": counts, "digests": digests}
         replace_file(folder / ABOUT, (json.dumps(plain, indent=1) + "\n").encode(), REMEDY)
         for name in (STATE, LOCK):
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
         alone.close()
     except OSError as error:
         raise UserError(unwritable(folder, error, REMEDY)) from None
@@ -195,28 +202,58 @@ def _known(folder: Path, asked: Mapping[str, Any]) -> Contents:
     """What was prepared before; UserError where that is something else."""
     contents = Contents.read(folder, REMEDY)
     known = (contents.source, dict(contents.images), list(contents.shape))
-    if known != tuple(asked.values()):
+    if contents.listed not in ("", asked["listed"]) and known[0] == asked["source"]:
+        raise UserError(
+            f"{brief(folder)} holds {contents.source} as it was before, and it has other images "
+            "or classes by now; give another --to."
+        )
+    if known != (asked["source"], asked["images"], asked["shape"]):
         raise UserError(
             f"{brief(folder)} holds {contents.source}, prepared otherwise; give another --to."
         )
     return contents
 
 
+def _check_outside(folder: Path, name: str) -> None:
+    """Raise UserError where the folder is to lie among the images, as one more class of them."""
+    dataset = DatasetName.parse(name)
+    if dataset.kind == FOLDER and dataset.folder is not None and not (folder / ABOUT).exists():
+        within, images = (Path(os.path.realpath(path)) for path in (folder, dataset.folder))
+        if within != images and within.is_relative_to(images):
+            raise UserError(
+                f"{brief(folder)} lies in {brief(dataset.folder)}, whose folders are classes; "
+                "give another --to, outside of it."
+            )
+
+
+def _check_empty(folder: Path) -> None:
+    """Raise UserError where something else lies there than what a run before began with."""
+    ours = (STATE, LOCK, f".{STATE}.")
+    if not (folder / STATE).exists() and not all(
+        path.name.startswith(ours) for path in folder.iterdir()
+    ):
+        raise UserError(f"{brief(folder)} is not empty, and no prepared images; {REMEDY}.")
+
+
 def _begun(folder: Path, asked: Mapping[str, Any]) -> dict[str, Progress]:
     """How far a run before has come, of the same; UserError where another one was stopped."""
     try:
         plain = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if plain["asked"] != asked:
+        before = asked | plain["asked"]
+        if before | {"listed": asked["listed"]} == asked != before:
+            raise UserError(
+                f"{brief(folder)} holds a half of {before['source']} as it was before, and it has "
+                "other images or classes by now; delete the folder to begin again, or give another "
+                "--to."
+            )
+        if before != asked:
             raise UserError(
                 f"{brief(folder)} holds {plain['asked']['source']}, prepared otherwise and half; "
                 "give another --to."
             )
         return {name: Progress(**at) for name, at in plain["sets"].items()}
     except FileNotFoundError:
-        if any(folder.iterdir()):
-            raise UserError(
-                f"{brief(folder)} is not empty, and no prepared images; give another --to."
-            ) from None
+        pass
     except (ValueError, LookupError, TypeError, AttributeError):
         raise UserError(
             f"{brief(folder / STATE)} is damaged; delete the folder to begin again."
@@ -235,6 +272,12 @@ def _alone(folder: Path) -> IO[bytes]:
         raise UserError(
             f"{brief(folder)} is being prepared by another command; wait for it."
         ) from None
+    # Who came to an end in between has taken the file away.
+    if not (folder / LOCK).exists() or not os.path.samestat(
+        os.fstat(held.fileno()), os.stat(folder / LOCK)
+    ):
+        held.close()
+        return _alone(folder)
     return held
 
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
@@ -13,6 +14,8 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from kd.backbones import build_backbone
+from kd.backbones.names import BackboneName
+from kd.backbones.own import OWN
 from kd.backbones.staged import StagedBackbone
 from kd.errors import UserError
 from kd.files import replacing
@@ -105,7 +108,7 @@ def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:
         network = build_backbone(
             description["backbone"], description["num_classes"], description["in_channels"]
         )
-        network.load_state_dict(tensors)
+        _fill(network, tensors, path, BackboneName.parse(description["backbone"]))
     except (PermissionError, IsADirectoryError) as error:
         raise UserError(
             f"{path} cannot be read: {error.strerror or error}; see that you may read it."
@@ -117,6 +120,21 @@ def load_weights(path: str | Path) -> tuple[StagedBackbone, dict[str, Any]]:
             "tuning.search."
         ) from None
     return network.eval(), description
+
+
+def _fill(
+    network: StagedBackbone, tensors: Mapping[str, Tensor], path: str | Path, name: BackboneName
+) -> None:
+    """Give the network its weights; UserError where its own code is another one by now."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError:
+        if name.kind != OWN:
+            raise
+        raise UserError(
+            f"{path} has other weights than {name.short} makes now; put the code of that network "
+            "back as it was."
+        ) from None
 
 
 def _of_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.methods import config_class, method_names
 from kd.testing import check_method
+from kd.training.checkpoint import as_weights, load_weights
 
 STAGES = {
     "torchvision:resnet18": "layer1=64,layer2=128,layer3=256,layer4=512",
@@ -189,6 +191,7 @@ REFUSED = {
     "module:networks:failing": r"failed with num_classes=10 \(RuntimeError: no weights for 10",
     "module:networks:lazy": "has lazy layers, .* write their widths",
     "module:networks:tied": "has weights that two of its layers share",
+    "module:networks:ending": r"failed with num_classes=10 \(SystemExit: 0\); see that it makes",
     "module:networks:text": "gives a str; let the function return an nn.Module",
     "module:networks:without_classes": "takes nothing; let it take num_classes",
     "torchvision:resnet18@layer9": "no submodule 'layer9'; did you mean 'layer",
@@ -212,8 +215,16 @@ def test_images_that_a_network_does_not_take_are_refused() -> None:
         require_images([vit], 10, 3, (32, 32))
     with pytest.raises(UserError, match="cannot take images of 1×16×16"):
         require_images([whole_name(WHOLE)], 10, 1, (16, 16))
-    with pytest.raises(UserError, match=r"gives \[\] for 2 images and 10 classes"):
-        require_images([whole_name("module:networks:pair")], 10, 3, (16, 16))
+    for name, says in {
+        "pair": "gives a tuple for 2 images and 10 classes; let it give logits",
+        "auxiliary": "gives a tuple for 2 images and 10 classes in training; let it give logits",
+        "frozen": "has no weights that are trained; let some have requires_grad",
+        "cut": "cannot be trained .*; let gradients go from its logits to its weights",
+    }.items():
+        before = torch.get_rng_state()
+        with pytest.raises(UserError, match=says):
+            require_images([whole_name(f"module:networks:{name}")], 10, 3, (16, 16))
+        assert torch.equal(torch.get_rng_state(), before)
     require_images([whole_name(SMALL), "resnet8"], 10, 1, (16, 16))
 
 
@@ -281,10 +292,57 @@ def test_the_code_of_a_package_is_imported_again_where_its_files_are_not(
     unpack(files)
     unpack(dict(files))
     assert sum(type(finder).__name__ == "Sent" for finder in sys.meta_path) == 1
-    made = create(BackboneName.parse("module:farnets.deep.one:build"), 5, 3)
+    made: Any = create(BackboneName.parse("module:farnets.deep.one:build"), 5, 3)
     assert made[0].out_channels == 7
     for name in [name for name in sys.modules if name.startswith("farnets")]:
         del sys.modules[name]
+
+
+def test_what_a_file_imports_from_beside_it_is_sent_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "lines").mkdir()
+    for name, code in {
+        "topnet.py": "import torch, gonefile\nfrom kd import files\nfrom partsof import block\n",
+        "partsof.py": "import topnet\ndef block():\n    from lines.deep import width\n",
+        "lines/deep.py": "width = 3\n",
+        "lines/torn.py": "def (\n",
+        "unused.py": "",
+        "test.py": "",
+    }.items():
+        (tmp_path / name).write_text(code)
+    sent = code_of(["module:topnet:build"])
+    assert sent.keys() == {"topnet.py", "partsof.py", "lines/deep.py", "lines/torn.py"}
+    before = digests(["module:topnet:build"])
+    (tmp_path / "lines" / "deep.py").write_text("width = 4\n")
+    assert digests(["module:topnet:build"]) != before
+
+
+def test_a_network_whose_widths_are_others_by_now_is_refused() -> None:
+    name = whole_name(SMALL)
+    require_images([name], 10, 3, (16, 16))
+    with pytest.raises(UserError, match=r"has 8 channels behind two, and .* names 9; put the netw"):
+        require_images([name.replace("two=8", "two=9")], 10, 3, (16, 16))
+
+
+def test_weights_of_a_network_whose_code_is_another_by_now_are_told(tmp_path: Path) -> None:
+    made, name = build_backbone(whole_name(SMALL), 10, 3), whole_name(SMALL)
+    made.stages[0] = nn.Conv2d(4, 4, 5)
+    about = {"backbone": name, "num_classes": 10, "in_channels": 3}
+    (tmp_path / "student.safetensors").write_bytes(as_weights(made, about))
+    with pytest.raises(UserError, match=r"has other weights than module:networks:net makes now"):
+        load_weights(tmp_path / "student.safetensors")
+
+
+def test_a_file_that_ends_its_process_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "quits.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(UserError, match=r"quits cannot be imported \(SystemExit: 0\); mend it"):
+        create(BackboneName.parse("module:quits:build"), 5, 3)
 
 
 def test_what_is_not_sent_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:

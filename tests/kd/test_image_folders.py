@@ -11,6 +11,7 @@ from PIL import Image
 
 from kd.config import AugmentConfig, ImagesConfig, SplitConfig, TrainConfig
 from kd.data import check_dataset, default_augment, open_dataset
+from kd.data.sources import verify_dataset
 from kd.data.split import remarks, train_val
 from kd.errors import UserError
 
@@ -368,3 +369,21 @@ def test_classes_of_one_image_alone_leave_no_val(tmp_path):
 def test_how_many_to_train_on_is_said_once():
     with pytest.raises(UserError, match=r"split\.train_size and split\.fraction both say"):
         SplitConfig(train_size=3, fraction=0.5)
+
+
+def test_what_is_named_otherwise_than_an_image_is_told(tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        picture().save(tmp_path / name / "1.gif")
+    with pytest.raises(UserError, match=r"ant holds no image, and 1\.gif is not named as one; w"):
+        check_dataset(f"folder:{tmp_path}")
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            picture().save(tmp_path / name / f"{number}.png")
+    os.mkfifo(tmp_path / "bee" / "9.png")
+    with pytest.raises(UserError, match=r"9\.png cannot be decoded \(it is no file\); put"):
+        verify_dataset(f"folder:{tmp_path}")

@@ -134,6 +134,76 @@ def test_one_command_writes_at_a_time(tree: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "to" / writing.LOCK).exists()
 
 
+def test_other_images_of_the_same_name_are_never_mixed_in(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class that comes first would give those that were written the labels of others."""
+    images, name = ImagesConfig(size=10), f"folder:{tree}"
+    prepare(name, images, tmp_path / "whole")
+    monkeypatch.setattr(writing, "PIECE", 7 * 300)
+    usual, seen = writing._save, []
+
+    def stopping(*args: object) -> None:
+        usual(*args)  # type: ignore[arg-type]
+        seen.append(1)
+        if len(seen) > 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "_save", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(name, images, tmp_path / "to")
+    monkeypatch.setattr(writing, "_save", usual)
+    for part in ("train", "val", "test"):
+        (tree / part / "aardvark").mkdir()
+        Image.new("RGB", (10, 10)).save(tree / part / "aardvark" / "1.jpg")
+    for target, what in (("to", "a half of folder:"), ("whole", "folder:")):
+        says = f"holds {what}.* as it was before, and it has other images or classes by now"
+        with pytest.raises(UserError, match=says):
+            prepare(name, images, tmp_path / target)
+    for part in ("train", "val", "test"):
+        (tree / part / "aardvark" / "1.jpg").unlink()
+        (tree / part / "aardvark").rmdir()
+    (tree / "train" / "ant" / "0.jpg").rename(tree / "train" / "ant" / "999.jpg")
+    with pytest.raises(UserError, match="other images or classes by now"):
+        prepare(name, images, tmp_path / "to")
+    (tree / "train" / "ant" / "999.jpg").rename(tree / "train" / "ant" / "0.jpg")
+    found = prepare(name, images, tmp_path / "to")
+    assert found.digests == prepare(name, images, tmp_path / "whole").digests
+
+
+def test_a_folder_among_the_images_is_refused(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tree)
+    for to in (tree / "train" / "new", tmp_path / "link" / "deep" / "new"):
+        with pytest.raises(UserError, match=r"lies in .*tree, whose folders are classes; give"):
+            prepare(f"folder:{tree}", ImagesConfig(size=10), to)
+    assert not (tree / "train" / "new").exists()
+
+
+def test_what_a_kill_left_at_the_very_beginning_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "to").mkdir()
+    for left in (writing.LOCK, f".{writing.STATE}.0123abcd"):
+        (tmp_path / "to" / left).write_text("")
+    prepare("digits", ImagesConfig(), tmp_path / "to")
+    assert not [path for path in (tmp_path / "to").iterdir() if "state" in path.name]
+
+
+def test_a_command_that_waited_for_no_one_finds_what_another_has_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its first look and its lock another came to its end."""
+    usual, whole = writing._alone, []
+
+    def late(folder: Path) -> object:
+        if not whole:
+            whole.append(1)
+            whole.append(prepare("digits", ImagesConfig(), folder))
+        return usual(folder)
+
+    monkeypatch.setattr(writing, "_alone", late)
+    assert prepare("digits", ImagesConfig(), tmp_path / "to") == whole[1]
+    compare(tmp_path / "to")
+
+
 def test_what_goes_on_is_held_to_what_was_written(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,15 @@ def test_a_search_that_goes_on_says_that_its_file_is_another(own: Own) -> None:
     done = run(own.folder, *COMMAND, *words)
     assert done.returncode == 0, done.stderr
     assert "nets.small: another version than own began with" in done.stdout + done.stderr
+    blocks = own.folder / "nets" / "blocks.py"
+    blocks.write_text(SOURCE.replace("Block(4, 8, 2), Block(8, 8", "Block(4, 6, 2), Block(6, 8"))
+    blocks.write_text(blocks.read_text().replace("Block(6, 8, 1)", "Block(6, 6, 1)"))
+    blocks.write_text(blocks.read_text().replace("Block(8, 12, 2)", "Block(6, 12, 2)"))
+    done = run(own.folder, *COMMAND, "--resume", "own", "--trials", "4", "--local")
+    blocks.write_text(SOURCE)
     file.write_text("from nets.blocks import net\n")
+    assert done.returncode == 2
+    assert "has 6 channels behind two, and its configuration names 8; put the" in done.stderr
 
 
 def test_it_goes_to_a_cluster_with_the_sweep(

@@ -10,10 +10,12 @@ from typing import Any, Self
 
 import yaml
 
+from kd.backbones import require_images
 from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.data import DatasetInfo, check_dataset
 from kd.errors import UserError, brief, unknown
 from kd.files import replace_file, unwritable
+from kd.teachers import networks_of
 from search_spaces import Space, came_later, load_rows, load_space, written_out
 from tuning.records.naming import NAME, check_name
 from tuning.records.options import Options
@@ -188,6 +190,9 @@ class SweepSettings(Options, Section):
         remedy, own = PUT_BACK if begun else None, self.base.images
         info = check_dataset(self.base.dataset, self.data_root, remedy, own)
         if begun:
+            # The code of a network of one's own may be another one by now.
+            size = self.base.augment.seen(info.size)
+            require_images(networks_of(self.base), len(info.counts), info.channels, size)
             return info
         space = self.space()
         for number, config in enumerate(space.extremes(self.base)):

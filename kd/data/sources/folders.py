@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
-from kd.data.listing import ANNOTATIONS, image_files, subfolders
+from kd.data.listing import ANNOTATIONS, image_files, other_file, subfolders
 from kd.data.sources.pictures import Encoded
 from kd.data.sources.reading import Part, Parts
 from kd.data.sources.splits import NAMES, TEST, TRAIN, VALS, check_apart, roles
@@ -50,10 +50,7 @@ class Tree:
                 ) from None
             found = image_files(folder / name)
             if not found:
-                raise UserError(
-                    f"{brief(folder / name)} holds no image; put those of the class there, or "
-                    "delete the folder."
-                )
+                raise _empty(folder / name)
             files += [f"{name}/{file}" for file in found]
             labels += [label] * len(found)
         return cls(folder, tuple(names), files, np.array(labels, np.int64))
@@ -76,10 +73,28 @@ class Tree:
         labels = self.labels[rows]
         # Of each class the first: they are spread over the set, and few.
         first = rows[np.unique(labels, return_index=True)[1]]
-        return Part(what, labels, lambda: self._encoded(rows), lambda: self._encoded(first))
+        return Part(
+            what,
+            labels,
+            lambda: self._encoded(rows),
+            lambda: self._encoded(first),
+            names=lambda: (self.files[row] for row in rows.tolist()),
+        )
 
     def _encoded(self, rows: NDArray[np.int64]) -> Iterator[Encoded]:
         return (Encoded(self.folder / self.files[row]) for row in rows.tolist())
+
+
+def _empty(folder: Path) -> UserError:
+    """The error for a class without images; it names a file that may have been meant as one."""
+    if (other := other_file(folder)) is not None:
+        return UserError(
+            f"{brief(folder)} holds no image, and {brief(other)} is not named as one; write PNG, "
+            "JPEG, WebP, BMP, TIFF or PNM files (.png, .jpg, …), or delete the folder."
+        )
+    return UserError(
+        f"{brief(folder)} holds no image; put those of the class there, or delete the folder."
+    )
 
 
 # -- a folder of anyone's --------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Image files, decoded by Pillow and brought into the form that is asked for."""
 
 import io
+import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,6 +117,9 @@ def loaded(one: Encoded) -> Image.Image:
 
 def _source(one: Encoded) -> Path | io.BytesIO:
     if one.row is None:
+        # Whoever opened a pipe would wait for what comes of it.
+        if not stat.S_ISREG(os.stat(one.file).st_mode):
+            raise BadImageError("it is no file")
         return one.file
     if one.data is None:
         raise BadImageError("it has no bytes")

@@ -32,7 +32,10 @@ RESIDENT = 0.5
 
 @dataclass(frozen=True)
 class Contents:
-    """What `about.json` says: shape (C, H, W), and of each set how many images and their digest."""
+    """What `about.json` says: shape (C, H, W), and of each set how many images and their digest.
+
+    listed: which images the sets were made of, by a digest; empty where that is not kept.
+    """
 
     source: str
     images: Mapping[str, Any]
@@ -41,6 +44,7 @@ class Contents:
     notes: tuple[str, ...]
     counts: Mapping[str, int]
     digests: Mapping[str, str]
+    listed: str = ""
 
     @classmethod
     def read(cls, folder: Path, remedy: str) -> "Contents":
@@ -59,6 +63,7 @@ class Contents:
                 notes=tuple(map(str, plain["notes"])),
                 counts={str(name): int(count) for name, count in plain["counts"].items()},
                 digests={str(name): str(digest) for name, digest in plain["digests"].items()},
+                listed=str(plain.get("listed", "")),
             )
         except FileNotFoundError:
             raise UserError(

@@ -1,10 +1,12 @@
 """Data sets that are files: what a first look tells of them, and how they are read into memory."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from hashlib import blake2b
 from itertools import islice
 from math import prod
 
@@ -29,6 +31,7 @@ class Part:
     what: `training`, `val` or `test`. labels: (N,). encoded: all images in that order, anew with
     each call. first: some of them, whose beginnings are looked at. decode: one as (H, W, C).
     shape_of: that shape from its beginning alone. threads: whether decoding is worth some.
+    names: of the files, where each image is one, in the same order.
     """
 
     what: str
@@ -38,6 +41,7 @@ class Part:
     decode: Callable[[Encoded, ImagesConfig], NDArray[np.uint8]] = decode_file
     shape_of: Callable[[Encoded, ImagesConfig], Shape] = shape_of
     threads: bool = True
+    names: Callable[[], Iterable[str]] = tuple
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,19 @@ class FileSource:
     def parts(self) -> Parts:
         """What was found."""
         return self.find()
+
+    @cached_property
+    def listed(self) -> str:
+        """A digest of the classes, the labels and the names of the files.
+
+        Not of their sizes: a damaged one may be put right before the same command is typed again.
+        """
+        digest = blake2b(json.dumps(self.parts.class_names).encode(), digest_size=16)
+        for part in self.parts:
+            digest.update(f"{part.what} {len(part.labels)}".encode() + part.labels.tobytes())
+            for file in part.names():
+                digest.update(os.fsencode(file) + b"\0")
+        return digest.hexdigest()
 
     def check(self) -> DatasetInfo:
         """Look at the names of all images, and at the first bytes of some."""
