@@ -85,7 +85,7 @@ def show(flags: Flags) -> None:
     from rich.table import Table
 
     # A terminal that is narrower breaks lines, and no words.
-    console = Console(width=200)
+    console = Console(width=200, markup=False, emoji=False)
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for title, side in TITLES.items():
         table.add_column(title, justify=side)

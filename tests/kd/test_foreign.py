@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from kd.backbones import backbone_spec, build_backbone, require_images, whole_name
+from kd.backbones.__main__ import main
 from kd.backbones.foreign import own_key
 from kd.backbones.makers import create
 from kd.backbones.names import BackboneName, short
@@ -360,3 +361,17 @@ def test_what_is_sent_goes_before_a_module_of_its_name(monkeypatch: pytest.Monke
     unpack({"wave.py": b"from torch import nn\ndef build(num_classes): return nn.Linear(1, 2)\n"})
     assert isinstance(create(BackboneName.parse("module:wave:build"), 2, 3), nn.Linear)
     del sys.modules["wave"]
+
+
+def test_the_list_writes_a_name_as_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`:rocket:` is part of a name, and no picture."""
+    code = "from torch import nn\ndef build(num_classes, in_channels=3):\n"
+    code += "    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
+    code += "nn.Linear(3, num_classes))\n"
+    (tmp_path / "rocket.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["module:rocket:build"])
+    assert capsys.readouterr().out.count("module:rocket:build") == 2
