@@ -96,11 +96,9 @@ class OwnSpace(NamedTuple):
 def own_space(method: str, backbone: str, *, optimizer: bool) -> OwnSpace:
     """The space of `method` on `backbone`; with `optimizer`, of the learning rate too."""
     paper = TrainConfig.from_dict(TrainConfig.paper(method, backbone, "cifar100").to_dict())
-    if is_added(method):
-        module = method_module(method, "space")
-    else:
-        module = importlib.import_module(f"search_spaces.{method}")
-    domains: dict[str, Domain] = module.domains(backbone_spec(backbone).stages)
+    own = f"search_spaces.{method}"
+    space = method_module(method, "space") if is_added(method) else importlib.import_module(own)
+    domains: dict[str, Domain] = space.domains(backbone_spec(backbone).stages)
     return OwnSpace(paper, _settable(paper), domains | (OPTIMIZER if optimizer else {}))
 
 

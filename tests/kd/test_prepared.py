@@ -134,13 +134,8 @@ def test_one_command_writes_at_a_time(tree: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "to" / writing.LOCK).exists()
 
 
-def test_other_images_of_the_same_name_are_never_mixed_in(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A class that comes first would give those that were written the labels of others."""
-    images, name = ImagesConfig(size=10), f"folder:{tree}"
-    prepare(name, images, tmp_path / "whole")
-    monkeypatch.setattr(writing, "PIECE", 7 * 300)
+def interrupted(name: str, images: ImagesConfig, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepare in small pieces, of which the fifth is the last before an interruption."""
     usual, seen = writing._save, []
 
     def stopping(*args: object) -> None:
@@ -149,10 +144,20 @@ def test_other_images_of_the_same_name_are_never_mixed_in(
         if len(seen) > 4:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(writing, "PIECE", 7 * 300)
     monkeypatch.setattr(writing, "_save", stopping)
     with pytest.raises(KeyboardInterrupt):
-        prepare(name, images, tmp_path / "to")
+        prepare(name, images, to)
     monkeypatch.setattr(writing, "_save", usual)
+
+
+def test_other_images_of_the_same_name_are_never_mixed_in(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class that comes first would give those that were written the labels of others."""
+    images, name = ImagesConfig(size=10), f"folder:{tree}"
+    prepare(name, images, tmp_path / "whole")
+    interrupted(name, images, tmp_path / "to", monkeypatch)
     for part in ("train", "val", "test"):
         (tree / part / "aardvark").mkdir()
         Image.new("RGB", (10, 10)).save(tree / part / "aardvark" / "1.jpg")
@@ -215,20 +220,8 @@ def test_what_goes_on_is_held_to_what_was_written(
             Image.new("RGB", (10, 10)).save(file)
     later = tree / "train" / "cat" / "29.jpg"
     (tree / "train" / "ant" / "1.jpg").write_bytes(b"\xff\xd8\xff no picture")
-    monkeypatch.setattr(writing, "PIECE", 7 * 300)
-    usual, seen = writing._save, []
-
-    def stopping(*args: object) -> None:
-        usual(*args)  # type: ignore[arg-type]
-        seen.append(1)
-        if len(seen) > 4:
-            raise KeyboardInterrupt
-
     images = ImagesConfig(skip_bad=1)
-    monkeypatch.setattr(writing, "_save", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(f"folder:{tree}", images, tmp_path / "to")
-    monkeypatch.setattr(writing, "_save", usual)
+    interrupted(f"folder:{tree}", images, tmp_path / "to", monkeypatch)
     Image.new("RGB", (12, 12)).save(later)
     with pytest.raises(UserError, match="make them alike by --resize N"):
         prepare(f"folder:{tree}", images, tmp_path / "to")
