@@ -12,8 +12,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self
 
+from kd.backbones.registered import BACKBONES
 from kd.errors import UserError, brief
-from kd.plugins import BACKBONES, added
+from kd.plugins import BACKBONES as ADDED
+from kd.plugins import added
 
 KINDS = {
     "torchvision": "torchvision:NAME",
@@ -61,8 +63,8 @@ class BackboneName:
 
         A name that a package adds stands for `module:` and what it adds.
         """
-        if text in added(BACKBONES):
-            text = f"module:{added(BACKBONES)[text].value}"
+        if text in added(ADDED) and text not in BACKBONES:
+            text = f"module:{added(ADDED)[text].value}"
         kind, colon, rest = text.partition(":")
         if not colon or kind not in KINDS:
             return cls("", text)

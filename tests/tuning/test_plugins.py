@@ -106,3 +106,17 @@ def test_one_that_cannot_be_imported_is_one_sentence_and_harms_no_other(
     assert "Traceback" not in lost.stderr
     fine = run("-m", "kd.backbones", "resnet8", PYTHONPATH=str(tmp_path))
     assert fine.returncode == 0, fine.stderr
+
+
+def test_a_name_of_this_project_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    about = tmp_path / "bold-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bold\nVersion: 1\n")
+    groups = ("methods", "ce"), ("backbones", "resnet8"), ("data", "digits")
+    lines = [f"[kd_search.{group}]\n{name} = not_there:lost" for group, name in groups]
+    (about / "entry_points.txt").write_text("\n".join(lines))
+    check = "from kd.testing import check_method; check_method('ce', 'resnet8'); "
+    check += "from kd.data import open_dataset; print(len(open_dataset('digits').train))"
+    done = run("-c", check, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("1297")
