@@ -167,9 +167,10 @@ SMALL: dict[str, tuple[type[MethodConfig], type[Method[Any]]]] = {
 @contextmanager
 def registered() -> Iterator[None]:
     """The small methods are known by their names, as long as the `with` lasts."""
-    known = kd.methods.method_names()
+    known, own = kd.methods.method_names(), kd.methods._own()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kd.methods, "method_names", lambda pattern="*": (*known, *SMALL))
+        patch.setattr(kd.methods, "_own", lambda: (*own, *SMALL))
         for name, (config, method) in SMALL.items():
             modules = {"": {}, ".config": {"Config": config}, ".loss": {"METHOD": method}}
             for part, content in modules.items():
