@@ -2,10 +2,12 @@
 
     python -m benchmarks.copies
 
-Two searches of as many trials as there are cores, one on a tenth of the images and one on all.
-While each runs, the memory of all its processes is added up, of what several map each its share
-(Linux's PSS), and the most is kept. What the many take more, divided by what they have more in
-bytes, is how often a machine holds them.
+Two searches of as many trials as there are cores, one on a tenth of the images and one on all,
+both with a val set of the same size and steps of the same size. While each runs, the memory of all
+its processes is added up, of what several map each its share (Linux's PSS), a few times a second.
+Of the time in which all trials train, the middle one of these sums is taken, as what a step needs
+comes and goes. What the many take more, divided by what they have more in bytes, is how often a
+machine holds them.
 """
 
 import argparse
@@ -67,28 +69,28 @@ def held(process: int) -> Iterator[tuple[str, int]]:
             yield kind, 1024 * int(line.split()[1])
 
 
-def peak(folder: Path, storage: Path) -> dict[str, int]:
-    """The most that a search over the images of `folder` held at a time, bytes by what held it."""
+def middle(folder: Path, storage: Path, epochs: int) -> dict[str, int]:
+    """What a search over the images of `folder` held while it trained, bytes by what held it."""
     command = [
         *(sys.executable, "-m", "tuning.search", "ce", "--backbone", "resnet8", "--local"),
         *("--dataset", f"parquet:{folder}", "--storage", str(storage), "--preset", "laptop"),
-        *("--trials", str(TRIALS), "--epochs", "1", "--scheduler", "none"),
-        *("--cpus-per-trial", "1", "--set", "batch_size=512"),
+        *("--trials", str(TRIALS), "--epochs", str(epochs), "--scheduler", "none"),
+        *("--cpus-per-trial", "1", "--val-per-class", "50", "--set", "batch_size=128"),
     ]
     search = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    most: dict[str, int] = {}
+    seen: list[dict[str, int]] = []
     while search.poll() is None:
         now: dict[str, int] = {"trials": 0, "others": 0, "count": 0}
         for kind, size in held(search.pid):
             now[kind] += size
             now["count"] += kind == "trials"
-        if sum(now.values()) > sum(most.values()):
-            most = now
+        if now["count"] >= TRIALS:
+            seen.append(now)
         time.sleep(0.2)
     said, _ = search.communicate()
-    if search.returncode:
+    if search.returncode or not seen:
         raise SystemExit(said)
-    return most
+    return sorted(seen, key=lambda now: now["trials"] + now["others"])[len(seen) // 2]
 
 
 def main() -> None:
@@ -104,14 +106,14 @@ def main() -> None:
             folder.mkdir()
             write(folder / "train.parquet", count, seed=0)
             write(folder / "test.parquet", 100, seed=1)
-            found[count] = peak(folder, Path(name) / "runs")
+            found[count] = middle(folder, Path(name) / "runs", epochs=many // count)
     print("| images | MiB of pixels | trials' processes | MiB in them | MiB in all others |")
     print("|---:|---:|---:|---:|---:|")
     for count, most in found.items():
         sizes = [count * SIZE, most["trials"], most["others"]]
         pixels, trials, others = (f"{size / 2**20:,.0f}" for size in sizes)
         print(f"| {count:,} | {pixels} | {most['count']} | {trials} | {others} |")
-    more = sum(found[many].values()) - sum(found[few].values())
+    more = sum(found[many][kind] - found[few][kind] for kind in ("trials", "others"))
     print(f"The machine holds {more / ((many - few) * SIZE):.2f} copies, with {TRIALS} trials.")
 
 

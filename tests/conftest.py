@@ -35,6 +35,7 @@ RAY = (
     "tests/tuning/test_kept_teachers.py::test_sweeps_side_by_side",
     "tests/tuning/test_lifeline.py::test_a_sweeps_ray_is_its_own",
     "tests/tuning/test_lifeline.py::test_what_comes_while_a_sweep_starts",
+    "tests/tuning/test_mapped.py",
     "tests/tuning/test_mps.py::test_a_sweep_has_it",
     "tests/tuning/test_objectives_sweep.py",
     "tests/tuning/test_own_network.py",

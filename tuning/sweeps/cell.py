@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 from kd.backbones.sent import code_of
 from kd.config import SAW_VAL, TrainConfig, networks_of
@@ -72,15 +72,15 @@ class Cell:
     costs: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, settings: SweepSettings, space: Space, images: Images) -> Self:
-        """The cell of a sweep whose teacher is still to come.
+    def of(cls, settings: SweepSettings, space: Space, images: Images, cut: Any = None) -> Self:
+        """The cell of a sweep whose teacher is still to come; `cut` is a `train_val` that caches.
 
         UserError where the images are not those that the sweep began with.
         """
         base, known = settings.base, Origin.load(settings.folder)
         # Before they are cut: a sentence about the split of other images would mislead.
         known.require(replace(known, images=images.digest), settings.name, "start a new sweep")
-        train, val = train_val(images, base.split)
+        train, val = (cut or train_val)(images, base.split)
         # The same images may have been written anew, and would have another protocol.
         begun = study_facts(settings.folder / STUDY, SEARCH).get("protocol")
         seeds, root = settings.seeds_per_trial, settings.data_root

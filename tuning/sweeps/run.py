@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from kd.config import ImagesConfig
 from kd.data import Images, open_dataset
+from kd.data.split import train_val
 from kd.errors import UserError
 from search_spaces import Space
 from tuning.engine.guard import guarded
+from tuning.engine.mapped import mapping
 from tuning.engine.memory import check_memories
 from tuning.engine.packing import packing, share_of
 from tuning.engine.run import run_trials
@@ -70,6 +74,7 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 for cell in cells:
                     check_ends(cell.settings, whole.gpus)
                 check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
+                cells = _mapped(cells)
                 if any(cell.untaught for cell in cells):
                     # Before what takes longer than MLflow does to say that it cannot be had.
                     _opened(trackers)
@@ -140,9 +145,9 @@ def _agreed(sweeps: Sequence[SweepSettings]) -> SweepSettings:
 
 
 def _cells(sweeps: Sequence[tuple[SweepSettings, Space]]) -> list[Cell]:
-    """The cells, those on the same data set sharing its images."""
+    """The cells; those on the same data set share its images, those of one split its parts."""
     loaded: dict[tuple[str, Path | None, ImagesConfig], Images] = {}
-    cells = []
+    cut, cells = cache(train_val), []
     for settings, space in sweeps:
         source = (settings.base.dataset, settings.data_root, settings.base.images)
         if source not in loaded:
@@ -150,5 +155,11 @@ def _cells(sweeps: Sequence[tuple[SweepSettings, Space]]) -> list[Cell]:
             # Now, and not when it is opened after hours of searching; nothing of it is kept.
             dataset.check_test()
             loaded[source] = dataset.train
-        cells.append(Cell.of(settings, space, loaded[source]))
+        cells.append(Cell.of(settings, space, loaded[source], cut))
     return cells
+
+
+def _mapped(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells, whose images all processes of a machine, this one too, hold together."""
+    one = mapping()
+    return [replace(cell, train=one(cell.train), val=one(cell.val)) for cell in cells]

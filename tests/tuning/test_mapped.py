@@ -1,0 +1,54 @@
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import ray
+
+from kd.data import open_dataset
+from tuning.engine.mapped import Mapped, mapping
+from tuning.engine.runtime import connected
+
+
+@pytest.fixture(scope="module")
+def images():
+    return open_dataset("digits").train
+
+
+@pytest.fixture(scope="module")
+def mapped(images):
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with connected():
+        one = mapping()
+        found = one(images)
+        assert one(images) is found
+        task = ray.remote(num_cpus=0)(arrived)
+        sent = ray.get(task.remote([ray.put(found)]))
+        size = len(ray.cloudpickle.dumps(found))
+    return found, sent, size
+
+
+def arrived(put):
+    """What another process has of images that lie in an object of the store."""
+    images = ray.get(put[0])
+    return type(images.images).__name__, images.images.flags.writeable, images.digest
+
+
+def test_images_in_the_store_are_the_same_images(images, mapped):
+    """After the Ray that held them, too."""
+    found, (kind, writeable, digest), _ = mapped
+    assert isinstance(found.images, Mapped)
+    assert found.digest == digest == images.digest
+    assert np.array_equal(found.labels, images.labels)
+    # What another process has is the store's memory itself, which nobody may write to.
+    assert (kind, writeable) == ("ndarray", False)
+
+
+def test_only_where_they_lie_is_sent(images, mapped):
+    assert mapped[2] < images.images.nbytes / 4
+
+
+def test_what_is_made_of_them_is_sent_as_it_is(mapped):
+    part = mapped[0].subset(np.arange(5))
+    assert np.array_equal(pickle.loads(pickle.dumps(part)).images, part.images)
+    assert pickle.loads(pickle.dumps(mapped[0].images[:2])).shape == (2, *part.images.shape[1:])
