@@ -18,14 +18,13 @@ def images():
 @pytest.fixture(scope="module")
 def mapped(images):
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with connected():
-        one = mapping()
+    with connected(), mapping() as one:
         found = one(images)
         assert one(images) is found
         task = ray.remote(num_cpus=0)(arrived)
-        sent = ray.get(task.remote([ray.put(found)]))
-        size = len(ray.cloudpickle.dumps(found))
-    return found, sent, size
+        yield found, ray.get(task.remote([ray.put(found)])), len(ray.cloudpickle.dumps(found))
+    assert found.images.shape == (0, 1, 8, 8)
+    assert len(images.images) == len(images)
 
 
 def arrived(put):
@@ -35,7 +34,6 @@ def arrived(put):
 
 
 def test_images_in_the_store_are_the_same_images(images, mapped):
-    """After the Ray that held them, too."""
     found, (kind, writeable, digest), _ = mapped
     assert isinstance(found.images, Mapped)
     assert found.digest == digest == images.digest

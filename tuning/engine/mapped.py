@@ -1,6 +1,7 @@
 """Images in Ray's object store, of which all processes of a machine hold one copy together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -30,20 +31,30 @@ class Mapped(np.ndarray[Any, np.dtype[np.uint8]]):
         return ray.get, (self.found,)
 
 
-def mapping() -> Callable[[Images], Images]:
+@contextmanager
+def mapping() -> Iterator[Callable[[Images], Images]]:
     """What puts images into the store of the Ray that was joined, the same ones once.
 
-    What it gives can be read after that Ray has ended, too.
+    What it gives has no pixels any more once the `with` is over: the store's memory must not be
+    touched when its Ray has ended.
     """
-    return cache(_mapped)
-
-
-def _mapped(images: Images) -> Images:
     import ray
 
-    if isinstance(images.images, Stored):
-        return images
-    found = ray.put(images.images)
-    pixels = ray.get(found).view(Mapped)
-    pixels.found = found
-    return replace(images, images=pixels)
+    made = []
+
+    @cache
+    def mapped(images: Images) -> Images:
+        if isinstance(images.images, Stored):
+            return images
+        found = ray.put(images.images)
+        pixels = ray.get(found).view(Mapped)
+        pixels.found = found
+        made.append(replace(images, images=pixels))
+        return made[-1]
+
+    try:
+        yield mapped
+    finally:
+        for images in made:
+            none = np.empty((0, *images.images.shape[1:]), np.uint8)
+            object.__setattr__(images, "images", none)

@@ -74,7 +74,8 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 for cell in cells:
                     check_ends(cell.settings, whole.gpus)
                 check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
-                cells = _mapped(cells)
+                one = opened.enter_context(mapping())
+                cells = [replace(c, train=one(c.train), val=one(c.val)) for c in cells]
                 if any(cell.untaught for cell in cells):
                     # Before what takes longer than MLflow does to say that it cannot be had.
                     _opened(trackers)
@@ -157,9 +158,3 @@ def _cells(sweeps: Sequence[tuple[SweepSettings, Space]]) -> list[Cell]:
             loaded[source] = dataset.train
         cells.append(Cell.of(settings, space, loaded[source], cut))
     return cells
-
-
-def _mapped(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, whose images all processes of a machine, this one too, hold together."""
-    one = mapping()
-    return [replace(cell, train=one(cell.train), val=one(cell.val)) for cell in cells]
