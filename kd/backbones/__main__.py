@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from kd.backbones import BACKBONES, backbone_names, backbone_spec, whole_name
+from kd.backbones import (
+    BACKBONES,
+    backbone_names,
+    backbone_spec,
+    unknown_backbone,
+    whole_name,
+)
 from kd.backbones.names import BackboneName
 from kd.cli import run, shown
-from kd.errors import unknown
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
@@ -47,7 +52,7 @@ def chosen(patterns: Sequence[str]) -> list[str]:
         if pattern in elsewhere:
             continue
         if not (names := backbone_names(pattern)):
-            raise unknown("backbone", pattern, BACKBONES)
+            raise unknown_backbone(pattern)
         found.update(names)
     return [*(name for name in BACKBONES if name in found), *map(_tried, elsewhere)]
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
 from kd.data.images import Images, digest_of
-from kd.data.names import FOLDER, DatasetName
+from kd.data.names import ABOUT, FOLDER, DatasetName
 from kd.data.sources import Source, find_source
 from kd.data.sources.pictures import Encoded
-from kd.data.sources.prepared import ABOUT, TEST, TRAINING, Contents, files_of, pixels_file
+from kd.data.sources.prepared import TEST, TRAINING, Contents, files_of, pixels_file
 from kd.data.sources.reading import Alike, FileSource, Part, Parts, decoded
 from kd.errors import UserError, brief
 from kd.files import remove, replace_file, unwritable

@@ -183,6 +183,7 @@ def test_a_file_may_be_named_as_one() -> None:
 
 
 REFUSED = {
+    "networks:net": "no backbone 'networks:net'; did you mean 'module:networks:net'",
     "torchvision:resnt18": "no network of torchvision 'resnt18'; did you mean 'resnet18'",
     "timm:resnet_18": "no network of timm 'resnet_18'; did you mean 'resnet",
     "torchvison:resnet18": "no backbone 'torchvison:resnet18'",
