@@ -52,10 +52,10 @@ class Source(Protocol):
         The downloads answer as they are published, whatever lies in their folder.
         """
 
-    def verify(self) -> None:
+    def verify(self) -> DatasetInfo | None:
         """Read the images of all sets and keep none; UserError for one that `open` would refuse.
 
-        Nothing is downloaded.
+        What is known of them then; None where that is what `check` says. Nothing is downloaded.
         """
 
     def open(self) -> Dataset:
@@ -99,12 +99,14 @@ def open_dataset(
 
 def verify_dataset(
     name: str, root: str | Path | None = None, images: ImagesConfig | None = None
-) -> None:
+) -> DatasetInfo:
     """Decode each image of `name` once, where they are files, and keep none.
 
-    UserError for what is damaged, of the test set too, of which nothing else is looked at.
+    What is known then: images that are left out are not counted. UserError for what is damaged, of
+    the test set too, of which nothing else is looked at.
     """
-    find_source(name, root, None, images).verify()
+    source = find_source(name, root, None, images)
+    return source.verify() or source.check()
 
 
 def default_augment(name: str, images: ImagesConfig | None = None) -> AugmentConfig:
