@@ -34,13 +34,14 @@ from tuning.reports.files import tables, write_report
 from tuning.reports.live_table import LiveTable
 from tuning.reports.page import render
 from tuning.reports.picture import draw, figure_of
-from tuning.reports.sentences import headline
+from tuning.reports.sentences import headline, more_seeds, next_steps
 from tuning.reports.spending import cost
 from tuning.reports.summary import print_summary
 from tuning.reports.wording import duration, text
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.trials import NOT_FINITE, TrialRecord
+from tuning.sweeps.candidates import Asked, check_asked, planned
 from tuning.sweeps.opening import begin_opening, end_opening
 
 
@@ -679,8 +680,25 @@ def test_where_nothing_is_better_the_default_is_shown(tmp_path: Path) -> None:
     assert nothing.best is result.default
     for shown in (said(nothing), render(nothing)):
         assert "Nothing is better than the paper" in shown
-        assert "trial 3 came nearest, +0.10 points of val accuracy over 6 seeds, p = " in shown
+        assert "trial 3 has the lowest p of 2 candidates, +0.10 points of val acc" in shown
+        assert " over 6 seeds, p = " in shown
         assert "not distinguishable" in shown
+    assert more_seeds(nothing).startswith("python -m tuning.confirm s --storage ")
+    assert more_seeds(nothing).endswith(" --trial 3 --seeds 20 --again more-seeds")
+    asked = Asked(trials=(3,), seeds=20, again="more-seeds")
+    check_asked(nothing, asked)
+    assert planned(nothing, asked, "confirm-2").trials == (0, 3)
+    found = findings_of(result, 3, gain=-0.1)
+    val = {number: found.val_acc[number] for number in (0, 3)}
+    worse = dataclasses.replace(result, findings=dataclasses.replace(found, val_acc=val))
+    proved = dataclasses.replace(result, findings=findings_of(result, 3, gain=9.0))
+    assert [more_seeds(each) for each in (result, worse, proved)] == ["", "", ""]
+
+
+def test_what_to_type_next_names_the_network_s_own_file(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    (to_onnx,) = (line for line in next_steps(result) if "--to onnx" in line)
+    assert to_onnx.startswith("python -m tuning.export --sweep s --to onnx --storage ")
 
 
 def test_a_full_disk_leaves_the_old_files_whole(
