@@ -150,7 +150,7 @@ class Findings(Section):
 
     @property
     def nearest(self) -> int | None:
-        """The candidate of the lowest p, of equals of the highest mean; None where there was none."""
+        """The candidate of the lowest p, of equals the highest mean; None where there is none."""
         others = [number for number, val in self.val_acc.items() if val and number != REFERENCE]
         return min(
             others,
