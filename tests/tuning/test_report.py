@@ -695,6 +695,28 @@ def test_where_nothing_is_better_the_default_is_shown(tmp_path: Path) -> None:
     assert [more_seeds(each) for each in (result, worse, proved)] == ["", "", ""]
 
 
+def test_the_picture_tells_the_search_s_score_from_that_of_new_seeds(tmp_path: Path) -> None:
+    searched = sweep_result(tmp_path / "s")
+    assert searched.best is not None
+    number = searched.best.number
+    found = dataclasses.replace(searched, findings=findings_of(searched, number))
+    searched.sweep.folder.mkdir(exist_ok=True)
+    write_report(searched)
+    before = (searched.sweep.folder / "curves.png").read_bytes()
+    write_report(found)
+    assert (searched.sweep.folder / "curves.png").read_bytes() != before
+
+    def labels(result: SweepResult) -> list[str]:
+        return [text.get_text() for text in figure_of(result).axes[0].get_legend().get_texts()]
+
+    score = f"{searched.best.score:.1f} %"
+    assert f"best: trial {number}, {score}" in labels(searched)
+    new = "new seeds: 86.50 ± 1.87 % (n = 6)"
+    assert f"handed out: trial {number}, {score} in the search\n{new}" in labels(found)
+    (default,) = (label for label in labels(found) if "default" in label)
+    assert re.search(r"^the paper's default, .* in the search\nnew seeds: 80\.50 ± ", default)
+
+
 def test_what_to_type_next_names_the_network_s_own_file(tmp_path: Path) -> None:
     result = sweep_result(tmp_path / "s")
     (to_onnx,) = (line for line in next_steps(result) if "--to onnx" in line)
