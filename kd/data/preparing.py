@@ -24,6 +24,7 @@ from kd.data.sources.prepared import TEST, TRAINING, Contents, files_of, pixels_
 from kd.data.sources.reading import Alike, FileSource, Part, Parts, decoded
 from kd.errors import UserError, brief
 from kd.files import remove, replace_file, unwritable
+from kd.memories import readable
 
 STATE, LOCK = "state.json", "lock"
 PIECE = 2**24
@@ -291,6 +292,6 @@ def _check_room(folder: Path, needed: int) -> None:
     there = sum(path.stat().st_size for path in folder.iterdir())
     if needed - there > (free := shutil.disk_usage(folder).free):
         raise UserError(
-            f"{brief(folder)} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there; "
+            f"{brief(folder)} needs {readable(needed)}, and {readable(free)} are free there; "
             "make the images smaller by --resize N, or give another --to."
         )
