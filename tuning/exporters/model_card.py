@@ -140,32 +140,11 @@ def model_card(
     """
     height, width = description["image_size"]
     dataset = DatasetName.parse(config.dataset).portable
-    channels = description["in_channels"]
-    mode, order = _MODES.get(channels, ("", "channels as in the training set"))
-    facts = {
-        "class_names": as_json(description["class_names"]),
-        "mean": list(description["mean"]),
-        "std": list(description["std"]),
-        "mode": mode,
-        "order": order,
-        "file": as_json(file.name),
-        "backbone": config.backbone,
-        "classes": description["num_classes"],
-        "channels": channels,
-        "height": height,
-        "width": width,
-    }
-    use = [_USE[target].format(**facts)]
-    if mode:
-        use.insert(0, _PHOTOGRAPH.format(**facts))
-    if target == "safetensors":
-        network, use = use.pop(), [*use, _NORMALISED.format(**facts)]
-        use = [_names(config.backbone, facts), network, *use]
     data = {
         "data set": dataset,
         "licence of the data": licence or "unknown",
         "classes": ", ".join(description["class_names"]),
-        "image size": f"{height} × {width}, channels: {facts['channels']}",
+        "image size": f"{height} × {width}, channels: {description['in_channels']}",
         **({"images": told} if (told := config.images.portable.told) else {}),
         "mean of each channel, pixels in 0 … 1": _numbers(description["mean"]),
         "standard deviation of each channel": _numbers(description["std"]),
@@ -174,7 +153,7 @@ def model_card(
         f"# {short(config.backbone)}, trained with {config.method} on {markdown(dataset)}",
         "The student alone: what the method added for the training is not in the file.",
         "## Use",
-        *use,
+        *_use(file, target, config.backbone, description),
         "## Score",
         _score(config, description, result),
         *_confirmed(config, result),
@@ -189,6 +168,33 @@ def model_card(
         names = ", ".join(markdown(name) for name in files)
         blocks.append(f"Its teacher's file, {names}, is not in it: give it as `teacher.weights`.")
     return "\n\n".join(blocks) + "\n"
+
+
+def _use(file: Path, target: str, backbone: str, description: Mapping[str, Any]) -> list[str]:
+    """How the file is used, from a photograph to the name of its class."""
+    height, width = description["image_size"]
+    channels = description["in_channels"]
+    mode, order = _MODES.get(channels, ("", "channels as in the training set"))
+    facts = {
+        "class_names": as_json(description["class_names"]),
+        "mean": list(description["mean"]),
+        "std": list(description["std"]),
+        "mode": mode,
+        "order": order,
+        "file": as_json(file.name),
+        "backbone": backbone,
+        "classes": description["num_classes"],
+        "channels": channels,
+        "height": height,
+        "width": width,
+    }
+    use = [_USE[target].format(**facts)]
+    if mode:
+        use.insert(0, _PHOTOGRAPH.format(**facts))
+    if target == "safetensors":
+        network, use = use.pop(), [*use, _NORMALISED.format(**facts)]
+        use = [_names(backbone, facts), network, *use]
+    return use
 
 
 def _names(backbone: str, facts: Mapping[str, Any]) -> str:
