@@ -28,7 +28,7 @@ def progress(
         def line(metrics: Metrics) -> None:
             print(
                 f"{title} epoch {metrics['epoch']:.0f}/{epochs} "
-                f"loss {metrics['train_loss']:.3f} val {metrics['val_acc']:.2f}%",
+                f"loss {metrics['train_loss']:.3f} val {metrics['val_acc']:.2f} %",
                 flush=True,
             )
 
@@ -45,7 +45,7 @@ def progress(
         bar = shown.add_task(title, total=epochs, completed=len(done), note="")
 
         def advance(metrics: Metrics) -> None:
-            note = f"loss {metrics['train_loss']:.3f}  val {metrics['val_acc']:.2f}%"
+            note = f"loss {metrics['train_loss']:.3f}  val {metrics['val_acc']:.2f} %"
             shown.update(bar, completed=int(metrics["epoch"]), note=note)
 
         yield advance

@@ -150,7 +150,8 @@ def _run(
     checkpoint.save_weights(trainer.student, student, describe(config, training, metrics))
     for sentence in config.caveats:
         print(sentence)
-    print(f"val accuracy {metrics['val_acc']:.2f}% after epoch {trainer.epoch}; student: {student}")
+    found = f"val accuracy {metrics['val_acc']:.2f} % after epoch {trainer.epoch}"
+    print(f"{found}; student: {student}")
 
 
 def _taught(

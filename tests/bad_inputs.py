@@ -25,6 +25,9 @@ import pyarrow.parquet as pq
 from image_folders import picture, split_folder
 from parquet_folder import parquet_folder
 
+from kd.data.config import ImagesConfig
+from kd.data.preparing import prepare
+
 TESTS = Path(__file__).parent
 MODULES = {
     **{
@@ -185,6 +188,7 @@ def lay_out(folder: Path) -> None:
     lay_out_files(folder / "files")
     parquet_folder(folder / "images")
     parquet_folder(folder / "oblong", shape=(8, 6))
+    prepare("digits", ImagesConfig(), folder / "made")
     runs = folder / "runs"
     lay_out_tables(folder / "tables", runs / "finished")
     for name in ("cut", "baseless", "nameless", "other", "endless", "paid"):

@@ -185,3 +185,11 @@ def frozen(num_classes: int) -> nn.Module:
 
 def ending(num_classes: int) -> nn.Module:
     raise SystemExit(0)
+
+
+def unforwarded(num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(7, num_classes))
+
+
+def deaf(num_classes: int) -> nn.Module:
+    return Net(7)

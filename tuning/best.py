@@ -52,7 +52,7 @@ def show(flags: Flags) -> None:
     store = Store.at(flags.storage, flags.tracking_uri)
     if flags.method and flags.backbone and flags.dataset:
         best = find_best(flags.method, flags.backbone, flags.dataset, store, flags.epochs)
-        about = f"{best.cell}: {best.score:.2f}% val ({best.confirmed}), sweep {best.sweep}"
+        about = f"{best.cell}: {best.score:.2f} % val ({best.confirmed}), sweep {best.sweep}"
         put(f"# {visible(about)}\n{best.config.to_yaml()}")
         return
     print_table(*select(store, flags.method, flags.backbone, flags.dataset, flags.epochs))

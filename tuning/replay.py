@@ -230,7 +230,7 @@ def print_table(found: "Sequence[Repeat]", regret: float, seconds: float) -> Non
         table.add_column(heading, justify="right")
     for row in rows(found):
         table.add_row(
-            f"{row.share:.0%}",
+            f"{100 * row.share:.0f} %",
             f"{row.epochs:.0f}",
             f"{row.seconds:.0f}",
             str(row.truth),

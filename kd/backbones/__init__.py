@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from kd.backbones.names import KINDS, BackboneName, short
+from kd.backbones.own import OWN, source_of
 from kd.backbones.registered import BACKBONES, BackboneSpec
-from kd.errors import UserError, unknown
+from kd.errors import UserError, brief, unknown
 from kd.plugins import BACKBONES as ADDED
 from kd.plugins import added
 
@@ -22,6 +23,7 @@ __all__ = [
     "build_backbone",
     "require_images",
     "require_stages",
+    "unknown_backbone",
     "whole_name",
 ]
 
@@ -44,8 +46,26 @@ def backbone_spec(name: str) -> BackboneSpec:
         whole = whole_name(name)
         return BackboneSpec("foreign", len(BackboneName.parse(whole).stages or ()), {"name": whole})
     if name not in BACKBONES:
-        raise unknown("backbone", name, (*BACKBONES, *added(ADDED), *KINDS.values()))
+        raise unknown_backbone(name)
     return BACKBONES[name]
+
+
+def unknown_backbone(name: str) -> UserError:
+    """The error for a name that is none; of a file or its function it lacks what stands before."""
+    try:
+        own = BackboneName.parse(f"{OWN}:{name}")
+    except UserError:
+        if name.endswith(".py"):
+            return UserError(
+                f"There is no backbone '{brief(name)}'; write {OWN}:{brief(name)}:FUNCTION, the "
+                "function in it that makes the network."
+            )
+    else:
+        if ".py:" in name or source_of(own):
+            return UserError(
+                f"There is no backbone '{brief(name)}'; did you mean '{OWN}:{brief(name)}'?"
+            )
+    return unknown("backbone", name, (*BACKBONES, *added(ADDED), *KINDS.values()))
 
 
 def whole_name(name: str) -> str:

@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from kd.backbones import BACKBONES, backbone_names, backbone_spec, whole_name
+from kd.backbones import (
+    BACKBONES,
+    backbone_names,
+    backbone_spec,
+    unknown_backbone,
+    whole_name,
+)
 from kd.backbones.names import BackboneName
 from kd.cli import run, shown
-from kd.errors import unknown
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
 
 SIZES = (32, 224)
+CLASSES = 100
 TITLES: dict[str, Literal["left", "right"]] = {
     "backbone": "left",
     "family": "left",
@@ -38,7 +44,7 @@ class Flags:
 def chosen(patterns: Sequence[str]) -> list[str]:
     """The backbones that the patterns match, in the registry's order; then those of elsewhere.
 
-    UserError for a pattern that matches none.
+    UserError for a pattern that matches none, and for a network that a search would refuse.
     """
     found: set[str] = set()
     elsewhere = [pattern for pattern in patterns if BackboneName.parse(pattern).kind]
@@ -46,16 +52,25 @@ def chosen(patterns: Sequence[str]) -> list[str]:
         if pattern in elsewhere:
             continue
         if not (names := backbone_names(pattern)):
-            raise unknown("backbone", pattern, BACKBONES)
+            raise unknown_backbone(pattern)
         found.update(names)
-    return [*(name for name in BACKBONES if name in found), *map(whole_name, elsewhere)]
+    return [*(name for name in BACKBONES if name in found), *map(_tried, elsewhere)]
+
+
+def _tried(pattern: str) -> str:
+    """The whole name of a network of elsewhere; UserError for one that cannot be trained."""
+    from kd.backbones.foreign import takes_some
+
+    name = whole_name(pattern)
+    takes_some(name, CLASSES)
+    return name
 
 
 def row(name: str) -> list[str]:
     """The cells of a backbone, as `TITLES` name them."""
     from kd.backbones.size import blueprint, parameters
 
-    network, spec, parsed = blueprint(name, 100), backbone_spec(name), BackboneName.parse(name)
+    network, spec, parsed = blueprint(name, CLASSES), backbone_spec(name), BackboneName.parse(name)
     widths = " ".join(map(str, network.channels))
     costs = [_macs(network, size) for size in SIZES]
     count, family = f"{parameters(network):,}", parsed.kind or spec.family

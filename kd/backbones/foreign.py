@@ -27,6 +27,10 @@ DEPTHS = (0, 1, 2)
 MOST_STAGES = 8
 
 
+class UnfitError(UserError):
+    """The network cannot take images of this size; it may take others."""
+
+
 def build(num_classes: int, in_channels: int, *, name: str) -> StagedBackbone:
     """The network, drawn as its library or its file draws it.
 
@@ -127,6 +131,17 @@ def takes(name: str, num_classes: int, in_channels: int, size: tuple[int, int]) 
             )
 
 
+def takes_some(name: str, num_classes: int) -> None:
+    """Raise UserError, as `takes` does, where no images of a usual size make logits."""
+    errors = []
+    for channels, side in sorted(EXAMPLES, key=lambda example: (-example[0], example[1])):
+        try:
+            return takes(name, num_classes, channels, (side, side))
+        except UserError as error:
+            errors.append(error)
+    raise next((error for error in errors if not isinstance(error, UnfitError)), errors[0])
+
+
 def _try(network: nn.Module, name: BackboneName, images: Tensor, num_classes: int) -> None:
     """Raise UserError where the network makes no logits of `images`, or cannot learn from them."""
     try:
@@ -134,7 +149,7 @@ def _try(network: nn.Module, name: BackboneName, images: Tensor, num_classes: in
             logits = network(images)
     except Exception as error:
         form = "×".join(map(str, images.shape[1:]))
-        raise UserError(
+        raise UnfitError(
             f"{name.short} cannot take images of {form} ({brief(first_line(error))}); choose "
             "another backbone, or images of the size that it is made for."
         ) from None

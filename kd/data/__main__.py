@@ -52,8 +52,9 @@ def show(flags: Flags) -> None:
     """Run the command."""
     name = DatasetName.parse(flags.name).placed()
     if flags.to is None:
-        info = check_dataset(str(name), flags.data_root, images=flags.images)
-        verify_dataset(str(name), flags.data_root, flags.images)
+        # What is wrong with names and sizes is found in a moment.
+        check_dataset(str(name), flags.data_root, images=flags.images)
+        info = verify_dataset(str(name), flags.data_root, flags.images)
         if name.kind == PREPARED and name.folder is not None:
             from kd.data.preparing import compare
 

@@ -22,18 +22,19 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if not _hidden(entry.name) and entry.is_dir())
 
 
-def image_files(folder: Path) -> list[str]:
-    """The names within `folder` of all images in it and in its folders, sorted."""
-    return sorted(name for name in _files(folder) if _is_image(name))
+def files_in(folder: Path) -> tuple[list[str], list[str]]:
+    """The names within `folder` of all images in it and in its folders, and of all other files.
 
-
-def other_file(folder: Path) -> str | None:
-    """The name within `folder` of a file that is no image; None if there is none.
-
-    What systems leave there does not count.
+    Both sorted, and without what systems leave there.
     """
-    others = (name for name in _files(folder) if not _is_image(name))
-    return min((n for n in others if os.path.basename(n).lower() not in FILES_LEFT), default=None)
+    images: list[str] = []
+    others: list[str] = []
+    for name in _files(folder):
+        if _is_image(name):
+            images.append(name)
+        elif os.path.basename(name).lower() not in FILES_LEFT:
+            others.append(name)
+    return sorted(images), sorted(others)
 
 
 def images_identity(folder: Path) -> str:

@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from kd.data.listing import subfolders
 from kd.files import whole
 from kd.plugins import DATA, added
 
 DOWNLOADED = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 """Names here to names in `torchvision.datasets`."""
 PARQUET, FOLDER, PREPARED = "parquet", "folder", "prepared"
+ABOUT = "about.json"
+"""The file that says what a prepared folder holds."""
 IMAGENET, TINY_IMAGENET = "imagenet", "tiny-imagenet"
 UNPACKED = {IMAGENET: "imagenet", TINY_IMAGENET: "tiny-imagenet-200"}
 """Published sets that are not downloaded, and the folder among the downloads that they lie in."""
@@ -80,6 +83,17 @@ class DatasetName:
         if self.folder is None or self.kind in UNPACKED:
             return self.kind
         return f"{self.kind}:{self.published}"
+
+
+def kinds_of(folder: Path) -> list[str]:
+    """Which kinds of data set lie in a folder as it seems, the likeliest first."""
+    if not os.path.isdir(folder):
+        return []
+    kinds = [PREPARED] if (folder / ABOUT).is_file() else []
+    tables = [place for place in (folder, folder / "data") if any(place.glob("*.parquet"))]
+    kinds += [PARQUET] if tables else []
+    within = {*subfolders(folder)} - ({"data"} if tables else set())
+    return [*kinds, FOLDER] if within else kinds
 
 
 def dataset_names() -> tuple[str, ...]:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
 from kd.data.images import Images, digest_of
-from kd.data.names import FOLDER, DatasetName
+from kd.data.names import ABOUT, FOLDER, DatasetName
 from kd.data.sources import Source, find_source
 from kd.data.sources.pictures import Encoded
-from kd.data.sources.prepared import ABOUT, TEST, TRAINING, Contents, files_of, pixels_file
+from kd.data.sources.prepared import TEST, TRAINING, Contents, files_of, pixels_file
 from kd.data.sources.reading import Alike, FileSource, Part, Parts, decoded
 from kd.errors import UserError, brief
 from kd.files import remove, replace_file, unwritable
+from kd.memories import readable
 
 STATE, LOCK = "state.json", "lock"
 PIECE = 2**24
@@ -291,6 +292,6 @@ def _check_room(folder: Path, needed: int) -> None:
     there = sum(path.stat().st_size for path in folder.iterdir())
     if needed - there > (free := shutil.disk_usage(folder).free):
         raise UserError(
-            f"{brief(folder)} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there; "
+            f"{brief(folder)} needs {readable(needed)}, and {readable(free)} are free there; "
             "make the images smaller by --resize N, or give another --to."
         )

@@ -1,6 +1,7 @@
 """Backbones of other libraries and of one's own: their stages, their weights, what is refused."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +183,7 @@ def test_a_file_may_be_named_as_one() -> None:
 
 
 REFUSED = {
+    "networks:net": "no backbone 'networks:net'; did you mean 'module:networks:net'",
     "torchvision:resnt18": "no network of torchvision 'resnt18'; did you mean 'resnet18'",
     "timm:resnet_18": "no network of timm 'resnet_18'; did you mean 'resnet",
     "torchvison:resnet18": "no backbone 'torchvison:resnet18'",
@@ -227,6 +229,33 @@ def test_images_that_a_network_does_not_take_are_refused() -> None:
             require_images([whole_name(f"module:networks:{name}")], 10, 3, (16, 16))
         assert torch.equal(torch.get_rng_state(), before)
     require_images([whole_name(SMALL), "resnet8"], 10, 1, (16, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("unforwarded", r"cannot take images of 3×32×32 \(.*mat1 .*; choose another backbone, or"),
+        ("deaf", r"gives \[2, 7\] for 2 images and 100 classes; let it give logits, \[2, 100\]"),
+        ("pair", r"gives a tuple for 2 images and 100 classes; let it give logits"),
+        ("cut", r"cannot be trained \(.*; let gradients go from its logits"),
+    ],
+)
+def test_the_list_refuses_what_a_search_would(
+    name: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([f"module:networks:{name}"])
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert re.search(says, said.err)
+    assert not said.out
+
+
+def test_the_list_takes_what_is_made_for_other_images() -> None:
+    """Of one channel, or of 224 pixels alone."""
+    with pytest.raises(SystemExit) as ended:
+        main(["module:networks:fixed", "timm:vit_tiny_patch16_224"])
+    assert ended.value.code == 0
 
 
 def test_a_network_that_is_another_now_is_refused() -> None:

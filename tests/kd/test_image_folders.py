@@ -379,6 +379,21 @@ def test_what_is_named_otherwise_than_an_image_is_told(tmp_path: Path) -> None:
         check_dataset(f"folder:{tmp_path}")
 
 
+def test_what_is_left_out_among_images_is_said(tmp_path: Path) -> None:
+    split_folder(tmp_path / "split")
+    for name in ("train/cat/b.gif", "train/cat/a.heic", "train/dog/Thumbs.db", "test/dog/x.gif"):
+        (tmp_path / "split" / name).touch()
+    told = check_dataset(f"folder:{tmp_path / 'split'}").notes
+    assert [note.partition(":")[0] for note in told] == [
+        f"Left out in {tmp_path / 'split' / name}" for name in ("train", "test")
+    ]
+    assert ": 2 not named as images, the first cat/a.heic; PNG, JPEG, " in told[0]
+    class_tree(tmp_path / "one")
+    (tmp_path / "one" / "cat" / "b.gif").touch()
+    (left,) = check_dataset(f"folder:{tmp_path / 'one'}").notes[1:]
+    assert ": 1 not named as images, the first cat/b.gif; " in left
+
+
 def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("ant", "bee"):
         (tmp_path / name).mkdir()

@@ -12,7 +12,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from kd.config import ImagesConfig
-from kd.data import check_dataset, open_dataset
+from kd.data import check_dataset, open_dataset, verify_dataset
+from kd.data.__main__ import main
 from kd.data.sources import pictures, reading
 from kd.data.sources.pictures import Encoded, decode_file, shape_of, squared
 from kd.errors import UserError
@@ -206,6 +207,22 @@ def test_a_damaged_file_is_named_or_left_out(damage, number, tmp_path, capsys):
     assert re.search(rf"Left out, .*: 1 of 11 training images; the first is .*cat_{number}", said)
     whole = [np.asarray(picture(size=(64, 64), seed=n)) for n in range(6) if n != number]
     assert np.array_equal(train.images[:5].transpose(0, 2, 3, 1), whole)
+
+
+def test_the_listing_counts_what_training_sees(tmp_path, capsys):
+    split_folder(tmp_path, ("train", "val", "test"))
+    for place in ("train/cat/cat_3.png", "val/dog/dog_1.png"):
+        garbage(tmp_path / place)
+    with pytest.raises(SystemExit):
+        main([f"folder:{tmp_path}", "--skip-bad-images", "2"])
+    said = capsys.readouterr().out
+    assert "10 training images of 8×8 pixels and 3 channel(s), 2 classes of 5 to 5" in said
+    assert "val: 10 images" in said
+    for number in range(6):
+        for name in ("cat", "dog"):
+            garbage(tmp_path / "val" / name / f"{name}_{number}.png")
+    with pytest.raises(UserError, match="No val image can be decoded; give others"):
+        verify_dataset(f"folder:{tmp_path}", images=ImagesConfig(skip_bad=99))
 
 
 def test_more_damaged_files_than_are_allowed(tmp_path):

@@ -321,7 +321,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: type("Free", (), {"free": 1000}))
-    with pytest.raises(UserError, match=r"needs 0.0 GB, and 0.0 GB are free there; make the"):
+    with pytest.raises(UserError, match=r"needs 0.1 MiB, and 1.0 KiB are free there; make the"):
         prepare("digits", ImagesConfig(), tmp_path / "to")
     assert not (tmp_path / "to" / "training.images").exists()
 

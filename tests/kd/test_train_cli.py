@@ -46,7 +46,7 @@ def test_a_run_writes_its_folder_and_says_what_came_of_it(file, tmp_path, capsys
     assert "100 training images" in said
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert f"{lines[-1]['val_acc']:.2f}%" in said
+    assert f"{lines[-1]['val_acc']:.2f} %" in said
     assert TrainConfig.load(folder / "config.yaml") == CONFIG
     student, description = load_weights(folder / "student.safetensors")
     assert description["backbone"] == "resnet8"

@@ -26,6 +26,7 @@ from tuning.engine.trying import Tried
 from tuning.records.compare_request import Alike, Flags, baselines, check
 from tuning.records.compared import Comparison
 from tuning.records.findings import Findings, IncompleteError, Opening
+from tuning.records.forecast import Band
 from tuning.records.keywords import from_keywords
 from tuning.records.measured import Cost, Measured, Row, Scores, measure
 from tuning.records.result import SweepResult, load_result
@@ -273,6 +274,29 @@ def test_a_dry_run_sums_up_what_each_method_takes(
         main(words)
     assert end.value.code == 2
     assert f"The comparison {name} was begun before" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_several_fractions_says_which_is_which_and_sums_them_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    takes = iter([Band(1.0, 2.0, 3.0), None, Band(60.0, 60.0, 60.0), Band(1.0, 1.0, 1.0)])
+    monkeypatch.setattr(forecasting, "dry_run", lambda *_: next(takes))
+    monkeypatch.setattr(comparing, "read_images", lambda _: None)
+    monkeypatch.setattr(comparing, "_planned", lambda flags: [(flags, None)])
+    for shares, last in {
+        ("1", "0.25"): ": not known",
+        ("0.25", "0.5"): ", one after the other: 1 min 01 s",
+    }.items():
+        words = [word for share in shares for word in ("--fraction", share)]
+        with pytest.raises(SystemExit) as end:
+            main([*WORDS, *words, "--dry-run"])
+        said = capsys.readouterr().out.splitlines()
+        assert not end.value.code
+        assert [line for line in said if " of the images" in line] == [
+            f"{100 * float(share):.0f} % of the images, {number} of 2:"
+            for number, share in enumerate(shares, start=1)
+        ]
+        assert said[-1].startswith(f"All shares together{last}")
 
 
 def begun(folder: Path, name: str = "cut") -> tuple[Flags, Comparison, list[SweepSettings]]:
@@ -555,9 +579,11 @@ def test_several_fractions_are_comparisons_of_their_own(
     assert all("--fraction" in flags.asked for flags in found)
     said = capsys.readouterr().out
     titles = next(line for line in said.splitlines() if line.startswith("tuned, on test"))
-    assert "25% of the images" in titles
-    assert "50% of the images" in titles
+    assert "25 % of the images" in titles
+    assert "50 % of the images" in titles
     assert next(line for line in said.splitlines() if line.startswith("kd")).split()[1] == "left"
+    assert said.startswith("25 % of the images, 1 of 2:\n")
+    assert "\n50 % of the images, 2 of 2:\n" in said
     with pytest.raises(UserError, match="given twice with the same value"):
         comparing.apart(replace(found[0], fraction=(0.5, 0.5)))
     with pytest.raises(UserError, match="call run_compare for each of them"):

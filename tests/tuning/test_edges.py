@@ -106,13 +106,13 @@ def test_equal_scores_have_no_importance_to_tell(tmp_path: Path) -> None:
     [
         (
             [80.0, 81.0],
-            "trial 1 came nearest, +0.00 points of val accuracy over 2 seeds, p = 1: not",
+            "trial 1 is +0.00 points of val accuracy over 2 seeds, p = 1: not",
         ),
         (
             [80.1, 81.1],
-            "trial 1 came nearest, +0.10 points of val accuracy over 2 seeds, p = 0.22: ",
+            "trial 1 is +0.10 points of val accuracy over 2 seeds, p = 0.22: ",
         ),
-        ([70.1, 71.3], "trial 1 came nearest, -9.80 points of val accuracy over 2 seeds, p = 1: "),
+        ([70.1, 71.3], "trial 1 is -9.80 points of val accuracy over 2 seeds, p = 1: "),
     ],
 )
 def test_what_is_not_distinguishable_is_said_to_be(candidate: list[float], sentence: str) -> None:

@@ -508,7 +508,7 @@ def test_the_command_over_generated_curves(tmp_path, capsys):
         ("cosine", "tpe", 6)
     }
     mean = np.mean([row["regret"] for row in read])
-    (line,) = (line for line in said.splitlines() if line.strip().startswith("100%"))
+    (line,) = (line for line in said.splitlines() if line.strip().startswith("100 %"))
     assert f"{mean:.2f} ±" in line
 
 

@@ -34,13 +34,14 @@ from tuning.reports.files import tables, write_report
 from tuning.reports.live_table import LiveTable
 from tuning.reports.page import render
 from tuning.reports.picture import draw, figure_of
-from tuning.reports.sentences import headline
+from tuning.reports.sentences import headline, more_seeds, next_steps
 from tuning.reports.spending import cost
 from tuning.reports.summary import print_summary
 from tuning.reports.wording import duration, text
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.journal import open_study
 from tuning.study.trials import NOT_FINITE, TrialRecord
+from tuning.sweeps.candidates import Asked, check_asked, planned
 from tuning.sweeps.opening import begin_opening, end_opening
 
 
@@ -679,8 +680,47 @@ def test_where_nothing_is_better_the_default_is_shown(tmp_path: Path) -> None:
     assert nothing.best is result.default
     for shown in (said(nothing), render(nothing)):
         assert "Nothing is better than the paper" in shown
-        assert "trial 3 came nearest, +0.10 points of val accuracy over 6 seeds, p = " in shown
+        assert "trial 3 has the lowest p of 2 candidates, +0.10 points of val acc" in shown
+        assert " over 6 seeds, p = " in shown
         assert "not distinguishable" in shown
+    assert more_seeds(nothing).startswith("python -m tuning.confirm s --storage ")
+    assert more_seeds(nothing).endswith(" --trial 3 --seeds 20 --again more-seeds")
+    asked = Asked(trials=(3,), seeds=20, again="more-seeds")
+    check_asked(nothing, asked)
+    assert planned(nothing, asked, "confirm-2").trials == (0, 3)
+    found = findings_of(result, 3, gain=-0.1)
+    val = {number: found.val_acc[number] for number in (0, 3)}
+    worse = dataclasses.replace(result, findings=dataclasses.replace(found, val_acc=val))
+    proved = dataclasses.replace(result, findings=findings_of(result, 3, gain=9.0))
+    assert [more_seeds(each) for each in (result, worse, proved)] == ["", "", ""]
+
+
+def test_the_picture_tells_the_search_s_score_from_that_of_new_seeds(tmp_path: Path) -> None:
+    searched = sweep_result(tmp_path / "s")
+    assert searched.best is not None
+    number = searched.best.number
+    found = dataclasses.replace(searched, findings=findings_of(searched, number))
+    searched.sweep.folder.mkdir(exist_ok=True)
+    write_report(searched)
+    before = (searched.sweep.folder / "curves.png").read_bytes()
+    write_report(found)
+    assert (searched.sweep.folder / "curves.png").read_bytes() != before
+
+    def labels(result: SweepResult) -> list[str]:
+        return [text.get_text() for text in figure_of(result).axes[0].get_legend().get_texts()]
+
+    score = f"{searched.best.score:.1f} %"
+    assert f"best: trial {number}, {score}" in labels(searched)
+    new = "new seeds: 86.50 ± 1.87 % (n = 6)"
+    assert f"handed out: trial {number}, {score} in the search\n{new}" in labels(found)
+    (default,) = (label for label in labels(found) if "default" in label)
+    assert re.search(r"^the paper's default, .* in the search\nnew seeds: 80\.50 ± ", default)
+
+
+def test_what_to_type_next_names_the_network_s_own_file(tmp_path: Path) -> None:
+    result = sweep_result(tmp_path / "s")
+    (to_onnx,) = (line for line in next_steps(result) if "--to onnx" in line)
+    assert to_onnx.startswith("python -m tuning.export --sweep s --to onnx --storage ")
 
 
 def test_a_full_disk_leaves_the_old_files_whole(

@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from mlflow_store import empty_store
+from PIL import Image
 from synthetic import sweep_result
 from test_best import crown, tuned
 
 from kd.backbones import build_backbone
-from kd.config import TeacherConfig, TrainConfig
+from kd.config import ImagesConfig, TeacherConfig, TrainConfig
 from kd.data import Images
+from kd.data.sources.pictures import Encoded, decode_file
 from kd.errors import UserError
 from kd.training.checkpoint import load_weights, save_weights
 from kd.training.teacher import describe
@@ -40,6 +42,14 @@ def trained(folder: Path, config: TrainConfig = CONFIG) -> dict[str, Any]:
     return description
 
 
+def photograph() -> None:
+    """As a camera leaves it: oblong, and with another way up."""
+    picture = Image.fromarray(np.random.default_rng(1).integers(256, size=(30, 40, 3), dtype="u1"))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save("photo.jpg", exif=exif)
+
+
 def blocks(card: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", card.read_text(), re.DOTALL)
 
@@ -55,9 +65,13 @@ def test_what_the_card_says_loads_the_weights(
     name = f"lsskd.{backbone}.digits.safetensors"
     assert sorted(os.listdir(tmp_path)) == [name, f"{name}.md", "runs"]
     card = tmp_path / f"{name}.md"
+    photograph()
     scope: dict[str, Any] = {}
     for block in blocks(card, "python"):
         exec(block, scope)
+    assert scope["logits"].shape == (1, 10)
+    pixels = decode_file(Encoded(Path("photo.jpg")), ImagesConfig(size=8))
+    assert np.array_equal(scope["images"][0] * 255, pixels.transpose(2, 0, 1)), "as in training"
     assert not scope["model"].training, "BatchNorm would normalise by the batch"
     expected, _ = load_weights(tmp_path / "runs" / "first" / "student.safetensors")
     images = torch.rand(2, 3, 8, 8)
@@ -74,10 +88,19 @@ def test_the_program_of_the_card_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     description = trained(tmp_path / "runs" / "first")
     monkeypatch.chdir(tmp_path)
     write(Flags(sweep="first", to="torch-export", output=Path("s.pt2")))
-    scope: dict[str, Any] = {"images": torch.rand(3, 3, 8, 8)}
-    for block in blocks(tmp_path / "s.pt2.md", "python"):
-        exec(block, scope)
-    assert scope["logits"].shape == (3, 10)
+    write(Flags(sweep="first", to="onnx", output=Path("s.onnx")))
+    photograph()
+    found = []
+    for name in ("s.pt2.md", "s.onnx.md"):
+        scope: dict[str, Any] = {}
+        for block in blocks(tmp_path / name, "python"):
+            exec(block, scope)
+        assert scope["class_names"] == description["class_names"]
+        found.append(np.asarray(scope["logits"].tolist()))
+    assert found[0].shape == (1, 10)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+    card = (tmp_path / "s.onnx.md").read_text()
+    assert "(B, 3, 8, 8), channels in the order RGB, in 0 … 1" in card
     assert f"{description['mean'][0]:.6f}" in (tmp_path / "s.pt2.md").read_text()
 
 

@@ -24,27 +24,59 @@ _USE = {
 from safetensors.torch import load_file
 model.load_state_dict(load_file({file}))
 model.eval()
-```
-
-The network takes **normalised** images: `(pixels / 255 - mean) / std`, per channel.""",
+```""",
     "torch-export": """\
 ```python
 import torch
-logits = torch.export.load({file}).module()(images)
+class_names = {class_names}
+logits = torch.export.load({file}).module()(torch.as_tensor(images))
+print(class_names[int(logits[0].argmax())])
 ```
 
-`images` are float32, (B, {channels}, {height}, {width}), in 0 … 1: the program normalises them \
-itself.""",
+`images` are float32, (B, {channels}, {height}, {width}), {order}, in 0 … 1: the program \
+normalises them itself.""",
     "onnx": """\
 ```python
 import onnxruntime
+class_names = {class_names}
 session = onnxruntime.InferenceSession({file})
 logits, = session.run(["logits"], {{"images": images}})
+print(class_names[int(logits[0].argmax())])
 ```
 
-`images` are float32, (B, {channels}, {height}, {width}), in 0 … 1: the graph normalises them \
-itself.""",
+`images` are float32, (B, {channels}, {height}, {width}), {order}, in 0 … 1: the graph \
+normalises them itself.""",
 }
+
+_NORMALISED = """\
+```python
+import torch
+class_names = {class_names}
+mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in ({mean}, {std}))
+logits = model((torch.as_tensor(images) - mean) / std)
+print(class_names[int(logits[0].argmax())])
+```
+
+`images` are float32, (B, {channels}, {height}, {width}), {order}, in 0 … 1. The network takes \
+**normalised** ones: `(pixels / 255 - mean) / std`, per channel."""
+
+
+_PHOTOGRAPH = """\
+A photograph becomes what the training saw: the middle of it, as {height} × {width} pixels, \
+{order}, divided by 255.
+
+```python
+import numpy as np
+from PIL import Image, ImageOps
+picture = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
+picture = ImageOps.fit(picture, ({width}, {height}), Image.Resampling.BILINEAR)
+pixels = np.asarray(picture, np.float32).reshape({height}, {width}, {channels}) / 255
+images = pixels.transpose(2, 0, 1)[None]  # (1, {channels}, {height}, {width})
+```"""
+"""How `images` are made of a file."""
+
+_MODES = {1: ("L", "grey"), 3: ("RGB", "channels in the order RGB")}
+"""Pillow's mode and the words for images of so many channels."""
 
 _TORCHVISION = """\
 The names of the tensors are torchvision's. The network is torchvision's with a stem for small
@@ -108,22 +140,11 @@ def model_card(
     """
     height, width = description["image_size"]
     dataset = DatasetName.parse(config.dataset).portable
-    facts = {
-        "file": as_json(file.name),
-        "backbone": config.backbone,
-        "classes": description["num_classes"],
-        "channels": description["in_channels"],
-        "height": height,
-        "width": width,
-    }
-    use = [_USE[target].format(**facts)]
-    if target == "safetensors":
-        use.insert(0, _names(config.backbone, facts))
     data = {
         "data set": dataset,
         "licence of the data": licence or "unknown",
         "classes": ", ".join(description["class_names"]),
-        "image size": f"{height} × {width}, channels: {facts['channels']}",
+        "image size": f"{height} × {width}, channels: {description['in_channels']}",
         **({"images": told} if (told := config.images.portable.told) else {}),
         "mean of each channel, pixels in 0 … 1": _numbers(description["mean"]),
         "standard deviation of each channel": _numbers(description["std"]),
@@ -132,7 +153,7 @@ def model_card(
         f"# {short(config.backbone)}, trained with {config.method} on {markdown(dataset)}",
         "The student alone: what the method added for the training is not in the file.",
         "## Use",
-        *use,
+        *_use(file, target, config.backbone, description),
         "## Score",
         _score(config, description, result),
         *_confirmed(config, result),
@@ -147,6 +168,33 @@ def model_card(
         names = ", ".join(markdown(name) for name in files)
         blocks.append(f"Its teacher's file, {names}, is not in it: give it as `teacher.weights`.")
     return "\n\n".join(blocks) + "\n"
+
+
+def _use(file: Path, target: str, backbone: str, description: Mapping[str, Any]) -> list[str]:
+    """How the file is used, from a photograph to the name of its class."""
+    height, width = description["image_size"]
+    channels = description["in_channels"]
+    mode, order = _MODES.get(channels, ("", "channels as in the training set"))
+    facts = {
+        "class_names": as_json(description["class_names"]),
+        "mean": list(description["mean"]),
+        "std": list(description["std"]),
+        "mode": mode,
+        "order": order,
+        "file": as_json(file.name),
+        "backbone": backbone,
+        "classes": description["num_classes"],
+        "channels": channels,
+        "height": height,
+        "width": width,
+    }
+    use = [_USE[target].format(**facts)]
+    if mode:
+        use.insert(0, _PHOTOGRAPH.format(**facts))
+    if target == "safetensors":
+        network, use = use.pop(), [*use, _NORMALISED.format(**facts)]
+        use = [_names(backbone, facts), network, *use]
+    return use
 
 
 def _names(backbone: str, facts: Mapping[str, Any]) -> str:

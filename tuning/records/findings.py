@@ -150,9 +150,19 @@ class Findings(Section):
 
     @property
     def nearest(self) -> int | None:
-        """The candidate that came nearest to being better; None where there was none."""
+        """The candidate of the lowest p, of equals the highest mean; None where there is none."""
         others = [number for number, val in self.val_acc.items() if val and number != REFERENCE]
-        return min(others, key=lambda number: (self.p_of(number), number), default=None)
+        return min(
+            others,
+            key=lambda number: (self.p_of(number), -fmean(self.differences(number)), number),
+            default=None,
+        )
+
+    @property
+    def undecided(self) -> int | None:
+        """The candidate that may be better, which more seeds would tell; None where none may."""
+        number = self.nearest if self.handed_out == REFERENCE else None
+        return number if number and fmean(self.differences(number)) > 0 else None
 
 
 def behind(seeds: int = 1) -> str:

@@ -161,7 +161,8 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
     if len(settings.objectives) > 1:
         print(f"compared in {', '.join(one.words for one in settings.objectives)}")
     if settings.check_rungs:
-        print(f"of those that would be stopped, {settings.check_rungs:.0%} run on, to check that")
+        share = f"{100 * settings.check_rungs:.0f} %"
+        print(f"of those that would be stopped, {share} run on, to check that")
     if settings.trials and expected:
         print(f"at most {expected[1]} epochs in all, where no trial is stopped")
     for bound in settings.budget.bounds(()):

@@ -52,7 +52,9 @@ def verdict(findings: Findings) -> str:
     nothing = "Nothing is better than the paper's default, which is handed out"
     if (number := findings.nearest or REFERENCE) == REFERENCE:
         return f"{nothing}."
-    near = f"{nothing}: trial {number} came nearest, {_on_val(findings, number)}"
+    rivals = len(findings.val_acc) - 1
+    lowest = f" has the lowest p of {rivals} candidates," if rivals > 1 else " is"
+    near = f"{nothing}: trial {number}{lowest} {_on_val(findings, number)}"
     if len(findings.differences(number)) == 1:
         return f"{near}, and one seed each decides nothing."
     said = f"{near}, {_sure(findings.p_of(number), fmean(findings.differences(number)))}."

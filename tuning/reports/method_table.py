@@ -25,6 +25,7 @@ from tuning.reports.method_words import (
     p_of,
     sentences,
 )
+from tuning.reports.wording import of_images
 from tuning.storage.tables import to_parquet
 from tuning.study.pairs import FEWEST, LEVEL, Paired
 
@@ -59,7 +60,7 @@ def print_shares(found: Mapping[float, Measured]) -> None:
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     shown.add_column("tuned, on test")
     for share in found:
-        shown.add_column(f"{share:.0%} of the images", justify="right")
+        shown.add_column(of_images(share), justify="right")
     methods = dict.fromkeys(row.method for one in found.values() for row in one.rows)
     for method in methods:
         rows = (next((r for r in one.rows if r.method == method), None) for one in found.values())

@@ -3,6 +3,7 @@
 import io
 from typing import TYPE_CHECKING, Any
 
+from tuning.records.findings import mean_deviation
 from tuning.records.progress import curve_limits, over_minutes
 from tuning.records.result import SweepResult
 from tuning.reports.wording import cut, trial_name
@@ -44,7 +45,7 @@ def figure_of(result: SweepResult) -> "Figure":
 
 def _curves(axes: Any, result: SweepResult) -> None:
     best, default = result.best, result.default
-    how = "confirmed" if result.findings else "best"
+    how = "handed out" if result.findings else "best"
     axes.set_ylim(*curve_limits(result))
     axes.set_xlim(0.8 if result.sweep.epochs > 1 else 0.5, result.sweep.epochs * 1.015 + 0.1)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -62,9 +63,9 @@ def _curves(axes: Any, result: SweepResult) -> None:
     if default and default.curve:
         name = (f"{how}: " if default is best else "") + trial_name(default)
         dashes = {"linestyle": (0, (4, 1.5)), "color": DEFAULT, "linewidth": weight}
-        _line(axes, default, label=name + _score(default), **dashes)
+        _line(axes, default, label=name + _score(result, default), **dashes)
     if best and best is not default:
-        name = f"{how}: {trial_name(best)}{_score(best)}"
+        name = f"{how}: {trial_name(best)}{_score(result, best)}"
         _line(axes, best, label=name, color=BEST, linewidth=weight)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", fontsize=8.5, framealpha=0.9, edgecolor="none")
@@ -73,8 +74,12 @@ def _curves(axes: Any, result: SweepResult) -> None:
     axes.set_title(cut(result.sweep.cell, 70), **title)
 
 
-def _score(trial: TrialRecord) -> str:
-    return f", {trial.score:.1f} %" if trial.state == "completed" else f", {trial.state}"
+def _score(result: SweepResult, trial: TrialRecord) -> str:
+    """The score of the curve that is drawn, and beside it what new seeds made of it."""
+    drawn = f", {trial.score:.1f} %" if trial.state == "completed" else f", {trial.state}"
+    if not result.is_confirmed(trial):
+        return drawn
+    return f"{drawn} in the search\nnew seeds: {mean_deviation(result.scores(trial))}"
 
 
 def _rungs(axes: Any, result: SweepResult) -> None:

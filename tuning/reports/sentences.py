@@ -224,6 +224,15 @@ def confirm_again(settings: SweepSettings) -> str:
     return f"python -m tuning.confirm {settings.name}{_storage_flag(settings)}"
 
 
+def more_seeds(result: SweepResult) -> str:
+    """The command that decides on a candidate that may be better; "" where none may."""
+    found, settings = result.findings, result.sweep.settings
+    if found is None or found.undecided is None or settings.compared_on:
+        return ""
+    seeds = 2 * max(found.most, len(found.seeds))
+    return f"{confirm_again(settings)} --trial {found.undecided} --seeds {seeds} --again more-seeds"
+
+
 def of_trial(sweep: Sweep, number: int) -> tuple[str, str]:
     """The commands that export the configuration of a trial, and that prove it."""
     kept = _storage_flag(sweep.settings)
@@ -251,6 +260,7 @@ def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
         steps += [
             f"python -m kd.train {quote(str(shown(sweep.folder) / BEST_CONFIG))}",
             f"python -m tuning.export --sweep {sweep.name}{kept}",
+            f"python -m tuning.export --sweep {sweep.name} --to onnx{kept}",
         ]
     if _read_elsewhere():
         return steps

@@ -11,14 +11,15 @@ from tuning.records.result import SweepResult
 
 
 def stamp(result: SweepResult) -> str:
-    """A digest of the trials, of what is said of their sweep, and of this program's files.
+    """A digest of the trials, of their sweep, of what was confirmed, and of the program's files.
 
     Without times: the journal keeps them a little later than the driver knew them.
     """
     sweep = result.sweep
     searched = {name: repr(domain) for name, domain in sweep.searched.items()}
     best = result.best and result.best.number
-    facts = [sweep.cell, sweep.epochs, sweep.rungs, sweep.val_size, searched, best]
+    found = result.findings and result.findings.val_acc
+    facts = [sweep.cell, sweep.epochs, sweep.rungs, sweep.val_size, searched, best, found]
     trials = [
         [t.number, t.state, t.config, sorted(t.curve.items()), t.metrics, t.reason, t.source]
         for t in result.trials

@@ -39,6 +39,11 @@ def percent(score: float | None) -> str:
     return "–" if score is None else f"{score:.2f} %"
 
 
+def of_images(share: float) -> str:
+    """`12.5 % of the images`."""
+    return f"{100 * share:g} % of the images"
+
+
 def count(number: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -15,6 +15,7 @@ from tuning.records import request
 from tuning.records.compare_request import Flags, baselines, check
 from tuning.records.compared import Comparison
 from tuning.records.findings import Findings, IncompleteError
+from tuning.records.forecast import Band
 from tuning.records.measured import Measured, measure
 from tuning.records.naming import made_of
 from tuning.records.options import Options
@@ -73,9 +74,12 @@ def compare_asked(flags: Flags) -> Measured:
     return measured
 
 
-def foretell(flags: Flags) -> None:
-    """Say what each method's search and confirmation will take, measured here, and all together."""
-    from tuning.sweeps.forecasting import dry_run, together
+def foretell(flags: Flags) -> Band | None:
+    """Say what each method's search and confirmation will take, measured here, and all together.
+
+    The seconds of all of it; None where the pace of some is not measured.
+    """
+    from tuning.sweeps.forecasting import dry_run, summed, together
 
     flags = _settled(flags)
     name = _name(flags)
@@ -86,7 +90,9 @@ def foretell(flags: Flags) -> None:
     for settings, space in planned:
         takes.append(dry_run(settings, space))
         print()
-    print(together(takes))
+    total = summed(takes)
+    print(together(total))
+    return total
 
 
 def resume(comparison: Comparison, storage: Path) -> str:

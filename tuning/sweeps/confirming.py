@@ -34,6 +34,7 @@ def confirm_asked(flags: Flags) -> Findings | None:
         print("It was confirmed before; this is what was found then.")
         mend(settings, result, known)
         print_findings(known)
+        print_next(settings)
         return known
     settings.check_images(begun=True)
     check_here(settings.compile)
@@ -53,7 +54,25 @@ def confirm_asked(flags: Flags) -> Findings | None:
     print_cost(settings)
     for sentence in seen_val(settings):
         print(sentence)
+    print_next(settings)
     return findings
+
+
+def print_next(settings: SweepSettings) -> None:
+    """Print what may be typed after a confirmation."""
+    from tuning.reports.sentences import next_steps
+
+    print_undecided(settings)
+    for command in next_steps(load_result(settings.storage, settings.name)):
+        print(f"  {command}")
+
+
+def print_undecided(settings: SweepSettings) -> None:
+    """Print what would decide on a candidate that may be better; nothing where none may."""
+    from tuning.reports.sentences import more_seeds
+
+    if command := more_seeds(load_result(settings.storage, settings.name)):
+        print(f"More seeds, fresh ones, would decide; test is opened once more then:\n  {command}")
 
 
 def print_cost(settings: SweepSettings) -> None:

@@ -74,12 +74,17 @@ def dry_run(settings: SweepSettings, space: Space) -> Band | None:
     return _sum(parts)
 
 
-def together(parts: Sequence[Band | None]) -> str:
-    """What several sweeps take, one after the other; those of unknown pace are left out."""
+def summed(parts: Sequence[Band | None]) -> Band | None:
+    """The seconds of several sweeps; None where the pace of some is not measured."""
     known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return "All together: not known, as the pace of some is not measured."
-    return f"All together, one after the other: {words.banded(_sum(known), duration)}"
+    return _sum(known) if len(known) == len(parts) else None
+
+
+def together(total: Band | None, what: str = "All") -> str:
+    """What several sweeps take, one after the other."""
+    if total is None:
+        return f"{what} together: not known, as the pace of some is not measured."
+    return f"{what} together, one after the other: {words.banded(total, duration)}"
 
 
 def _sum(parts: Sequence[Band]) -> Band:

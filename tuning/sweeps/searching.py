@@ -107,7 +107,7 @@ def _confirm(sweeps: Sequence[SweepSettings]) -> int:
     from tuning.reports.sentences import confirm_again
     from tuning.sweeps.candidates import Asked
     from tuning.sweeps.confirmation import SpentError, confirm_sweep
-    from tuning.sweeps.confirming import print_cost
+    from tuning.sweeps.confirming import print_cost, print_undecided
 
     for settings in sweeps:
         print()
@@ -123,6 +123,7 @@ def _confirm(sweeps: Sequence[SweepSettings]) -> int:
             return 130
         print_findings(findings)
         print_cost(settings)
+        print_undecided(settings)
     return 0
 
 

@@ -1,6 +1,7 @@
 """The kinds of data sets, and the registry that opens them by name."""
 
 import os
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from kd.data.names import (
     DatasetName,
     data_root,
     dataset_names,
+    kinds_of,
 )
 from kd.errors import UserError, brief, unknown
 from kd.plugins import DATA, added, load
@@ -50,10 +52,10 @@ class Source(Protocol):
         The downloads answer as they are published, whatever lies in their folder.
         """
 
-    def verify(self) -> None:
+    def verify(self) -> DatasetInfo | None:
         """Read the images of all sets and keep none; UserError for one that `open` would refuse.
 
-        Nothing is downloaded.
+        What is known of them then; None where that is what `check` says. Nothing is downloaded.
         """
 
     def open(self) -> Dataset:
@@ -97,12 +99,14 @@ def open_dataset(
 
 def verify_dataset(
     name: str, root: str | Path | None = None, images: ImagesConfig | None = None
-) -> None:
+) -> DatasetInfo:
     """Decode each image of `name` once, where they are files, and keep none.
 
-    UserError for what is damaged, of the test set too, of which nothing else is looked at.
+    What is known then: images that are left out are not counted. UserError for what is damaged, of
+    the test set too, of which nothing else is looked at.
     """
-    find_source(name, root, None, images).verify()
+    source = find_source(name, root, None, images)
+    return source.verify() or source.check()
 
 
 def default_augment(name: str, images: ImagesConfig | None = None) -> AugmentConfig:
@@ -118,9 +122,15 @@ def find_source(
     if root is not None and os.path.isfile(root):
         raise UserError(f"{brief(root)} is not a folder; set KD_DATA or --data-root to one.")
     if (folder := dataset.lies_in(root)) is not None:
+        if remedy is None:
+            _check_kind(dataset, folder)
         return _of_files(dataset, folder, remedy or REMEDIES[dataset.kind], images)
     ours = dataset.kind == "digits" or dataset.kind in DOWNLOADED
     if not ours and dataset.kind not in added(DATA):
+        folder = Path(os.path.expanduser(name))
+        if name and "\0" not in name and (kinds := kinds_of(folder)):
+            meant = brief(f"{kinds[0]}:{name}")
+            raise UserError(f"There is no data set '{brief(name)}'; did you mean '{meant}'?")
         raise unknown("data set", name, dataset_names())
     _check_unchanged(dataset.kind, images)
     if not ours:
@@ -133,6 +143,24 @@ def find_source(
     from kd.data.sources.downloads import Download
 
     return Download(dataset.kind, data_root(root), remedy or OWN)
+
+
+def _check_kind(dataset: DatasetName, folder: Path) -> None:
+    """Raise UserError where another kind of data set lies in the folder than its name says."""
+    kinds = kinds_of(folder) if dataset.kind in (PARQUET, FOLDER, PREPARED) else []
+    if not kinds or dataset.kind in kinds:
+        return
+    where, meant = brief(folder.absolute()), brief(shlex.quote(f"{kinds[0]}:{folder}"))
+    if dataset.kind == PREPARED:
+        raise UserError(
+            f"{where} is not prepared; give {meant}, or prepare it: python -m kd.data {meant} "
+            "--to DIR."
+        )
+    held = {PREPARED: "prepared images", PARQUET: "Parquet files", FOLDER: "no Parquet file"}
+    classes = ", if its folders are classes" if kinds[0] == FOLDER else ""
+    raise UserError(
+        f"{where} holds {held[kinds[0]]}; give {meant} instead of {dataset.kind}:…{classes}."
+    )
 
 
 def _of_files(dataset: DatasetName, folder: Path, remedy: str, images: ImagesConfig) -> Source:
@@ -162,7 +190,10 @@ def _check_unchanged(kind: str, images: ImagesConfig) -> None:
     """Raise UserError for what is to be made of image files, where there are none."""
     for name, flag in FLAGS.items():
         if getattr(images, name) != getattr(ImagesConfig, name):
-            raise UserError(
-                f"{kind} is no folder of images, and {flag} is for these; leave it away "
-                f"(images.{name} in a file)."
-            )
+            away = f"leave it away (images.{name} in a file)"
+            if kind == PREPARED:
+                raise UserError(
+                    f"Prepared images are as they were made, and {flag} is for image files; {away}"
+                    ", or give it when they are prepared: python -m kd.data NAME --to DIR."
+                )
+            raise UserError(f"{kind} is no folder of images, and {flag} is for these; {away}.")

@@ -9,25 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
-from kd.data.listing import ANNOTATIONS, image_files, other_file, subfolders
+from kd.data.listing import ANNOTATIONS, files_in, subfolders
 from kd.data.sources.pictures import Encoded
 from kd.data.sources.reading import Part, Parts
 from kd.data.sources.splits import NAMES, TEST, TRAIN, VALS, check_apart, roles
 from kd.data.split import choice
 from kd.errors import UserError, brief
 
+READ = "PNG, JPEG, WebP, BMP, TIFF and PNM files (.png, .jpg, …)"
 TEST_SHARE, TEST_SEED = 0.2, 0
 """What is cut off as the test set where there is none, the same for ever."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """The images of `folder`: the names of their files there, and which class (N,) each is of."""
+    """The images of `folder`: the names of their files there, and which class (N,) each is of.
+
+    others: the files that lie among them and are none.
+    """
 
     folder: Path
     class_names: tuple[str, ...]
     files: Sequence[str]
     labels: NDArray[np.int64]
+    others: Sequence[str] = ()
 
     @classmethod
     def read(cls, folder: Path) -> "Tree":
@@ -40,7 +45,7 @@ class Tree:
             raise UserError(
                 f"{where} has no subfolders; put the images of each class into one of its own."
             )
-        files, labels = [], []
+        files, labels, others = [], [], []
         for label, name in enumerate(names):
             try:
                 name.encode()
@@ -48,12 +53,13 @@ class Tree:
                 raise UserError(
                     f"{brief(folder / name)} has a name that is no UTF-8; rename that folder."
                 ) from None
-            found = image_files(folder / name)
+            found, left = files_in(folder / name)
             if not found:
-                raise _empty(folder / name)
+                raise _empty(folder / name, left)
+            others += [f"{name}/{file}" for file in left]
             files += [f"{name}/{file}" for file in found]
             labels += [label] * len(found)
-        return cls(folder, tuple(names), files, np.array(labels, np.int64))
+        return cls(folder, tuple(names), files, np.array(labels, np.int64), others)
 
     def require(self, class_names: tuple[str, ...], others: Path) -> None:
         """Raise UserError unless its classes are those of `others`."""
@@ -85,12 +91,22 @@ class Tree:
         return (Encoded(self.folder / self.files[row]) for row in rows.tolist())
 
 
-def _empty(folder: Path) -> UserError:
+def _left_out(*trees: Tree | None) -> tuple[str, ...]:
+    """How many files lie among the images and are none, in a sentence for each set."""
+    return tuple(
+        f"Left out in {brief(tree.folder.absolute())}: {len(tree.others)} not named as images, "
+        f"the first {brief(tree.others[0])}; {READ} are read."
+        for tree in trees
+        if tree is not None and tree.others
+    )
+
+
+def _empty(folder: Path, others: Sequence[str]) -> UserError:
     """The error for a class without images; it names a file that may have been meant as one."""
-    if (other := other_file(folder)) is not None:
+    if others:
         return UserError(
-            f"{brief(folder)} holds no image, and {brief(other)} is not named as one; write PNG, "
-            "JPEG, WebP, BMP, TIFF or PNM files (.png, .jpg, …), or delete the folder."
+            f"{brief(folder)} holds no image, and {brief(others[0])} is not named as one; write "
+            f"such files: {READ}; or delete the folder."
         )
     return UserError(
         f"{brief(folder)} holds no image; put those of the class there, or delete the folder."
@@ -123,7 +139,8 @@ def find_folder(folder: Path, images: ImagesConfig, remedy: str) -> Parts:
     train = Tree.read(folder / TRAIN)
     test = _alike(folder / who.test, train)
     val = None if who.val is None else _alike(folder / who.val, train)
-    return _parts(train, test.part(TEST), val, images, who.notes, sealed=test.folder)
+    notes = (*who.notes, *_left_out(train, test, val))
+    return _parts(train, test.part(TEST), val, images, notes, sealed=test.folder)
 
 
 def _cut(tree: Tree, images: ImagesConfig) -> Parts:
@@ -142,7 +159,8 @@ def _cut(tree: Tree, images: ImagesConfig) -> Parts:
         f"{brief(tree.folder.absolute())} has no test set: a fifth of each class is cut off as "
         "one, the same for ever, and stays sealed."
     )
-    return _parts(tree, tree.part(TEST, test), None, images, (told,), rows=train)
+    notes = (told, *_left_out(tree))
+    return _parts(tree, tree.part(TEST, test), None, images, notes, rows=train)
 
 
 def _parts(
@@ -159,6 +177,7 @@ def _parts(
         own = Path(images.val)
         check_apart(own, [train.folder], [] if sealed is None else [sealed])
         val = _alike(own, train)
+        notes = (*notes, *_left_out(val))
     part = None if val is None else val.part("val")
     return Parts(train.class_names, train.part("training", rows), test, part, notes)
 
@@ -205,7 +224,7 @@ def _annotated(folder: Path, train: Tree) -> Tree:
         reason = getattr(error, "strerror", None) or "it is no text file"
         raise UserError(f"{brief(path)} cannot be read: {reason}; unpack it again.") from None
     labels = {name: label for label, name in enumerate(train.class_names)}
-    there = {*image_files(folder)}
+    there = {*files_in(folder)[0]}
     found = {}
     for number, line in enumerate(lines, start=1):
         file, _, rest = line.partition("\t")

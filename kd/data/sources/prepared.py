@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from kd.data.config import AugmentConfig
 from kd.data.images import Dataset, DatasetInfo, Images
-from kd.data.names import PREPARED, DatasetName
+from kd.data.names import ABOUT, PREPARED, DatasetName
 from kd.data.stored import Stored
 from kd.errors import UserError, brief
 from kd.room import free_memory
 
-ABOUT = "about.json"
 TRAINING, VAL, TEST = "training", "val", "test"
+WRITE = "python -m kd.data NAME --to DIR"
 AGAIN = "prepare the images again, into another folder"
 RESIDENT = 0.5
 """The share of the memory that is free up to which images are read into it."""
@@ -51,7 +51,7 @@ class Contents:
         """Read it; UserError where the folder is not, or not whole."""
         where = brief(folder.absolute())
         if not os.path.isdir(folder):
-            raise UserError(f"{where} is not a folder; {remedy}.")
+            raise UserError(f"{where} is not a folder; {remedy}, or write it: {WRITE}.")
         try:
             plain = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             channels, height, width = map(int, plain["shape"])
@@ -67,8 +67,7 @@ class Contents:
             )
         except FileNotFoundError:
             raise UserError(
-                f"{where} is not prepared, or not whole yet; {remedy}, or go on with: python -m "
-                "kd.data NAME --to DIR."
+                f"{where} is not prepared, or not whole yet; {remedy}, or go on with: {WRITE}."
             ) from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             raise UserError(f"{brief(folder / ABOUT)} is damaged; {AGAIN}.") from None

@@ -104,9 +104,7 @@ class FileSource:
         for part in self.parts:
             if alike.shape is not None and self.resident:
                 check_memory(f"the {part.what} set", len(part.labels), alike.shape)
-            names = self.parts.class_names
-            found = np.bincount(part.labels, minlength=len(names)).tolist()
-            counts[part.what] = dict(zip(names, found, strict=True))
+            counts[part.what] = self._counted(part.labels)
         if alike.shape is None:
             raise UserError(f"No image of {brief(self.name)} can be decoded; give others.")
         height, width, channels = alike.shape
@@ -123,11 +121,18 @@ class FileSource:
         check_test = partial(_verify, parts.test, self.images, alike)
         return Dataset(self.name, train, partial(read, parts.test), check_test)
 
-    def verify(self) -> None:
-        """Decode all images, and keep none."""
-        alike = Alike()
+    def verify(self) -> DatasetInfo:
+        """Decode all images, and keep none; those that are left out are not counted."""
+        alike, counts = Alike(), {}
         for part in self.parts:
-            _verify(part, self.images, alike)
+            kept = _verify(part, self.images, alike)
+            counts[part.what] = self._counted(part.labels[kept])
+        return replace(self.check(), counts=counts["training"], val=counts.get("val"))
+
+    def _counted(self, labels: NDArray[np.int64]) -> dict[str, int]:
+        """How many there are of every class, by its name."""
+        names = self.parts.class_names
+        return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
 
     def augment(self) -> AugmentConfig:
         """Crop after padding by an eighth, as CIFAR's 4 of 32 pixels, and flip."""
@@ -181,14 +186,20 @@ def _read(part: Part, class_names: tuple[str, ...], images: ImagesConfig, alike:
         pixels[len(kept)] = image.transpose(2, 0, 1)
         kept.append(row)
     if pixels is None:
-        raise UserError(f"No {part.what} image can be decoded; give others.")
+        raise _none(part)
     return Images(pixels[: len(kept)], part.labels[kept], class_names)
 
 
-def _verify(part: Part, images: ImagesConfig, alike: Alike) -> None:
-    """Decode all images of a set, and keep none."""
-    for _ in decoded(part, images, alike):
-        pass
+def _verify(part: Part, images: ImagesConfig, alike: Alike) -> list[int]:
+    """Decode all images of a set, and keep none but the places of those that are not left out."""
+    kept = [row for row, _ in decoded(part, images, alike)]
+    if not kept:
+        raise _none(part)
+    return kept
+
+
+def _none(part: Part) -> UserError:
+    return UserError(f"No {part.what} image can be decoded; give others.")
 
 
 def decoded(
