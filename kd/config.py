@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 import yaml
 
-from kd.backbones import backbone_spec, require_images, require_stages, whole_name
+from kd.backbones import backbone_spec, require_stages, whole_name
 from kd.data import DatasetInfo, DatasetName, default_augment
 from kd.data.config import BY_IMAGES, AugmentConfig, ImagesConfig, SplitConfig, check_batches
 from kd.errors import UserError
@@ -34,6 +34,7 @@ from kd.teachers import (
     networks_of,
     published_values,
     recipe_of,
+    require_networks,
     teacher_file,
 )
 from kd.text import as_json
@@ -197,7 +198,7 @@ class TrainConfig(Section):
         info.check_classes(self.dataset)
         self.augment.check_fits(*info.size, info.channels)
         size = self.augment.seen(info.size)
-        require_images(networks_of(self), len(info.counts), info.channels, size)
+        require_networks(self, len(info.counts), info.channels, size)
         training = check_split(info.counts, self.split, info.val)
         for config in (*(ancestor.recipe for ancestor in self.ancestors), self):
             config.kd.needs.check(config.method, size, training)
@@ -249,8 +250,7 @@ class TrainConfig(Section):
     @property
     def caveats(self) -> list[str]:
         """Why its val accuracy says less than it seems to, in sentences."""
-        teachers = [SAW_VAL] if self.saw_val else []
-        return teachers + ([TRAINED_ON_VAL] if self.split.train_on_val else [])
+        return [SAW_VAL] * self.saw_val + [TRAINED_ON_VAL] * self.split.train_on_val
 
     def trains_as(self, other: Self) -> bool:
         """Whether both train the same network, wherever files lie, and whatever is allowed."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from kd.backbones import backbone_spec, whole_name
+from kd.backbones import backbone_spec, require_images, whole_name
 from kd.data.names import DatasetName
 from kd.errors import UserError
 from kd.files import whole
@@ -135,6 +135,21 @@ def networks_of(student: "TrainConfig") -> set[str]:
     """The backbones of it, and of who teaches it as far as their names are known."""
     taught = {one.backbone for teacher in student.teachers for one in teacher.line}
     return {student.backbone, *(name for name in taught if name)}
+
+
+def require_networks(
+    student: "TrainConfig", num_classes: int, in_channels: int, size: tuple[int, int]
+) -> None:
+    """Raise UserError where a network does not take images of `size` (H, W).
+
+    Or where a method does not fit the stages of its student and of a teacher that is trained.
+    """
+    require_images(networks_of(student), num_classes, in_channels, size)
+    for one in (student, *(ancestor.recipe for ancestor in student.ancestors)):
+        for number, teacher in enumerate(one.teachers):
+            if teacher.weights is None:
+                pair = (one.backbone, recipe_of(one, number).backbone)
+                one.kd.check_stages(*(backbone_spec(name).stages for name in pair))
 
 
 R = TypeVar("R", bound="TrainConfig")

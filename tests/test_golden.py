@@ -36,11 +36,13 @@ def test_every_exception_is_of_a_key_that_is_there():
 
 
 def test_the_command_says_what_is_wrong(tmp_path):
-    """A number that was changed, and a file that nothing checks."""
+    """A number that was changed, and files that are damaged, tell nothing, or nothing checks."""
     arrays = dict(np.load(HERE / "kd.npz"))
     arrays["ce"] = arrays["ce"] * (1 + 1e-7)
     np.savez(tmp_path / "kd.npz", **arrays)
     np.savez(tmp_path / "unheard_of.npz", a=np.zeros(3))
+    (tmp_path / "cskd.npz").write_bytes((HERE / "cskd.npz").read_bytes()[:1000])
+    np.savez(tmp_path / "dkd.npz")
     done = subprocess.run(
         [sys.executable, "-m", "tests.golden", str(tmp_path)],
         cwd=ROOT,
@@ -49,4 +51,9 @@ def test_the_command_says_what_is_wrong(tmp_path):
     )
     assert done.returncode == 1, done.stderr
     wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
-    assert wrong == ["WRONG  kd  ce: 1.0e-07", "WRONG  unheard_of: no check"]
+    assert wrong == [
+        "WRONG  cskd: BadZipFile: File is not a zip file",
+        "WRONG  dkd: no number in it was met",
+        "WRONG  kd  ce: 1.0e-07",
+        "WRONG  unheard_of: no check",
+    ]

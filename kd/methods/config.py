@@ -96,6 +96,12 @@ class MethodConfig(Section):
         """
         return ()
 
+    def check_stages(self, own: int, taught: int) -> None:
+        """Raise UserError where it makes no sense for a student and a teacher of so many stages.
+
+        So that no teacher is trained before that is found. Most fit all that have `least_stages`.
+        """
+
     @property
     def embeddings(self) -> int:
         """How many numbers are kept of every training sample beside soft labels, in float32."""

@@ -10,6 +10,7 @@ from zipfile import is_zipfile
 
 import numpy as np
 
+from kd.backbones import backbone_spec
 from kd.backbones.staged import StagedBackbone
 from kd.config import TeacherConfig, TrainConfig
 from kd.data import DatasetInfo, Images
@@ -72,7 +73,10 @@ def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
     for teacher in config.teachers:
         given = next((one for one in teacher.line if one.weights), None)
         if given is not None:
-            _load(config, given, len(info.counts), info.channels)
+            network, _ = _load(config, given, len(info.counts), info.channels)
+            if given is teacher:
+                own = backbone_spec(config.backbone).stages
+                config.kd.check_stages(own, len(network.stages))
 
 
 def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:

@@ -1,7 +1,8 @@
 """`python -m tests.golden [DIR]`: the project's losses and gradients against golden numbers.
 
 One line a quantity: file, key, largest relative error. Ends with 1 where one is above 1e-8, a file
-has no check, or a key was looked at by none and is no exception.
+cannot be read, has no check or no number to meet, or a key was looked at by none and is no
+exception.
 """
 
 import sys
@@ -20,9 +21,12 @@ def main(folder: Path = HERE) -> int:
         if path.stem not in CHECKS:
             wrong.append(f"{path.stem}: no check")
             continue
-        numbers = Numbers.load(path)
+        numbers = Numbers(path.stem, {})
         try:
+            numbers = Numbers.load(path)
             CHECKS[path.stem](numbers)
+            if not numbers.errors:
+                wrong.append(f"{path.stem}: no number in it was met")
         except Exception as error:
             wrong.append(f"{path.stem}: {type(error).__name__}: {error}")
         for key, error in numbers.errors.items():
@@ -40,4 +44,6 @@ def main(folder: Path = HERE) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:2])))
+    if sys.argv[2:] or sys.argv[1:2] in (["-h"], ["--help"]):
+        sys.exit(__doc__)
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -1,16 +1,23 @@
 """What methods that learn from features draw, fill and publish; their losses are golden tests."""
 
+import json
 from collections import Counter
 
 import pytest
 import torch
 
 from kd.backbones import build_backbone
+from kd.config import TeacherConfig, TrainConfig
+from kd.data import check_dataset
+from kd.errors import UserError
 from kd.methods import build_method, config_class
 from kd.methods.base import Task
 from kd.methods.crd.loss import OtherClasses
 from kd.methods.semckd.loss import SemanticCalibration, embedding
 from kd.parts.teacher import Teacher
+from kd.train import Flags, train
+from kd.training.checkpoint import save_weights
+from kd.training.teacher import check_teachers
 
 LABELS = torch.tensor([3, 0, 1, 0, 3, 3, 1, 0])
 
@@ -57,6 +64,37 @@ def test_what_compares_a_small_batch_learns_from_any_seed():
         first, *_ = made = embedding(4)
         made(similar).square().sum().backward()
         assert first.weight.grad.any(), seed
+
+
+@pytest.mark.parametrize(
+    ("backbone", "teacher", "hint"),
+    [("resnet8", "resnet20", 4), ("resnet18", "resnet20", 1)],
+)
+def test_a_hint_that_a_network_has_not_is_refused_before_a_teacher_is_trained(
+    backbone, teacher, hint, tmp_path
+):
+    plain = {"method": "fitnet", "backbone": backbone, "dataset": "digits", "epochs": 1,
+             "kd": {"hint_stage": hint}, "teacher": {"backbone": teacher}}  # fmt: skip
+    file, folder = tmp_path / "config.yaml", tmp_path / "run"
+    file.write_text(json.dumps(plain))
+    with pytest.raises(UserError, match=f"kd.hint_stage is {hint}, and the student has"):
+        train(Flags(config=file, output=folder))
+    assert not folder.exists()
+
+
+def test_a_file_of_a_teacher_that_has_not_the_hint_is_refused_without_the_images(tmp_path):
+    file = tmp_path / "teacher.safetensors"
+    about = {"backbone": "resnet8", "num_classes": 10, "in_channels": 1}
+    save_weights(build_backbone("resnet8", 10, 1), file, about)
+    config = TrainConfig.paper(
+        "fitnet",
+        "resnet18",
+        "digits",
+        kd=config_class("fitnet")(hint_stage=1),
+        teacher=TeacherConfig(weights=str(file)),
+    )
+    with pytest.raises(UserError, match="the student has 4 stages, its teacher 3"):
+        check_teachers(config, check_dataset("digits"))
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,26 @@ def test_papers_that_train_for_different_times_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_share_that_cannot_be_is_refused_before_the_first_one_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[Flags] = []
+    monkeypatch.setattr("tuning.compare.compare_asked", begun.append)
+    words = ["cskd", "ce", "--backbone", "resnet8", "--dataset", "digits", "--preset", "laptop",
+             "--local", "--epochs", "1", "--fraction", "0.9"]  # fmt: skip
+    words += ["--storage", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        main([*words, "--fraction", "0.004"])
+    assert "cskd takes two images of a class at a time" in capsys.readouterr().err
+    assert not begun
+    # Of the same six digits, each has a name of its own all the same.
+    monkeypatch.setattr("tuning.reports.method_table.print_shares", print)
+    with pytest.raises(SystemExit):
+        main([*words, "--fraction", "0.9000001"])
+    assert [flags.name for flags in begun] == [f"{NAME}-0.9", f"{NAME}-0.9000001"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_flag_that_is_refused_is_in_no_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -48,6 +48,19 @@ def test_it_is_found_again_by_what_it_is(tmp_path: Path) -> None:
     assert moved.name.rpartition("-")[2] == one.name.rpartition("-")[2]
 
 
+def test_a_network_of_ones_own_counts_with_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = recipe(backbone="module:keptnet:build@")
+    places = []
+    for activation in ("ReLU", "GELU", "ReLU"):
+        Path("keptnet.py").write_text(f"from torch.nn import {activation}\n")
+        places.append(place_of(tmp_path, own, "images"))
+    assert places[0] == places[2] != places[1]
+
+
 def test_of_one_that_learnt_from_another_that_counts_too(tmp_path: Path) -> None:
     def place(teacher: TeacherConfig) -> Path:
         chain = TeacherConfig(backbone="resnet8", method="kd", teacher=teacher)

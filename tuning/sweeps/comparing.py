@@ -1,7 +1,9 @@
 """A comparison of methods, from its flags to its table: a search and a confirmation of each."""
 
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from shlex import quote
 
@@ -32,13 +34,20 @@ from tuning.sweeps.signals import held, listen
 def apart(flags: Flags) -> list[Flags]:
     """What each comparison of its own is asked, where there are several fractions of the images.
 
-    UserError for what makes no sense.
+    UserError for what makes no sense, of any of them: the last begins long after the first.
     """
     if len(flags.fraction) < 2:
         return [flags]
-    name = _name(_settled(flags))
-    each = ((share, f"{name}-{share:g}") for share in flags.fraction)
-    return [replace(flags, fraction=(share,), name=own) for share, own in each]
+    flags = _settled(flags)
+    name = _name(flags)
+    each = ((share, f"{name}-{share:.15g}") for share in flags.fraction)
+    parts = [replace(flags, fraction=(share,), name=own) for share, own in each]
+    for part in parts:
+        # What it says is said when it begins.
+        with redirect_stdout(StringIO()):
+            if _known(part) is None:
+                _planned(part)
+    return parts
 
 
 def compare_asked(flags: Flags) -> Measured:

@@ -1,8 +1,9 @@
 """What a storage keeps of teachers: trained once, and learnt from by every later sweep of the same.
 
 Beside them lies what all trials of a method begin with (`engine/beginning`). A teacher is found
-again by what it is: its recipe, seed and split included, and the images. Both files of it are
-written in one step each, the weights last, so that what is found is whole.
+again by what it is: its recipe, seed and split included, the images, and the code of a network of
+one's own. Both files of it are written in one step each, the weights last, so that what is found
+is whole.
 """
 
 import hashlib
@@ -11,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from kd.backbones.names import short
-from kd.config import TrainConfig
+from kd.backbones.own import digests
+from kd.config import TrainConfig, networks_of
 from kd.data import DatasetName
 from kd.data.config import sections_of_before
 from kd.errors import UserError
@@ -39,6 +41,9 @@ def place_of(storage: Path, recipe: TrainConfig, images: str) -> Path:
     if not recipe.needs_teacher:
         # So that what was kept before a teacher had these is found again.
         plain["teacher"] = {n: v for n, v in plain["teacher"].items() if n not in OF_STUDENTS}
+    if code := digests(networks_of(recipe)):
+        # A network of one's own may be another one by now, under the same name.
+        plain["code"] = code
     if files := [teacher.file for teacher in recipe.teachers if teacher.file]:
         from kd.training.teacher import read_teacher
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from kd.errors import UserError
 from kd.methods.config import EPOCHS, FeatureConfig
 
 
@@ -27,3 +28,11 @@ class Config(FeatureConfig):
         super().__post_init__()
         self.check("hint_stage", 1, 100)
         self.check("hint_epochs", 0, EPOCHS)
+
+    def check_stages(self, own: int, taught: int) -> None:
+        """Raise UserError unless both have the hint's stage."""
+        if not own - taught < self.hint_stage <= own:
+            raise UserError(
+                f"kd.hint_stage is {self.hint_stage}, and the student has {own} stages, its "
+                f"teacher {taught}; give one that both have."
+            )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from kd.backbones.staged import Outputs, StagedBackbone
-from kd.errors import UserError
 from kd.methods.base import MAIN, Batch, Loss, ParameterGroup, Phase, Task
 from kd.methods.fitnet.config import Config
 from kd.methods.taught import FeatureDistillation
@@ -24,13 +23,9 @@ class Hints(FeatureDistillation[Config]):
     ) -> None:
         super().__init__(config, student, task, teachers)
         own, taught = student.shapes(*task.images), self.teacher_shapes
+        config.check_stages(len(own.stages), len(taught.stages))
         self.own = config.hint_stage - 1
         self.its = self.own - len(own.stages) + len(taught.stages)
-        if self.own >= len(own.stages) or self.its < 0:
-            raise UserError(
-                f"kd.hint_stage is {config.hint_stage}, and the student has {len(own.stages)} "
-                f"stages, its teacher {len(taught.stages)}; give one that both have."
-            )
         self.regressor = regressor(own.stages[self.own], taught.stages[self.its])
 
     def phases(self) -> tuple[Phase, ...]:
