@@ -136,9 +136,11 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 def test_the_flags_of_the_command_are_the_published_ones():
     code = """
 import dataclasses, json
+from tuning.records.allocation import Allocation
 from tuning.records.options import Options
 from tuning.records.request import Flags
-print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.fields(part)]))
+parts = Flags, Options, Allocation
+print(json.dumps([f.name for part in parts for f in dataclasses.fields(part)]))
 """
     published = [
         "method",
@@ -194,8 +196,18 @@ print(json.dumps([f.name for part in (Flags, Options) for f in dataclasses.field
         "local",
         "attach",
         "stop",
+        "slurm",
+        "slurm_print",
+        "nodes",
+        "gpus_per_node",
+        "cpus_per_node",
+        "time",
+        "partition",
+        "account",
+        "sbatch",
     ]
-    assert sorted(json.loads(run_python(code))) == sorted([*published, "options"])
+    groups = ["options", "allocation"]
+    assert sorted(json.loads(run_python(code))) == sorted([*published, *groups])
 
 
 UNTRIED = ["--workers-per-trial", "2"]

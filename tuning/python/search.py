@@ -10,6 +10,7 @@ from kd.screen import warn
 from tuning.cluster.target import find
 from tuning.python.result import SearchResult
 from tuning.python.within import called
+from tuning.records.allocation import HERE_ONLY
 from tuning.records.anew import MAPPINGS
 from tuning.records.keywords import as_file, from_keywords, signature
 from tuning.records.options import Options
@@ -18,7 +19,7 @@ from tuning.records.settings import SweepSettings
 from tuning.storage.addresses import masked
 from tuning.sweeps.searching import plan_asked, search_asked
 
-_ONLY_TYPED = ("cluster", "attach", "stop")
+_ONLY_TYPED = ("cluster", "attach", "stop", *HERE_ONLY)
 """Flags of the search that are for the command line alone."""
 _SEVERAL = ("method", "backbone", "dataset", "resume")
 """Of these a list means a list of results."""

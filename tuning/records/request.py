@@ -17,6 +17,8 @@ from kd.errors import UserError, brief
 from kd.files import whole
 from kd.methods import method_names
 from tuning.records.ablation import Ablation, Files, as_rows, check_alone, content
+from tuning.records.allocation import HERE_ONLY as ALLOCATION
+from tuning.records.allocation import Allocation
 from tuning.records.anew import anew
 from tuning.records.asked import check_asked
 from tuning.records.naming import check_given, made_of
@@ -26,7 +28,7 @@ from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
 from tuning.records.teaching import check_teachers, is_taught, teachers_of
 
-HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage")
+HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage", *ALLOCATION)
 """Flags that mean something on the machine where they were typed, and nowhere else."""
 
 
@@ -95,6 +97,7 @@ class Flags:
     """Follow a sweep on the cluster: the one of this name, or the newest."""
     stop: Annotated[tuple[str, ...] | None, shown("[SWEEP]")] = None
     """End a sweep on the cluster and bring home what it has found."""
+    allocation: Annotated[Allocation, tyro.conf.arg(name="")] = field(default_factory=Allocation)
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
 
     def given(self) -> Iterator[tuple[str, Any]]:
@@ -141,8 +144,10 @@ def check(flags: Flags) -> None:
     if flags.skip_bad_images < 0:
         raise UserError(f"--skip-bad-images is {brief(flags.skip_bad_images)}; give 0 or more.")
     where = [f"--{name}" for name in ("local", "address", "cluster") if getattr(flags, name)]
+    where += ["--slurm"] if flags.allocation.asked else []
     if len(where) > 1:
         raise UserError(f"{' and '.join(where)} say where to run; give one of them.")
+    flags.allocation.check()
     check_teachers(flags, flags.method)
     if not (flags.resume or flags.method or flags.grid):
         raise UserError(f"Which method? Give one of: {', '.join(method_names())}.")

@@ -1,0 +1,70 @@
+import subprocess
+
+import pytest
+
+from tuning.search import main
+
+ASKED = ["lsskd", "--preset", "laptop", "--name", "mine"]
+
+
+def printed(capsys, tmp_path, *flags):
+    """The batch file that would be submitted."""
+    with pytest.raises(SystemExit) as end:
+        main([*ASKED, "--storage", str(tmp_path / "a b"), "--slurm-print", *flags])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_batch_file_is_filled_in_and_nothing_is_written(capsys, tmp_path):
+    text = printed(capsys, tmp_path, "--nodes", "4", "--gpus-per-node", "2", "--time", "08:00:00")
+    lines = text.splitlines()
+    options = [line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH")]
+    assert {"--nodes=4", "--gpus-per-node=2", "--cpus-per-task=8", "--time=08:00:00"} <= {*options}
+    assert f"--output='{tmp_path}/a b/slurm/mine.out'" in options
+    assert "--exclusive" not in options
+    assert f"storage='{tmp_path}/a b'" in lines
+    assert "names=(mine)" in lines
+    assert "search=(lsskd --preset laptop --name mine)" in lines
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_a_shell_script_whatever_is_asked(capsys, tmp_path):
+    text = printed(capsys, tmp_path, "--set", "alpha=0.5", "--sbatch=--constraint=a100&v100")
+    assert "#SBATCH --constraint=a100&v100" in text
+    assert "--exclusive" in text
+    subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+
+
+def test_several_sweeps_are_resumed_by_all_their_names(capsys, tmp_path):
+    text = printed(capsys, tmp_path, "--backbone", "resnet8", "--backbone", "resnet20")
+    assert "names=(mine-lsskd-resnet8-digits mine-lsskd-resnet20-digits)" in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--nodes", "2"], "--nodes is for a sweep on Slurm; give --slurm too."),
+        (["--slurm", "--nodes", "0"], "--nodes is 0; it must be at least 1."),
+        (["--slurm", "--gpus-per-node", "-1"], "--gpus-per-node is -1; it must be at least 0."),
+        (["--slurm", "--time", "8h"], "--time is 8h; type it as HH:MM:SS, or D-HH:MM:SS"),
+        (["--slurm", "--sbatch=--qos x"], "has a space in it; give one option to a --sbatch."),
+        (["--slurm", "--local"], "--local and --slurm say where to run; give one of them."),
+        (["--slurm", "--set", "alpha=7"], "at most 1"),
+        (["--slurm", "--attach"], "was submitted to Slurm; give its --storage."),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_slurm_is_asked(capsys, tmp_path, flags, sentence):
+    with pytest.raises(SystemExit) as end:
+        main([*ASKED, "--storage", str(tmp_path), *flags])
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_machine_without_slurm_says_where_to_type_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(SystemExit):
+        main([*ASKED, "--storage", str(tmp_path), "--slurm"])
+    assert "There is no sbatch on this machine; type this where Slurm's commands are" in (
+        capsys.readouterr().err
+    )
