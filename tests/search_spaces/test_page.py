@@ -58,8 +58,3 @@ def test_the_methods_own_space_on_it_can_be_searched(monkeypatch):
     assert load_space("lsskd", "resnet8", fixed={"beta": "1"}).domains.keys() == {
         "kd.alpha", "kd.alpha_schedule",
     }  # fmt: skip
-
-
-def test_it_is_linked():
-    for name in ("README.md", "CONTRIBUTING.md"):
-        assert "docs/search-spaces.md" in (ROOT / name).read_text(encoding="utf-8")
