@@ -85,15 +85,21 @@ def test_a_card_shows_names_as_they_are(name: str) -> None:
     tokens = read(card)
     headings = [after for t, after in pairwise(tokens) if t.type[:4] == "head"]
     assert [t.content for t in headings][::2][1:] == ["Use", "Score", "Data", "Training"]
-    blocks = {token.info: token.content for token in tokens if token.type == "fence"}
-    assert set(blocks) == {"python", "yaml"}
-    assert TrainConfig.from_dict(_yaml(blocks["yaml"])).dataset == config.dataset
+    blocks = [(token.info, token.content) for token in tokens if token.type == "fence"]
+    assert {info for info, _ in blocks} == {"python", "yaml"}
+    [yaml] = [content for info, content in blocks if info == "yaml"]
+    assert TrainConfig.from_dict(_yaml(yaml)).dataset == config.dataset
     loaded: list[str] = []
-    code = blocks["python"].replace("from safetensors.torch import load_file\n", "")
+    code = {word: next(c for _, c in blocks if word in c) for word in ("load_file", "class_names")}
+    load = code["load_file"].replace("from safetensors.torch import load_file\n", "")
     does = {"load_state_dict": lambda self, given: None, "eval": lambda self: self}
     model = type("Model", (), does)()
-    exec(code, {"load_file": loaded.append, "model": model})
+    exec(load, {"load_file": loaded.append, "model": model})
     assert loaded == [file.name]
+    [named] = [line for line in code["class_names"].splitlines() if line.startswith("class_names")]
+    scope: dict[str, object] = {}
+    exec(named, scope)
+    assert scope["class_names"] == ["plain", name]
 
 
 def _yaml(text: str) -> dict[str, object]:
