@@ -80,7 +80,7 @@ def test_its_sweeps_are_read(unpacked):
 
 def test_its_sweeps_are_reported(runs):
     said = command("tuning.report", "finished", "--storage", str(runs))
-    assert "Nothing is better than the paper's default, which is handed out: trial 1 came" in said
+    assert "Nothing is better than the paper's default, which is handed out: trial 1 is" in said
     assert "stopping 2 trials early saved 4 epochs (33 %)" in said
     said = command("tuning.confirm", "finished", "--storage", str(runs))
     assert "49.40 ± 5.94 % (n = 2)" in said

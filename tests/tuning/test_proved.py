@@ -143,9 +143,10 @@ def test_the_test_set_is_opened_once(better: Planted, nothing: Planted) -> None:
         assert "It was confirmed before" in sweep.again
         assert "Starting Ray" not in sweep.again
         # What the trainings cost is told by the command that ran them.
-        *_, last, cost = sweep.said.splitlines()
-        assert cost.startswith("Search and confirmation: ")
-        assert sweep.again.splitlines()[-1] == last
+        cost = "Search and confirmation: "
+        assert sum(line.startswith(cost) for line in sweep.said.splitlines()) == 1
+        assert cost not in sweep.again
+        assert sweep.again.splitlines()[-1] == sweep.said.splitlines()[-1]
         assert "The test set was opened once." in sweep.again
     found = json.loads((better.folder / "confirm.json").read_text())
     assert set(found["test"]) == {"0", str(found["winner"])}
@@ -233,7 +234,7 @@ def test_any_trial_can_be_taken(
     said = command("kd.train", str(better.folder), "--output", str(tmp_path / "best"))
     found = json.loads((better.folder / "confirm.json").read_text())
     own = found["val_acc"][str(found["winner"])][0]
-    assert f"val accuracy {own:.2f}%" in said, "the student that is handed out, trained again"
+    assert f"val accuracy {own:.2f} %" in said, "the student that is handed out, trained again"
 
 
 def test_what_a_kill_kept_from_being_handed_out_is_when_it_is_asked_again(better: Planted) -> None:
