@@ -10,7 +10,6 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import autocontrast_image, equalize_image
 
 from kd.data.colours import grey
 
@@ -36,6 +35,9 @@ def draw(u: Tensor) -> Tensor:
 
 def trivial(images: Tensor, drawn: Tensor) -> Tensor:
     """Change each of (B, C, H, W) uint8 by the operation and the strength drawn for it, (B, 2)."""
+    # It takes as long to import as torch; few trainings need it.
+    from torchvision.transforms.v2.functional import autocontrast_image, equalize_image
+
     operation, strength = drawn[:, 0].view(-1, 1, 1, 1), drawn[:, 1].view(-1, 1, 1, 1)
     changed = _moved(images, *drawn.unbind(1))
     colours = (
@@ -57,12 +59,13 @@ def _moved(images: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
     An output pixel at (x, y) from the middle comes from (x, y)·m + t.
     """
     h, w = images.shape[2:]
+    drew = {name: operation == number for number, name in enumerate(OPERATIONS)}
     slope, shift = SHEAR * strength, (PIXELS * strength).trunc()
-    angle = torch.where(operation == 5, -math.radians(DEGREES) * strength, 0 * strength)
+    angle = torch.where(drew["rotate"], -math.radians(DEGREES) * strength, 0 * strength)
     cos, sin, none = angle.cos(), angle.sin(), 0 * strength
     # Shears leave the first row, or column, where it is.
-    shear_x, shear_y = (torch.where(operation == n, slope, none) for n in (1, 2))
-    shift_x, shift_y = (torch.where(operation == n, -shift, none) for n in (3, 4))
+    shear_x, shear_y = (torch.where(drew[f"shear-{n}"], slope, none) for n in "xy")
+    shift_x, shift_y = (torch.where(drew[f"translate-{n}"], -shift, none) for n in "xy")
     across = torch.stack([cos, sin + shear_x, shift_x + shear_x * (h / 2)], dim=1)
     down = torch.stack([shear_y - sin, cos, shift_y + shear_y * (w / 2)], dim=1)
     x = torch.arange(w, device=images.device) - (w - 1) / 2

@@ -45,6 +45,13 @@ def test_help_imports_nothing_heavy(module):
     assert "usage:" in run(module, heavy, "--help")
 
 
+def test_training_imports_no_torchvision_before_it_is_needed():
+    """It takes as long to import as torch, in every process that trains."""
+    code = "import sys, kd.training.trainer; assert 'torchvision' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("old")
