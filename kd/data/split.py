@@ -1,6 +1,6 @@
 """How val is cut from the training set: stratified by class, the same for the same seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from kd.data.config import SplitConfig
 from kd.data.images import DatasetInfo, Images
 from kd.errors import UserError, brief
+
+Cut = Callable[[Images, SplitConfig], tuple[Images, Images]]
+"""`train_val`, or what does the same."""
 
 
 def train_val(images: Images, config: SplitConfig) -> tuple[Images, Images]:

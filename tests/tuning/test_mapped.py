@@ -5,14 +5,35 @@ import numpy as np
 import pytest
 import ray
 
+import tuning.sweeps.run as sweeps
 from kd.data import open_dataset
 from tuning.engine.mapped import Mapped, mapping
 from tuning.engine.runtime import connected
+from tuning.python.search import run_search
 
 
 @pytest.fixture(scope="module")
 def images():
     return open_dataset("digits").train
+
+
+def test_sweeps_that_run_side_by_side_map_the_same_images(monkeypatch, tmp_path):
+    """First in this file: it joins a Ray of its own, and what follows another one."""
+    seen = []
+    run_trials = sweeps.run_trials
+
+    def looked_at(lanes, *rest):
+        seen.extend(lane.work.train for lane in lanes)
+        assert all(isinstance(images.images, Mapped) for images in seen)
+        run_trials(lanes, *rest)
+
+    monkeypatch.setattr(sweeps, "run_trials", looked_at)
+    asked = {"dataset": "digits", "backbone": "resnet8", "preset": "laptop", "local": True}
+    found = run_search(["ce", "lsr"], trials=1, epochs=1, storage=tmp_path, verbose=False, **asked)
+    assert [result.best is not None for result in found] == [True, True]
+    first, second = seen
+    assert first is second
+    assert first.images.shape == (0, 1, 8, 8), "let go before its Ray ended"
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from kd.backbones.sent import code_of
 from kd.config import SAW_VAL, TrainConfig, networks_of
 from kd.data import Images
-from kd.data.split import train_val
+from kd.data.split import Cut, train_val
 from kd.errors import UserError
 from kd.origin import Origin
 from kd.screen import warn
@@ -72,15 +72,17 @@ class Cell:
     costs: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, settings: SweepSettings, space: Space, images: Images, cut: Any = None) -> Self:
-        """The cell of a sweep whose teacher is still to come; `cut` is a `train_val` that caches.
+    def of(
+        cls, settings: SweepSettings, space: Space, images: Images, cut: Cut = train_val
+    ) -> Self:
+        """The cell of a sweep whose teacher is still to come.
 
         UserError where the images are not those that the sweep began with.
         """
         base, known = settings.base, Origin.load(settings.folder)
         # Before they are cut: a sentence about the split of other images would mislead.
         known.require(replace(known, images=images.digest), settings.name, "start a new sweep")
-        train, val = (cut or train_val)(images, base.split)
+        train, val = cut(images, base.split)
         # The same images may have been written anew, and would have another protocol.
         begun = study_facts(settings.folder / STUDY, SEARCH).get("protocol")
         seeds, root = settings.seeds_per_trial, settings.data_root
@@ -151,10 +153,8 @@ class Cell:
         if not set(names) <= set(known):
             from kd.cost import costs
 
-            (_, *shape), classes = self.train.images.shape, len(self.train.class_names)
-            channels, height, width = shape
-            image = (channels, height, width)
-            known = costs(self.base.backbone, classes, image, names)
+            c, h, w = self.train.images.shape[1:]
+            known = costs(self.base.backbone, len(self.train.class_names), (c, h, w), names)
         return replace(self, costs={name: known[name] for name in names})
 
     def about(self, slots: int = 1) -> Sweep:
