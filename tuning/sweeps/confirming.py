@@ -6,7 +6,7 @@ from kd.screen import warn
 from tuning.engine.runtime import check_here
 from tuning.records.confirm_request import Flags, check
 from tuning.records.findings import Findings
-from tuning.records.result import load_result
+from tuning.records.result import SweepResult, load_result
 from tuning.records.settings import SweepSettings
 
 
@@ -34,7 +34,7 @@ def confirm_asked(flags: Flags) -> Findings | None:
         print("It was confirmed before; this is what was found then.")
         mend(settings, result, known)
         print_findings(known)
-        print_next(settings)
+        print_next(read_again(settings))
         return known
     settings.check_images(begun=True)
     check_here(settings.compile)
@@ -51,33 +51,39 @@ def confirm_asked(flags: Flags) -> Findings | None:
         warn("Stopped; the same command goes on from there. The test set is still sealed.")
         return None
     print_findings(findings)
-    print_cost(settings)
+    result = read_again(settings)
+    print_cost(result)
     for sentence in seen_val(settings):
         print(sentence)
-    print_next(settings)
+    print_next(result)
     return findings
 
 
-def print_next(settings: SweepSettings) -> None:
+def read_again(settings: SweepSettings) -> SweepResult:
+    """What the sweep has come to by now, under `settings`: the price may be given anew."""
+    result = load_result(settings.storage, settings.name)
+    return replace(result, sweep=replace(result.sweep, settings=settings))
+
+
+def print_next(result: SweepResult) -> None:
     """Print what may be typed after a confirmation."""
     from tuning.reports.sentences import next_steps
 
-    print_undecided(settings)
-    for command in next_steps(load_result(settings.storage, settings.name)):
+    print_undecided(result)
+    for command in next_steps(result):
         print(f"  {command}")
 
 
-def print_undecided(settings: SweepSettings) -> None:
+def print_undecided(result: SweepResult) -> None:
     """Print what would decide on a candidate that may be better; nothing where none may."""
     from tuning.reports.sentences import more_seeds
 
-    if command := more_seeds(load_result(settings.storage, settings.name)):
+    if command := more_seeds(result):
         print(f"More seeds, fresh ones, would decide; test is opened once more then:\n  {command}")
 
 
-def print_cost(settings: SweepSettings) -> None:
+def print_cost(result: SweepResult) -> None:
     """Print what the search and all that was trained to confirm it took, together."""
     from tuning.reports.spending import cost_of_all
 
-    result = load_result(settings.storage, settings.name)
-    print(cost_of_all(replace(result, sweep=replace(result.sweep, settings=settings))))
+    print(cost_of_all(result))

@@ -107,7 +107,7 @@ def _confirm(sweeps: Sequence[SweepSettings]) -> int:
     from tuning.reports.sentences import confirm_again
     from tuning.sweeps.candidates import Asked
     from tuning.sweeps.confirmation import SpentError, confirm_sweep
-    from tuning.sweeps.confirming import print_cost, print_undecided
+    from tuning.sweeps.confirming import print_cost, print_undecided, read_again
 
     for settings in sweeps:
         print()
@@ -116,14 +116,15 @@ def _confirm(sweeps: Sequence[SweepSettings]) -> int:
             findings = confirm_sweep(settings, Asked(), bounded=True)
         except SpentError as spent:
             print(f"{spent} The test set is still sealed; go on with: {again}")
-            print_cost(settings)
+            print_cost(read_again(settings))
             continue
         if findings is None:
             warn(f"Stopped; go on with: {again}. The test set is still sealed.")
             return 130
         print_findings(findings)
-        print_cost(settings)
-        print_undecided(settings)
+        result = read_again(settings)
+        print_cost(result)
+        print_undecided(result)
     return 0
 
 
