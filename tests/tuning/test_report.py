@@ -282,8 +282,11 @@ def test_what_earlier_sweeps_trained_for_it_is_said(tmp_path: Path) -> None:
     assert "Its teacher took 9 epochs more (20 s)." in cost(result)
     dataclasses.replace(own, sweep="before", epochs=6, seconds=10.0).save(folder / BEGINNING)
     assert (
-        "Its teacher and what all its trials begin with took 15 epochs more (30 s, by before)."
+        "Its teacher and what all its trials begin with took 15 epochs more (30 s, by this sweep "
+        "and before)."
     ) in cost(result)
+    dataclasses.replace(own, sweep="before").save(folder / "teacher.safetensors")
+    assert "took 15 epochs more (30 s, by before)." in cost(result)
 
 
 def test_an_interrupted_sweep_of_a_comparison_leaves_it_to_that_to_go_on(tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ def _of_teachers(result: SweepResult) -> str:
     if not (trained := sum(one.epochs for one in known)):
         return ""
     epochs = count(trained, "epoch")
-    others = dict.fromkeys(one.sweep for one in known if one.sweep != result.sweep.name)
-    by = f", by {', '.join(others)}" if others else ""
+    own = result.sweep.name
+    names = dict.fromkeys("this sweep" if one.sweep == own else one.sweep for one in known)
+    by = f", by {' and '.join(names)}" if [*names] != ["this sweep"] else ""
     begun = Taught.beside(result.sweep.folder / BEGINNING) is not None
     whose = "Its teacher" if len(known) - begun == 1 else "Its teachers"
     whose += " and what all its trials begin with" if begun else ""
