@@ -225,11 +225,15 @@ def test_timm_does_not_train_without_a_teacher_that_is_a_file() -> None:
 
 @pytest.mark.parametrize("target", ["torchdistill", "mdistiller", "timm", "env", "flags"])
 def test_several_teachers_are_refused_in_words(target: str) -> None:
-    several = replace(config_of("kd"), further_teachers=(TeacherConfig(backbone="resnet32"),))
-    with pytest.raises(UserError) as refused:
-        export(several, target)
-    assert "teacher" in str(refused.value)
-    assert "{" not in str(refused.value)
+    first = TeacherConfig(
+        backbone="resnet20", method="kd", teacher=TeacherConfig(backbone="resnet32")
+    )
+    beside = replace(config_of("kd"), further_teachers=(TeacherConfig(backbone="resnet32"),))
+    for several in (beside, replace(config_of("kd"), teacher=first)):
+        with pytest.raises(UserError) as refused:
+            export(several, target)
+        assert "teacher" in str(refused.value)
+        assert "{" not in str(refused.value)
 
 
 def test_timm_gets_its_own_names_of_its_own_networks() -> None:

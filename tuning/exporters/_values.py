@@ -74,6 +74,11 @@ class Values:
                 f"{self.target} has one teacher, and this configuration has {count}; export to "
                 "yaml instead."
             )
+        if self.config.teacher.teacher is not None:
+            raise UserError(
+                f"{self.target} has no teacher that another one taught, and this configuration has "
+                "an assistant; export to yaml instead."
+            )
 
     def check(self) -> None:
         """Raise `UserError` naming the first hyperparameter that found no place."""
