@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from lab import ROOT
@@ -87,13 +88,22 @@ class SlurmLab:
             )
         ]
         wait_for((folder / "run" / "munge.socket").exists, "munged", 20)
-        self._daemons.append(self._daemon("slurmctld", "-D", "-f", str(conf)))
+        self._control = "slurmctld", "-D", "-f", str(conf)
+        self._daemons.append(self._daemon(*self._control))
         self._daemons += [self._daemon("slurmd", "-D", "-N", n, "-f", str(conf)) for n in names]
         wait_for(lambda: self.says("sinfo -h -o %D -t idle") == str(machines), "machines", 60)
 
     def _daemon(self, *words: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{words[0]}.out").open("ab") as said:
             return subprocess.Popen(words, stdout=said, stderr=said, env=self.env)
+
+    def restart_control(self, after: float) -> None:
+        """End slurmctld, and start it again after so many seconds without it."""
+        self._daemons[1].terminate()
+        self._daemons[1].wait(30)
+        time.sleep(after)
+        self._daemons[1] = self._daemon(*self._control)
+        wait_for(lambda: self.says("squeue -h -o %T") == "RUNNING", "slurmctld", 60)
 
     def says(self, command: str) -> str:
         """What a command of Slurm prints."""

@@ -78,8 +78,16 @@ def test_one_comes_back_to_a_sweep_and_ends_it(slurm):
     search = slurm.begin(asked)
     folder = slurm.storage / "followed"
     wait_for(lambda: running(folder, 1), "trials", 120)
+    twice = slurm.type(asked, code=2).splitlines()[-1]
+    assert twice.startswith("error: The sweep followed exists; go on with --resume followed")
+    twice = slurm.type("--resume followed", code=2).splitlines()[-1]
+    assert twice.startswith("error: followed is on Slurm already, as job ")
+    # Slurm itself may be away for a while, and knows the job again.
+    slurm.restart_control(after=30)
+    assert search.poll() is None
     search.send_signal(2)
     said, _ = search.communicate(timeout=60)
+    assert "Slurm does not answer; asking again." in said
     assert search.returncode == 130
     assert "The sweep goes on without you. Come back: --slurm --attach followed" in said
     assert slurm.says("squeue -h -o %T") == "RUNNING"

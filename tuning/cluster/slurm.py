@@ -18,14 +18,24 @@ from kd.errors import UserError, unknown
 from kd.files import whole
 from tuning.cluster.parcel import to_words
 from tuning.records import request
+from tuning.records.naming import SLURM
 from tuning.records.request import Flags
 
-FOLDER = "slurm"
-"""Of the storage: the batch file of each sweep, what it prints, and its job's number."""
 INTERRUPTED = 130
 _EVERY = 2.0
 """Seconds between two looks at a job."""
-_OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
+FORGOTTEN, SILENT = "forgotten", "silent"
+"""What is said of a job beside Slurm's own words."""
+_OVER = (
+    FORGOTTEN,
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+    "OUT_OF_MEMORY",
+    "BOOT_FAIL",
+    "DEADLINE",
+)
 
 
 def run_on_slurm(flags: Flags, check: Callable[[Flags], None]) -> int:
@@ -34,7 +44,7 @@ def run_on_slurm(flags: Flags, check: Callable[[Flags], None]) -> int:
     Raises:
         UserError: flags that are wrong, which `check` says, or Slurm's own refusal.
     """
-    folder = whole(flags.options.storage) / FOLDER
+    folder = whole(flags.options.storage) / SLURM
     if flags.attach is not None:
         return _follow(_found(folder, flags.attach))
     if flags.stop is not None:
@@ -51,6 +61,7 @@ def run_on_slurm(flags: Flags, check: Callable[[Flags], None]) -> int:
         print(text, end="")
         return 0
     folder.mkdir(parents=True, exist_ok=True)
+    job.check_over()
     job.batch.write_text(text, encoding="utf-8")
     job.submit()
     print(f"Submitted to Slurm as job {job.number}, {job.name}.", flush=True)
@@ -113,12 +124,30 @@ class Job:
         self._kept.write_text(done.stdout.strip().partition(";")[0], encoding="utf-8")
 
     def state(self) -> tuple[str, str]:
-        """Its state in Slurm's words, and why it waits; "" once Slurm has forgotten it."""
+        """Its state in Slurm's words, and why it waits.
+
+        `FORGOTTEN`, some minutes after its end, and `SILENT` while Slurm does not answer.
+        """
         told = _typed(
             "squeue", "--noheader", "--states=all", "--format=%T|%r", f"--jobs={self.number}"
         )
+        if told.returncode and "Invalid job id" not in told.stderr:
+            return SILENT, ""
         state, _, reason = told.stdout.strip().partition("|")
-        return state, reason
+        return state or FORGOTTEN, "" if reason == "None" else reason
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, as far as Slurm says."""
+        return self.state()[0] in _OVER
+
+    def check_over(self) -> None:
+        """Raise UserError where a job of this name is still to end: it would be lost sight of."""
+        if self._kept.exists() and not self.over:
+            raise UserError(
+                f"{self.name} is on Slurm already, as job {self.number}; come back to it with "
+                f"--slurm --attach {self.name}, or give another --name."
+            )
 
     def code(self) -> int:
         """The exit code of its last run; of one that Slurm has forgotten, 1 without a result."""
@@ -166,9 +195,14 @@ def _printed(job: Job) -> Iterator[str]:
                 fresh = said.read()
             shown += len(fresh)
             yield fresh.decode(errors="replace")
-        if not state or state in _OVER:
+        if state in _OVER:
             return
-        wait = f"Waiting in Slurm's queue ({reason}).\n" if state == "PENDING" else ""
+        wait = ""
+        if state == "PENDING":
+            why = f" ({reason})" if reason else ""
+            wait = f"Waiting in Slurm's queue{why}.\n"
+        elif state == SILENT:
+            wait = "Slurm does not answer; asking again.\n"
         if wait != waits and wait:
             yield wait
         waits = wait
@@ -178,8 +212,10 @@ def _printed(job: Job) -> Iterator[str]:
 def _stop(job: Job) -> int:
     """End the job, whose sweep closes what it has; returns its exit code."""
     state, _ = job.state()
-    if not state or state in _OVER:
+    if state in _OVER:
         raise UserError(f"{job.name} is over; go on with: --slurm --resume {job.name}")
+    if state == SILENT:
+        raise UserError("Slurm does not answer; type the same again later.")
     if state == "RUNNING":
         _typed("scancel", "--batch", "--signal=TERM", job.number)
         return _follow(job)

@@ -11,7 +11,9 @@ LONGEST = 100
 
 TEACHERS = "teachers"
 """The folder of a storage in which teachers are kept for later sweeps."""
-TAKEN = ("mlflow.db", "packing.json", "comparison.html", TEACHERS)
+SLURM = "slurm"
+"""The folder of a storage in which Slurm's batch files are, what they print, and their jobs."""
+TAKEN = ("mlflow.db", "packing.json", "comparison.html", TEACHERS, SLURM)
 """What a storage folder holds beside the sweeps' folders."""
 
 
