@@ -1,60 +1,50 @@
 """Images in Ray's object store, of which all processes of a machine hold one copy together."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kd.data import Images
 from kd.data.stored import Stored
 
 
-class Mapped(np.ndarray[Any, np.dtype[np.uint8]]):
-    """An array that lies in the store; to another process goes only where it lies.
+@dataclass(frozen=True)
+class InStore:
+    """In the place of pixels that lie in the store: to another process goes where, and it has them.
 
-    `found` is Ray's reference to it; None for what is made of such an array, which goes as it is.
+    There, they are an array that maps the store's memory and cannot be written to. Here is none
+    of them: memory of a store must not be held on to when its Ray ends, as that ends the process.
+
+    found: Ray's reference to them.
     """
 
-    found: Any = None
+    found: Any
+    shape: tuple[int, ...]
+    nbytes: int
 
-    def __array_finalize__(self, made_of: object) -> None:
-        self.found = None
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if self.found is None:
-            return super().__reduce_ex__(protocol)
+    def __reduce__(self) -> tuple[Any, ...]:
         import ray
 
         return ray.get, (self.found,)
 
 
-@contextmanager
-def mapping() -> Iterator[Callable[[Images], Images]]:
+def mapping() -> Callable[[Images], Images]:
     """What puts images into the store of the Ray that was joined, the same ones once.
 
-    What it gives has no pixels any more once the `with` is over: the store's memory must not be
-    touched when its Ray has ended.
+    What it gives is to be sent, and has no pixels itself; stored images remain as they are.
     """
     import ray
 
-    made = []
-
     @cache
     def mapped(images: Images) -> Images:
-        if isinstance(images.images, Stored):
+        pixels = images.images
+        if isinstance(pixels, Stored):
             return images
-        found = ray.put(images.images)
-        pixels = ray.get(found).view(Mapped)
-        pixels.found = found
-        made.append(replace(images, images=pixels))
-        return made[-1]
+        held = InStore(ray.put(pixels), pixels.shape, pixels.nbytes)
+        return replace(images, images=cast("NDArray[np.uint8]", held))
 
-    try:
-        yield mapped
-    finally:
-        for images in made:
-            none = np.empty((0, *images.images.shape[1:]), np.uint8)
-            object.__setattr__(images, "images", none)
+    return mapped

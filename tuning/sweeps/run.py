@@ -74,7 +74,7 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 for cell in cells:
                     check_ends(cell.settings, whole.gpus)
                 check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
-                one = opened.enter_context(mapping())
+                one = mapping()
                 cells = [replace(c, train=one(c.train), val=one(c.val)) for c in cells]
                 if any(cell.untaught for cell in cells):
                     # Before what takes longer than MLflow does to say that it cannot be had.
