@@ -1,12 +1,13 @@
 """Where a method gets the trained networks that it learns from; what is trained before it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from kd.backbones import backbone_spec, require_images, whole_name
+from kd.backbones import backbone_spec, build_backbone, require_images, whole_name
+from kd.backbones.names import BackboneName
 from kd.data.names import DatasetName
 from kd.errors import UserError
 from kd.files import whole
@@ -15,6 +16,7 @@ from kd.methods.config import EPOCHS, TaughtConfig, stretched
 from kd.section import SEEDS, Section
 
 if TYPE_CHECKING:
+    from kd.backbones.staged import StagedBackbone
     from kd.config import TrainConfig
 
 TEACHERS_SEED = 2**31
@@ -150,6 +152,16 @@ def require_networks(
             if teacher.weights is None:
                 pair = (one.backbone, recipe_of(one, number).backbone)
                 one.kd.check_stages(*(backbone_spec(name).stages for name in pair))
+                if BackboneName.parse(pair[1]).kind:
+                    one.kd.check_teacher(build_backbone(pair[1], num_classes, in_channels))
+
+
+def check_pairs(student: "TrainConfig", teachers: "Iterable[StagedBackbone]") -> None:
+    """Raise UserError where the method of `student` cannot learn from one of `teachers`."""
+    for network in teachers:
+        own = backbone_spec(student.backbone).stages
+        student.kd.check_stages(own, len(network.stages))
+        student.kd.check_teacher(network)
 
 
 R = TypeVar("R", bound="TrainConfig")

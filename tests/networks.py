@@ -124,6 +124,15 @@ def tied(num_classes: int) -> nn.Module:
     return made
 
 
+def convolved(num_classes: int, in_channels: int = 3) -> nn.Module:
+    """Its classifier is a convolution."""
+    made = Net(12, in_channels)
+    made.fc = nn.Sequential(
+        nn.Unflatten(1, (12, 1, 1)), nn.Conv2d(12, num_classes, 1), nn.Flatten()
+    )
+    return made
+
+
 def net(num_classes: int, in_channels: int = 3) -> nn.Module:
     return Net(num_classes, in_channels)
 

@@ -57,3 +57,9 @@ def test_the_command_says_what_is_wrong(tmp_path):
         "WRONG  kd  ce: 1.0e-07",
         "WRONG  unheard_of: no check",
     ]
+
+
+def test_the_command_says_what_it_is_for(capfd):
+    words = [sys.executable, "-m", "tests.golden", "--help"]
+    assert subprocess.run(words, cwd=ROOT, check=False).returncode == 0
+    assert "[DIR]" in capfd.readouterr().out

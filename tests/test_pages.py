@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from kd.methods import method_names
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *ROOT.glob("*.md"),
@@ -34,3 +36,8 @@ def test_what_a_page_links_to_is_there(page):
         assert target.exists(), name
         if anchor:
             assert anchor in headings(target), f"{name}#{anchor}"
+
+
+def test_every_method_has_its_paper():
+    papers = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").partition("## Papers")[2]
+    assert {"ce", *re.findall(r"`(\w+)`", papers)} == {*method_names(), "standardise"}

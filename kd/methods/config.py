@@ -1,11 +1,14 @@
 """What the configuration of every method has in common."""
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeVar
 
 from kd.data.needs import Needs
 from kd.optimizer import OptimizerConfig
 from kd.section import Section
+
+if TYPE_CHECKING:
+    from kd.backbones.staged import StagedBackbone
 
 EPOCHS = 1_000_000
 """As many as a run, or a part of it, may have."""
@@ -100,6 +103,12 @@ class MethodConfig(Section):
         """Raise UserError where it makes no sense for a student and a teacher of so many stages.
 
         So that no teacher is trained before that is found. Most fit all that have `least_stages`.
+        """
+
+    def check_teacher(self, network: "StagedBackbone") -> None:
+        """Raise UserError where a teacher of that form cannot be learnt from.
+
+        So that none is trained before that is found.
         """
 
     @property

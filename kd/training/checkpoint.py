@@ -156,4 +156,6 @@ def _of_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "epochs": state["epoch"],
         "images": state.get("images"),
     }
+    if (planned := config.get("epochs", 0)) > state["epoch"]:
+        description["of_epochs"] = planned
     return description, tensors

@@ -10,13 +10,13 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from kd.backbones import backbone_spec
 from kd.backbones.staged import StagedBackbone
 from kd.config import TeacherConfig, TrainConfig
 from kd.data import DatasetInfo, Images
 from kd.data.device_loader import Statistics, statistics
 from kd.errors import UserError, brief
 from kd.parts.teacher import Teacher
+from kd.teachers import check_pairs
 from kd.training.checkpoint import as_weights, load_weights, save_weights
 from kd.training.trainer import Metrics, Place, Trainer
 
@@ -25,6 +25,9 @@ TOLERANCE = 0.1
 
 The mean of 50 images strays from that of 1,000 by up to 0.07 (CIFAR-100, 200 draws).
 """
+
+GUESS = 1.25
+"""By which factor a teacher must be better than naming the most frequent class, to be of use."""
 
 
 def load_teachers(
@@ -52,10 +55,12 @@ def load_teachers(
         if seen and not teacher.saw_val:
             raise UserError(
                 f"The teacher in {teacher.weights} was trained on val images of this split, so "
-                "val would flatter its students; give a teacher of the same split, or "
-                "teacher.saw_val: true in a file (--teacher-saw-val in a search) to go on all the "
-                "same."
+                f"val would flatter its students; give one that was trained with {_cut(config)} in "
+                "its file, or teacher.saw_val: true in a file (--teacher-saw-val in a search) to "
+                "go on all the same."
             )
+        if say is not None and (why := doubts(description, train)):
+            say(f"The teacher in {teacher.weights} {why}; give one that was trained for longer.")
         if seen is None and say is not None:
             other = "was trained on other images than these, as far as its file says"
             unknown = "does not say which images it was trained on"
@@ -68,15 +73,45 @@ def load_teachers(
     return found
 
 
-def check_teachers(config: TrainConfig, info: DatasetInfo) -> None:
-    """Raise UserError as `load_teachers` does, as far as it can be seen without the images."""
+def check_teachers(config: TrainConfig, info: DatasetInfo) -> list[StagedBackbone]:
+    """The teachers of `config` that are given as files, as far as it learns from them itself.
+
+    UserError as of `load_teachers`, as far as it can be seen without the images.
+    """
+    found = []
     for teacher in config.teachers:
         given = next((one for one in teacher.line if one.weights), None)
         if given is not None:
             network, _ = _load(config, given, len(info.counts), info.channels)
             if given is teacher:
-                own = backbone_spec(config.backbone).stages
-                config.kd.check_stages(own, len(network.stages))
+                found.append(network)
+    check_pairs(config, found)
+    return found
+
+
+def doubts(description: dict[str, Any], train: Images) -> str | None:
+    """What speaks against a teacher, as far as its file says; None where nothing does.
+
+    description: as `describe` makes it, or as a checkpoint says of its student.
+    """
+    if (planned := description.get("of_epochs")) is not None:
+        return f"had {description.get('epochs')} of its {planned} epochs when it was written"
+    share = 100 * max(train.counts.values()) / max(len(train), 1)
+    score = description.get("val_acc")
+    if isinstance(score, int | float) and score <= min(GUESS * share, share + 5):
+        return (
+            f"is right on {score:.2f} % of its val images, and one that always names the most "
+            f"frequent class on {share:.2f} %, so there is nothing to learn from it"
+        )
+    return None
+
+
+def _cut(config: TrainConfig) -> str:
+    """How val is cut, as it is written in a file of a training."""
+    split = config.split
+    fields = ["val_fraction" if split.val_per_class is None else "val_per_class"]
+    fields += ["seed"] if split.seed else []
+    return f"split: {{{', '.join(f'{name}: {getattr(split, name)}' for name in fields)}}}"
 
 
 def _saw_val(description: dict[str, Any], config: TrainConfig, train: Images) -> bool | None:

@@ -5,6 +5,7 @@ cannot be read, has no check or no number to meet, or a key was looked at by non
 exception.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def main(folder: Path = HERE) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] or sys.argv[1:2] in (["-h"], ["--help"]):
-        sys.exit(__doc__)
-    sys.exit(main(*map(Path, sys.argv[1:])))
+    asked = argparse.ArgumentParser(
+        "python -m tests.golden", None, __doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    asked.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=HERE)
+    sys.exit(main(asked.parse_args().folder))

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kd.backbones.sent import code_of, unpack
 from kd.backbones.size import blueprint, parameters
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
+from kd.data import check_dataset
 from kd.errors import UserError
 from kd.methods import config_class, method_names
 from kd.testing import check_method
@@ -348,6 +350,23 @@ def test_what_a_file_imports_from_beside_it_is_sent_with_it(
     before = digests(["module:topnet:build"])
     (tmp_path / "lines" / "deep.py").write_text("width = 4\n")
     assert digests(["module:topnet:build"]) != before
+
+
+def test_a_teacher_without_what_is_read_of_it_is_refused_before_it_is_trained() -> None:
+    own = {"one": "module:networks:net", "without": "module:networks:convolved"}
+    info = check_dataset("digits")
+    for name, distance in (("one", "weights"), ("without", "features"), ("without", "weights")):
+        config = TrainConfig.paper("wkd_l", "resnet8", "digits")
+        config = replace(
+            config,
+            kd=replace(config.kd, class_distance=distance),
+            teacher=replace(config.teacher, backbone=whole_name(own[name])),
+        )
+        if (name, distance) != ("without", "weights"):
+            config.check_images(info)
+            continue
+        with pytest.raises(UserError, match=r"the teacher has no linear classifier; set kd\.class"):
+            config.check_images(info)
 
 
 def test_a_network_whose_widths_are_others_by_now_is_refused() -> None:

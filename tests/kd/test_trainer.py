@@ -214,6 +214,31 @@ def test_a_teacher_may_have_seen_other_images_of_the_same_data(images, tmp_path)
     assert load_teachers(settings, few)
 
 
+def test_a_teacher_of_no_use_is_told_of(images, tmp_path):
+    settings = with_teacher(config("kd"), images, tmp_path)
+    path = Path(settings.teacher.weights)
+    teacher, description = checkpoint.load_weights(path)
+    told = []
+    # Ten classes; in training are as many of each, but for one or two.
+    for score in (14.0, 10.5):
+        checkpoint.save_weights(teacher, path, {**description, "val_acc": score})
+        assert load_teachers(settings, images[0], told.append)
+    (line,) = told
+    assert "is right on 10.50 % of its val images, and one that always names" in line
+    assert line.endswith("give one that was trained for longer.")
+
+
+def test_a_checkpoint_from_the_middle_of_a_training_is_told_of(images, tmp_path):
+    trainer = Trainer(config("ce"), *images, place=CPU)
+    trainer.run_epoch()
+    checkpoint.save(trainer.state(), tmp_path / "checkpoint.pt")
+    settings = config("kd")
+    given = replace(settings.teacher, weights=str(tmp_path / "checkpoint.pt"))
+    told = []
+    load_teachers(replace(settings, teacher=given), images[0], told.append)
+    assert "had 1 of its 3 epochs when it was written; give one" in told[0]
+
+
 def cut(**changes):
     split = SplitConfig(**({"val_fraction": 0.6, "train_size": 100} | changes))
     return config("kd", split=split), train_val(open_dataset("digits").train, split)

@@ -12,8 +12,10 @@ import yaml
 from rich.console import Console
 from synthetic import sweep_result
 
+from kd.backbones import build_backbone
 from kd.config import TrainConfig
 from kd.errors import UserError
+from kd.training.checkpoint import save_weights
 from kd.typed import read_flags
 from search_spaces import load_rows
 from tuning.python.search import run_search
@@ -39,7 +41,8 @@ FILE = {"method": "lsskd", "rows": ROWS}
 def asked(**keywords: Any) -> SweepSettings:
     """The sweep of an ablation of FILE, or of what `keywords` say."""
     keywords = {"grid": "grid", "preset": "laptop", **keywords}
-    (settings,) = sweeps(from_keywords(Flags, keywords, "method"), gpus=0, files={"grid": FILE})
+    files = keywords.pop("files", {"grid": FILE})
+    (settings,) = sweeps(from_keywords(Flags, keywords, "method"), gpus=0, files=files)
     return settings
 
 
@@ -51,6 +54,19 @@ def test_it_is_a_sweep_over_the_default_and_the_rows_to_their_end() -> None:
     assert settings.seeds_per_trial == 3
     assert asked(seeds_per_trial=1).seeds_per_trial == 1
     assert replace(asked(method="lsskd"), name=settings.name) == settings
+
+
+def test_a_row_that_the_file_of_a_teacher_does_not_allow_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "teacher.safetensors"
+    about = {"backbone": "resnet8", "num_classes": 10, "in_channels": 1}
+    save_weights(build_backbone("resnet8", 10, 1), file, about)
+    rows = {"deeper": {"hint_stage": 3}, "early": {"hint_stage": 1}}
+    teacher = {"backbone": "resnet18", "dataset": "digits", "teacher": str(file)}
+    settings = asked(files={"grid": {"method": "fitnet", "rows": rows}}, **teacher)
+    with pytest.raises(
+        UserError, match=r"^grid, row 'early': kd\.hint_stage is 1, and the student"
+    ):
+        settings.check_images()
 
 
 def test_a_search_has_one_seed_as_before() -> None:
@@ -235,23 +251,23 @@ def shown(result: SweepResult) -> str:
 def test_the_table_is_the_papers_in_the_order_of_the_file(tmp_path: Path) -> None:
     result = result_of(tmp_path / "rows")
     assert ablation.rows(result) == [
-        ("the paper's default", "80.00 ± 0.50 % (n = 3)", ""),
-        ("without L_kl", "81.00 ± 0.50 % (n = 3)", "+1.00"),
-        ("<b>α = 1</b>", "diverged", ""),
-        ("no joint", "not begun", ""),
+        ("the paper's default", "0", "80.00 ± 0.50 % (n = 3)", ""),
+        ("without L_kl", "1", "81.00 ± 0.50 % (n = 3)", "+1.00"),
+        ("<b>α = 1</b>", "2", "diverged", ""),
+        ("no joint", "3", "not begun", ""),
     ]
     alone = result_of(tmp_path / "alone", seeds=1)
-    assert ablation.rows(alone)[1] == ("without L_kl", "81.00 % (n = 1)", "+1.00")
+    assert ablation.rows(alone)[1] == ("without L_kl", "1", "81.00 % (n = 1)", "+1.00")
     assert "±" not in ablation.note(alone)
 
 
 def test_a_default_that_did_not_complete_has_nothing_beside_it(tmp_path: Path) -> None:
     result = result_of(tmp_path / "rows")
     result.trials[0].state = "failed"
-    assert ablation.rows(result)[0] == ("the paper's default", "failed", "")
-    assert ablation.rows(result)[1] == ("without L_kl", "81.00 ± 0.50 % (n = 3)", "")
+    assert ablation.rows(result)[0] == ("the paper's default", "0", "failed", "")
+    assert ablation.rows(result)[1] == ("without L_kl", "1", "81.00 ± 0.50 % (n = 3)", "")
     result.trials[1].state = "running"
-    assert ablation.rows(result)[1] == ("without L_kl", "unfinished", "")
+    assert ablation.rows(result)[1] == ("without L_kl", "1", "unfinished", "")
     assert "unfinished" in shown(result)
 
 

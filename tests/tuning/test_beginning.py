@@ -116,6 +116,19 @@ def test_what_it_depends_on_tells_it_from_others(tmp_path: Path) -> None:
     assert Beginning.of(config, replace(work, teachers=())) is None
 
 
+def test_that_of_a_network_whose_code_is_another_by_now_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of("hsakd")
+    work = work_in(tmp_path, config)
+    monkeypatch.chdir(tmp_path)
+    own, found = replace(config, backbone="module:mine:net@one=4"), []
+    for code in ("a = 1\n", "a = 1\n", "a = 2\n"):
+        (tmp_path / "mine.py").write_text(code)
+        found.append(kept_in(work, own))
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize("length", [0, 1000, -1])
 def test_where_it_is_damaged_it_is_trained_again(length: int, tmp_path: Path) -> None:
     config = config_of("hsakd")

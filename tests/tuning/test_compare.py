@@ -164,6 +164,7 @@ def test_from_python_it_is_a_table(compared: Compared) -> None:
     ("words", "sentence"),
     [
         ([*WORDS, "--seeds", "9"], "was begun with: pskd ce --backbone resnet8"),
+        (["ce", "pskd", "lsr", *WORDS[2:]], "is of pskd, ce, and of no other methods; go on with"),
         (["--resume", NAME, "--trials", "9"], "keeps its own trials; leave it away"),
         (["--resume", "compare-resnet8-digit"], "did you mean 'compare-resnet8-digits'"),
         ([*WORDS, "--name", PSKD], "is a sweep and no comparison; give another name"),

@@ -181,6 +181,18 @@ def test_a_line_is_said_in_its_order(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "a teacher first: resnet56, 4 epochs\nthen an assistant, by kd: resnet20, 4 epo" in told
 
 
+def test_how_much_each_of_several_counts_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["kd", "--teacher", "resnet20", "--teacher", "resnet8", "--teacher-weight", "3",
+             "--teacher-weight", "1", "--storage", str(tmp_path)]  # fmt: skip
+    (settings,) = sweeps(read_flags(Flags, words), gpus=0)
+    print_plan(settings, settings.space(), gpus=False)
+    assert (
+        "teachers, by how much they count: resnet20 75 %, resnet8 25 %" in capsys.readouterr().out
+    )
+
+
 SPLIT = SplitConfig(val_fraction=0.6, train_size=60)
 
 

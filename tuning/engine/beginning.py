@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from kd.backbones.own import digests
 from kd.config import TrainConfig
 from kd.data.config import sections_of_before
 from tuning.engine.pooled import Pool
@@ -46,6 +47,9 @@ class Beginning:
         about |= {name: plain["kd"][name] for name in config.kd.beginning}
         about |= {"images": work.train.whole or work.train.digest, "seeds": work.seeds}
         about["networks"] = [hashlib.blake2b(file).hexdigest() for file in work.teachers]
+        if code := digests([config.backbone]):
+            # A network of one's own may be another one by now, under the same name.
+            about["code"] = code
         text = json.dumps(about, sort_keys=True).encode()
         digest = hashlib.blake2b(text, digest_size=8).hexdigest()
         return cls(work.files.shelf, f"beginnings/{config.method}-{digest}.pt")

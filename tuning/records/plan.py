@@ -13,6 +13,7 @@ from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.forecast import outline
 from tuning.records.settings import SweepSettings, sweep_names
+from tuning.records.teaching import teacher_names
 from tuning.study.budget import Budget
 from tuning.study.expected import Pace, courses
 from tuning.study.grid import countable, ordered
@@ -179,10 +180,8 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
             "never": "never",
         }
         print(f"compiled steps: {where[settings.compile]}")
-    for ancestor in base.ancestors:
-        recipe = ancestor.recipe
-        who = f"then an assistant, by {recipe.method}" if recipe.teachers else "a teacher first"
-        print(f"{who}: {short(recipe.backbone)}, {recipe.epochs} epochs")
+    for line in _of_teachers(base):
+        print(line)
     each = "trial" if settings.seeds_per_trial == 1 else "seed of each trial"
     for kept, takes in _memories(settings, space):
         print(f"{kept} of each {each}: {takes}")
@@ -197,6 +196,18 @@ def print_plan(settings: SweepSettings, space: Space, *, gpus: bool = True) -> N
         flat, first = base.flat(), next(space.extremes(base)).flat()
         print("the paper's default lies outside; the first trial has instead:")
         print(*(f"  {name} = {first[name]}, not {flat[name]}" for name in moved), sep="\n")
+
+
+def _of_teachers(base: TrainConfig) -> Iterator[str]:
+    """Who is trained before the trials, and how much each of several counts."""
+    for recipe in (ancestor.recipe for ancestor in base.ancestors):
+        who = f"then an assistant, by {recipe.method}" if recipe.teachers else "a teacher first"
+        yield f"{who}: {short(recipe.backbone)}, {recipe.epochs} epochs"
+    if len(base.teachers) > 1:
+        whole, names = sum(t.weight for t in base.teachers), teacher_names(base)
+        shares = (100 * t.weight / whole for t in base.teachers)
+        counts = (f"{name} {share:.0f} %" for name, share in zip(names, shares, strict=True))
+        yield f"teachers, by how much they count: {', '.join(counts)}"
 
 
 def _of_images(base: TrainConfig) -> Iterator[str]:

@@ -15,7 +15,7 @@ from kd.config import Section, TrainConfig, parse, read_mapping
 from kd.data import DatasetInfo, check_dataset
 from kd.errors import UserError, brief, unknown
 from kd.files import replace_file, unwritable
-from kd.teachers import networks_of
+from kd.teachers import check_pairs, networks_of
 from search_spaces import Space, came_later, load_rows, load_space, written_out
 from tuning.records.naming import NAME, check_name
 from tuning.records.options import Options
@@ -194,18 +194,19 @@ class SweepSettings(Options, Section):
             size = self.base.augment.seen(info.size)
             require_images(networks_of(self.base), len(info.counts), info.channels, size)
             return info
-        space = self.space()
+        space, given = self.space(), []
+        if any(teacher.file for teacher in self.base.teachers):
+            from kd.training.teacher import check_teachers
+
+            given = check_teachers(self.base, info)
         for number, config in enumerate(space.extremes(self.base)):
             try:
                 config.check_images(info, self.workers_per_trial)
+                check_pairs(config, given)
             except UserError as error:
                 if label := space.label(number):
                     raise UserError(f"{self.grid_file}, row {label!r}: {error}") from None
                 raise
-        if any(teacher.file for teacher in self.base.teachers):
-            from kd.training.teacher import check_teachers
-
-            check_teachers(self.base, info)
         return info
 
     def check_study(self) -> None:

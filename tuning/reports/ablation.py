@@ -7,11 +7,11 @@ from tuning.reports.escapes import terminal
 from tuning.reports.sentences import confirm_again
 from tuning.study.trials import TrialRecord
 
-HEADINGS = ("", "val accuracy", "against the default")
+HEADINGS = ("", "trial", "val accuracy", "against the default")
 
 
-def rows(result: SweepResult) -> list[tuple[str, str, str]]:
-    """(label, val accuracy with deviation and n, points above the default), in the file's order.
+def rows(result: SweepResult) -> list[tuple[str, str, str, str]]:
+    """(label, trial, val accuracy with deviation and n, points above the default) of each row.
 
     None of a sweep that is no ablation.
     """
@@ -20,12 +20,12 @@ def rows(result: SweepResult) -> list[tuple[str, str, str]]:
         return []
     trials = {trial.number: trial for trial in result.trials}
     default = trials.get(0)
-    found = [("the paper's default", _scored(default), "")]
+    found = [("the paper's default", "0", _scored(default), "")]
     for number, label in enumerate(labels, 1):
         trial = trials.get(number)
         level, score = _score(default), _score(trial)
         apart = "" if level is None or score is None else f"{score - level:+.2f}"
-        found.append((label, _scored(trial), apart))
+        found.append((label, str(number), _scored(trial), apart))
     return found
 
 
@@ -36,7 +36,7 @@ def note(result: SweepResult) -> str:
         f"Mean ± standard deviation over the same {seeds} seeds" if seeds > 1 else "One seed each"
     )
     again = confirm_again(result.sweep.settings)
-    return f"{over}. Whether a row differs by more than chance: {again} --trial N, counted from 1."
+    return f"{over}. Whether a row differs by more than chance: {again} --trial N."
 
 
 def table(result: SweepResult) -> Table:

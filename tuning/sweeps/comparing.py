@@ -125,6 +125,12 @@ def _known(flags: Flags) -> Comparison | None:
     known = Comparison.find(storage, wanted)
     if known is None:
         return None
+    if known.methods != flags.methods:
+        raise UserError(
+            f"The comparison {wanted} is of {', '.join(known.methods)}, and of no other methods; "
+            f"go on with --resume {wanted}, or give another --name to begin one of "
+            f"{', '.join(flags.methods)}."
+        )
     if known.asked != flags.asked:
         raise UserError(
             f"The comparison {wanted} was begun with: {known.asked}; go on with "

@@ -96,6 +96,8 @@ def _missing(cell: Cell, line: Sequence[Ancestor]) -> list[Ancestor]:
 
 def _train(each: Sequence[tuple[Cell, Ancestor]], share: Share, folder: Path) -> None:
     """Train all of them at once, and put each into its sweep's folder."""
+    from kd.training.teacher import doubts
+
     live = LiveTables()
     with ExitStack() as opened:
         lanes = [
@@ -121,6 +123,8 @@ def _train(each: Sequence[tuple[Cell, Ancestor]], share: Share, folder: Path) ->
         if record is not None and done:
             name = called(cell.settings.base, ancestor)
             print(f"{_capital(name)}'s val accuracy is {percent(record.score)}.", flush=True)
+            if why := doubts({"val_acc": record.score}, cell.train):
+                warn(f"{_capital(name)} {why}; give its training more epochs or another rate.")
         if not _is_there(cell, ancestor):
             reason = record.reason if record is not None and not done else None
             raise UserError(

@@ -1,9 +1,12 @@
 """WKD-L: the teacher's predictions are moved to the student's, at the price of class distances."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from kd.methods.config import USUAL_TEMPERATURES, TaughtConfig
+
+if TYPE_CHECKING:
+    from kd.backbones.staged import StagedBackbone
 
 PUBLISHED = {
     ("resnet32x4", "resnet8x4"): (8.0, 600.0),
@@ -45,6 +48,13 @@ class Config(TaughtConfig):
         self.check("regularisation", 0.02, 100)
         self.check("iterations", 1, 1000)
         self.check("decay_start", 0, 1)
+
+    def check_teacher(self, network: "StagedBackbone") -> None:
+        """UserError where D is to be of a classifier that it does not have."""
+        if self.class_distance == "weights":
+            from kd.parts.classes import weight_distances
+
+            weight_distances(network)
 
     @classmethod
     def paper(cls, backbone: str, dataset: str, teacher: str | None = None) -> Self:
