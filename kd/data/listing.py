@@ -22,6 +22,13 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if not _hidden(entry.name) and entry.is_dir())
 
 
+def images_beside(folder: Path) -> list[str]:
+    """The names of the images in `folder` itself, sorted."""
+    with _read(folder), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_file()]
+    return sorted(name for name in names if _is_image(name) and not _hidden(name))
+
+
 def files_in(folder: Path) -> tuple[list[str], list[str]]:
     """The names within `folder` of all images in it and in its folders, and of all other files.
 

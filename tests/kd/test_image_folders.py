@@ -394,6 +394,14 @@ def test_what_is_left_out_among_images_is_said(tmp_path: Path) -> None:
     assert ": 1 not named as images, the first cat/b.gif; " in left
 
 
+def test_images_in_no_classs_folder_are_said(tmp_path: Path) -> None:
+    class_tree(tmp_path / "one")
+    for name in ("loose.png", "alone.JPG", "README.md", ".hidden.png"):
+        (tmp_path / "one" / name).touch()
+    (left,) = check_dataset(f"folder:{tmp_path / 'one'}").notes[1:]
+    assert ": 2 in no class's folder, the first alone.JPG; put each into the folder" in left
+
+
 def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("ant", "bee"):
         (tmp_path / name).mkdir()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kd.data.config import ImagesConfig
-from kd.data.listing import ANNOTATIONS, files_in, subfolders
+from kd.data.listing import ANNOTATIONS, files_in, images_beside, subfolders
 from kd.data.sources.pictures import Encoded
 from kd.data.sources.reading import Part, Parts
 from kd.data.sources.splits import NAMES, TEST, TRAIN, VALS, check_apart, roles
@@ -25,7 +25,7 @@ TEST_SHARE, TEST_SEED = 0.2, 0
 class Tree:
     """The images of `folder`: the names of their files there, and which class (N,) each is of.
 
-    others: the files that lie among them and are none.
+    others: the files that lie among them and are none. beside: images in no class's folder.
     """
 
     folder: Path
@@ -33,6 +33,7 @@ class Tree:
     files: Sequence[str]
     labels: NDArray[np.int64]
     others: Sequence[str] = ()
+    beside: Sequence[str] = ()
 
     @classmethod
     def read(cls, folder: Path) -> "Tree":
@@ -59,7 +60,9 @@ class Tree:
             others += [f"{name}/{file}" for file in left]
             files += [f"{name}/{file}" for file in found]
             labels += [label] * len(found)
-        return cls(folder, tuple(names), files, np.array(labels, np.int64), others)
+        return cls(
+            folder, tuple(names), files, np.array(labels, np.int64), others, images_beside(folder)
+        )
 
     def require(self, class_names: tuple[str, ...], others: Path) -> None:
         """Raise UserError unless its classes are those of `others`."""
@@ -91,14 +94,20 @@ class Tree:
         return (Encoded(self.folder / self.files[row]) for row in rows.tolist())
 
 
-def _left_out(*trees: Tree | None) -> tuple[str, ...]:
-    """How many files lie among the images and are none, in a sentence for each set."""
-    return tuple(
-        f"Left out in {brief(tree.folder.absolute())}: {len(tree.others)} not named as images, "
-        f"the first {brief(tree.others[0])}; {READ} are read."
-        for tree in trees
-        if tree is not None and tree.others
-    )
+def _left_out(*trees: Tree | None) -> Iterator[str]:
+    """What of each set is not read, in a sentence: files that are no images, and loose images."""
+    for tree in filter(None, trees):
+        where = f"Left out in {brief(tree.folder.absolute())}:"
+        if names := tree.others:
+            yield (
+                f"{where} {len(names)} not named as images, the first {brief(names[0])}; {READ} "
+                "are read."
+            )
+        if names := tree.beside:
+            yield (
+                f"{where} {len(names)} in no class's folder, the first {brief(names[0])}; put each "
+                "into the folder of its class to have it read."
+            )
 
 
 def _empty(folder: Path, others: Sequence[str]) -> UserError:
