@@ -74,8 +74,7 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
                 for cell in cells:
                     check_ends(cell.settings, whole.gpus)
                 check_memories([job for cell in cells for job in cell.jobs()], whole, len(nodes))
-                one = mapping()
-                cells = [replace(c, train=one(c.train), val=one(c.val)) for c in cells]
+                cells = _mapped(cells)
                 if any(cell.untaught for cell in cells):
                     # Before what takes longer than MLflow does to say that it cannot be had.
                     _opened(trackers)
@@ -112,6 +111,12 @@ def _run(settings: SweepSettings, cells: list[Cell]) -> int:
         else:
             print_summary(results[0], interrupted=interrupted, trials_page=trackers[0].page)
     return 130 if interrupted else int(any(result.best is None for result in results))
+
+
+def _mapped(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with their images in Ray's store; nothing holds on to what they were before."""
+    one = mapping()
+    return [replace(cell, train=one(cell.train), val=one(cell.val)) for cell in cells]
 
 
 def _opened(trackers: Sequence[Tracker]) -> None:
