@@ -87,6 +87,13 @@ def mean_over_workers(values: Tensor) -> Tensor:
     return total / dist.get_world_size() if dist.is_initialized() else total
 
 
+def any_worker(flag: bool, place: Place) -> bool:
+    """Whether `flag` is set on one of the workers, for all of which this waits."""
+    if not dist.is_initialized():
+        return flag
+    return sum_over_workers(torch.tensor(float(flag), device=place.device)).item() > 0
+
+
 @torch.no_grad()
 def average_statistics(module: nn.Module) -> None:
     """Give every worker the mean of all workers' running BatchNorm statistics.

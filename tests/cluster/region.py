@@ -6,12 +6,15 @@ accept the key pair that was named, and end when they are terminated.
 
 import json
 import pathlib
+import shlex
 import sys
 import threading
 import time
 
 from lan import NET, Lan, Machine, wait_for
 
+NOTICE = "/run/notice"
+"""The file on a spot instance that says that it is taken back."""
 API = f"http://{NET}.2:5000"
 CREDENTIALS = f"""
 mkdir -p ~/.aws
@@ -73,8 +76,16 @@ class Region:
         ids = [i for i, about in self.instances.items() if about["kind"] == kind]
         return [m for i in ids if (m := self.lan.machines.get(i)) and m.alive]
 
+    def notify(self, machine: Machine) -> None:
+        """Say on a spot instance that it will be taken back in two minutes."""
+        action = {
+            "action": "terminate",
+            "time": time.strftime("%FT%TZ", time.gmtime(time.time() + 120)),
+        }
+        machine.run(f"echo {shlex.quote(json.dumps(action))} > {NOTICE}")
+
     def reclaim(self, machine: Machine) -> None:
-        """Take a spot instance back, without notice."""
+        """Take a spot instance back, now."""
         machine.power_off()
         self._python(
             f'import boto3; boto3.client("ec2").terminate_instances(InstanceIds=["{machine.name}"])'
@@ -103,7 +114,7 @@ class Region:
 
     def _boot(self, about: dict) -> None:
         public = about["public"] or about["ip"]
-        self.lan.add(
+        machine = self.lan.add(
             about["id"],
             about["ip"],
             KEY=about["key"],
@@ -112,3 +123,7 @@ class Region:
             ROUTES=f"ip route add {NET}.0/24 dev eth0 src {public}",
             BAKE=CREDENTIALS + self.bake,
         )
+        if about["spot"]:
+            machine.run("ip addr add 169.254.169.254/32 dev lo")
+            answers = pathlib.Path(__file__).with_name("imds.py")
+            machine.start(f"exec {sys.executable} {answers} {NOTICE} > /tmp/imds.log 2>&1")

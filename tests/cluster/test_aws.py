@@ -121,6 +121,22 @@ def test_a_second_ray_up_and_a_reclaimed_machine_and_a_dead_laptop_lose_nothing(
     assert session(region.head()) == ray, "the second `ray up` left the running Ray alone"
 
 
+def test_trials_leave_a_machine_that_ec2_says_it_takes_back(lab, region, storage):
+    """Before it is gone, and none is trained twice of what it told."""
+    process, watch = search(lab, "noticed"), Watch(storage / "noticed")
+    wait_for(lambda: running(storage / "noticed", 2), "trials are running", 300)
+    machine = region.workers()[0]
+    busy = "pgrep -f ray::ImplicitFunc > /dev/null && echo yes"
+    wait_for(lambda: machine.run(busy, code=None), "a trial is there", 300)
+    region.notify(machine)
+    wait_for(lambda: not machine.run(busy, code=None), "its trials have left", 60)
+    region.reclaim(machine)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    check_complete(storage / "noticed", TRIALS, EPOCHS)
+    assert watch.repeated() == 0
+
+
 def test_the_heads_ray_is_killed_and_brought_back(lab, region, storage):
     process, watch = search(lab, "headless"), Watch(storage / "headless")
     wait_for(lambda: running(storage / "headless", 3), "trials are running", 300)

@@ -1,10 +1,13 @@
 """What becomes of a sweep whose trials lose a process, a machine, or their temper."""
 
 import errno
+import time
 from dataclasses import replace
 from threading import Timer
 
 import pytest
+import ray
+from ray.core.generated import autoscaler_pb2
 from small_cluster import Spy, cluster, kill, search, starts_a_cluster
 
 from kd.config import TeacherConfig, TrainConfig
@@ -75,6 +78,35 @@ def test_a_lost_machine_moves_its_trial_to_another(tmp_path):
         records = search(made, tmp_path, CE, 1, workers=1, spy=spy)
     # Whoever removes a machine is told before it is gone.
     check_that_nothing_was_lost(records, spy, CE.epochs, lost_after=3, at_once=False)
+
+
+def tell_to_go(made, node_id):
+    """As `ray drain-node` does; nobody takes this machine back in the end."""
+    client = ray._raylet.GcsClient(address=made.address)
+    reason = autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION
+    taken, why = client.drain_node(node_id, reason, "notice", int(time.time() + 120) * 1000)
+    assert taken, why
+
+
+@starts_a_cluster
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_machine_that_is_told_to_go_gives_its_trial_back(workers, tmp_path, monkeypatch):
+    """Nothing is trained twice, and no crash is counted: here the first would be one too many."""
+    monkeypatch.setattr("tuning.engine.run.CRASHES", 1)
+    with cluster([0, *[1] * workers]) as made:
+
+        def notice():
+            first = made.worker_nodes.copy().pop()
+            made.add_node(num_cpus=1, object_store_memory=100 * 2**20, memory=2**30)
+            tell_to_go(made, first.node_id)
+
+        # No epoch is a rung, so that only the one of the notice has to be kept.
+        spy = Spy(act=once_after(3, notice))
+        records = search(made, tmp_path, replace(CE, epochs=60), 1, workers=workers, spy=spy)
+    check_that_nothing_was_lost(records, spy, 60, lost_after=0)
+    assert len(spy.reports) > 60 - (workers > 1), "it told of its epochs again, so it did move"
+    assert all(len(spy.times(0, epoch)) == 1 for epoch in range(1, 60))
 
 
 @starts_a_cluster

@@ -16,6 +16,7 @@ from kd.backbones.sent import unpack
 from kd.config import teacher_file
 from kd.data import Images
 from kd.errors import UserError
+from tuning.engine.notice import GivenBackError, given_back, told_to_go
 from tuning.storage.patience import FULL, patiently
 from tuning.storage.trial_files import TrialFiles
 from tuning.study.rules import Judged
@@ -68,10 +69,16 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
     from ray.train import ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    left = False
+
     def loop() -> None:
+        nonlocal left
         work, device = works[assignment["lane"]], "cuda" if gpus else "cpu"
+        told = {"tell": tune.report, "leaves": told_to_go()}
         try:
-            train_trial(assignment, work, cpus=cpus, device=device, tell=tune.report)
+            train_trial(assignment, work, cpus=cpus, device=device, **told)
+        except GivenBackError:
+            left = True
         except Exception as error:
             if lost_device(error):
                 raise
@@ -84,6 +91,8 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
         limit_memory(gpus)
     scaling = ScalingConfig(num_workers=0, use_gpu=gpus > 0)
     TorchTrainer(loop, scaling_config=scaling).fit()
+    if left:
+        raise given_back()
 
 
 def train_trial(
@@ -94,16 +103,19 @@ def train_trial(
     device: str,
     tell: Tell,
     until_passed: Callable[[int], None] = lambda epoch: None,
+    leaves: Callable[[], bool] = lambda: False,
 ) -> None:
     """The trial's training, from its checkpoint if there is one.
 
     Called on every worker of the trial; all of them tell the same, and the first one writes. Where
     `tell` returns before it is known whether the trial goes on after an epoch, `until_passed`
-    waits for that.
+    waits for that. Where `leaves` says of one of them that its machine is told to go, the epoch is
+    ended and the state written; then GivenBackError is raised on all of them.
     """
     import torch
 
     from kd.config import TrainConfig
+    from kd.training.parallel import any_worker
     from kd.training.trainer import DivergedError, Metrics
     from tuning.engine.beginning import Beginning
     from tuning.engine.pooled import Pool
@@ -134,6 +146,11 @@ def train_trial(
             note.clear()
         elif beginning is not None:
             beginning.keep(pool)
+        if not writer.ended and any_worker(leaves(), place):
+            writer.leave()
+            # The first worker writes, and would be ended by the end of another.
+            any_worker(False, place)
+            raise GivenBackError
         writer.after_telling(metrics)
 
     writer = TrialWriter(pool, work, number, until_passed)

@@ -42,7 +42,7 @@ class TrialWriter:
         """The trainer's epoch is about to be told; of the last one, all is written before."""
         if not self._writes:
             return
-        if self._ended:
+        if self.ended:
             trainer = self._trainer
             about = describe(trainer.config, self._work.train, trainer.history[-1])
             self._work.files.shelf.put(
@@ -54,8 +54,13 @@ class TrialWriter:
 
     def after_telling(self, metrics: Metrics) -> None:
         """The trainer's epoch was told; before the last one, its state may be due."""
-        if self._writes and not self._ended:
+        if self._writes and not self.ended:
             self.newest.offer(self._trainer.trained, metrics["epoch_seconds"], self._passed)
+
+    def leave(self) -> None:
+        """The trainer's epoch was told, and the next one will be trained elsewhere."""
+        if self._writes:
+            self.newest.finish(self._trainer.trained, self._passed)
 
     def _passed(self) -> "State":
         if self._judged:
@@ -67,5 +72,6 @@ class TrialWriter:
         return self._trainer.epoch in self._work.judged
 
     @property
-    def _ended(self) -> bool:
+    def ended(self) -> bool:
+        """Whether the trainer's epoch is the trial's last."""
         return self._trainer.epoch == self._trainer.config.epochs

@@ -20,6 +20,7 @@ from ray.tune import Trainable
 from torch.distributed import DistError
 
 from tuning.engine.mailbox import Mailbox
+from tuning.engine.notice import GivenBackError, given_back, told_to_go
 from tuning.engine.rendezvous import torch_config
 from tuning.engine.share import Share
 from tuning.engine.trial import ended_by, lost_device, train_trial
@@ -67,7 +68,8 @@ class WorkersTrial(Trainable):
     """A trial on `share.workers` workers, which train data-parallel.
 
     A worker that is lost, or a group that cannot be started, is an error of the trial, which
-    Tune then starts again; an exception in the training is the trial's failure.
+    Tune then starts again; an exception in the training is the trial's failure. One that leaves a
+    machine that is told to go is started again as often as that happens.
     """
 
     _controller: ActorHandle[Any] | None
@@ -134,7 +136,10 @@ class WorkersTrial(Trainable):
                     device=device,
                     tell=ray.train.report,
                     until_passed=until_passed,
+                    leaves=told_to_go(),
                 )
+            except GivenBackError:
+                raise
             except Exception as error:
                 if isinstance(error, DistError) or "gloo" in str(error) or lost_device(error):
                     raise
@@ -182,4 +187,6 @@ class WorkersTrial(Trainable):
             if isinstance(cause, TrainingError):
                 last: dict[str, Any] = cause.args[0]
                 return last
+            if isinstance(cause, GivenBackError):
+                raise given_back()
         raise error
