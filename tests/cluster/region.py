@@ -15,6 +15,9 @@ from lan import NET, Lan, Machine, wait_for
 
 NOTICE = "/run/notice"
 """The file on a spot instance that says that it is taken back."""
+ADDRESS = "169.254.169.254"
+"""Where a machine of EC2's asks about itself."""
+IMDS = f"{sys.executable} {pathlib.Path(__file__).with_name('imds.py')} {NOTICE}"
 API = f"http://{NET}.2:5000"
 CREDENTIALS = f"""
 mkdir -p ~/.aws
@@ -114,16 +117,15 @@ class Region:
 
     def _boot(self, about: dict) -> None:
         public = about["public"] or about["ip"]
-        machine = self.lan.add(
+        routes = f"ip route add {NET}.0/24 dev eth0 src {public}"
+        if about["spot"]:
+            routes += f"; ip addr add {ADDRESS}/32 dev lo; {IMDS} > /tmp/imds.log 2>&1 &"
+        self.lan.add(
             about["id"],
             about["ip"],
             KEY=about["key"],
             HOME="/home/ubuntu",
             PUBLIC=about["public"] or "",
-            ROUTES=f"ip route add {NET}.0/24 dev eth0 src {public}",
+            ROUTES=routes,
             BAKE=CREDENTIALS + self.bake,
         )
-        if about["spot"]:
-            machine.run("ip addr add 169.254.169.254/32 dev lo")
-            answers = pathlib.Path(__file__).with_name("imds.py")
-            machine.start(f"exec {sys.executable} {answers} {NOTICE} > /tmp/imds.log 2>&1")
