@@ -1,6 +1,6 @@
 """Writes core.json anew: what Kubernetes allows in the core objects of clusters/kuberay.yaml.
 
-    uv run --no-project --with kubernetes-validate==1.37.0 tests/kubernetes/renew.py
+    uv run --no-project --with kubernetes-validate==1.37.0 tests/kuberay/renew.py
 
 The package holds the schemas that Kubernetes publishes of its API (Apache-2.0), in a strict form
 that allows no unknown field; kept of them are those of ROOTS and all that they refer to, without
