@@ -74,13 +74,19 @@ def test_the_head_begins_a_sweep_and_goes_on_with_it(tmp_path):
     assert again.options.storage == flags.options.storage
 
 
-def left(tmp_path: Path, found: int) -> list[str]:
-    """What a worker that is told to go types, where pgrep finds a raylet `found` times."""
+def left(tmp_path: Path, found: int, *, head: bool = True) -> list[str]:
+    """What a worker that is told to go types, where pgrep finds a raylet `found` times.
+
+    `head` says whether there is one that can be told.
+    """
     (tmp_path / "found").write_text("+" * found)
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("ray", "pkill", "sleep"):
         (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/typed\n')
+    if not head:
+        with (folder / "ray").open("a") as ray:
+            ray.write("exit 1\n")
     (folder / "pgrep").write_text(
         f"#!/bin/sh\ntest -s {tmp_path}/found || exit 1\ntruncate -s -1 {tmp_path}/found; echo 1\n"
     )
@@ -101,6 +107,10 @@ def test_a_worker_that_is_told_to_go_is_drained_first(tmp_path):
 
 def test_a_worker_whose_ray_has_ended_is_gone_at_once(tmp_path):
     assert left(tmp_path, found=0) == KILL
+
+
+def test_a_worker_without_a_head_is_gone_at_once(tmp_path):
+    assert left(tmp_path, found=9, head=False) == [DRAIN, *KILL]
 
 
 def test_a_worker_leaves_in_the_time_that_it_is_given():
