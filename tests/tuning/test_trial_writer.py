@@ -19,6 +19,7 @@ from kd.data.split import train_val
 from kd.training import checkpoint
 from kd.training.trainer import Place
 from search_spaces import Space
+from tuning.engine.notice import GivenBackError
 from tuning.engine.pooled import Pool
 from tuning.engine.trial import Work, train_trial
 from tuning.engine.trial_writer import TrialWriter
@@ -45,6 +46,25 @@ def train(work: Work, tell, number: int = 0, config: TrainConfig = CONFIG, **opt
 
 def latest(folder: Path) -> int:
     return checkpoint.load(folder / "checkpoints" / "trial-0000.pt")["epoch"]
+
+
+# -- told to go ------------------------------------------------------------------------------
+
+
+def test_a_trial_leaves_after_the_epoch_it_is_in_and_goes_on_as_if_it_had_not(tmp_path):
+    whole, moved = [], []
+    train(work_in(tmp_path / "whole"), whole.append)
+    folder = tmp_path / "moved"
+    notices = iter([False, True])
+    with pytest.raises(GivenBackError):
+        train(work_in(folder), moved.append, leaves=lambda: next(notices))
+    assert [report["epoch"] for report in moved] == [1, 2]
+    assert latest(folder) == 2
+    # The last epoch ends it anyway.
+    train(work_in(folder), moved.append, leaves=lambda: moved[-1]["epoch"] == CONFIG.epochs)
+    scores = {report["epoch"]: report["val_acc"] for report in moved}
+    assert scores == {report["epoch"]: report["val_acc"] for report in whole}
+    assert [report["epoch"] for report in moved[2:]] == [1, 2, 3, 4, 5, 6], "it tells all again"
 
 
 # -- killed ----------------------------------------------------------------------------------
@@ -241,7 +261,7 @@ def test_only_the_first_worker_writes(tmp_path):
     pool = Pool(CONFIG, work.train, work.val, place=Place.local("cpu"))
     trainer = pool.first
     trainer.place = replace(trainer.place, rank=1, world=2)
-    writer = TrialWriter(pool, work, 0, lambda epoch: None)
+    writer = TrialWriter(pool, work, 0, lambda epoch: None, lambda: False)
     with writer.newest:
         metrics = trainer.run_epoch()
         writer.before_telling()

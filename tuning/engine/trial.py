@@ -115,7 +115,6 @@ def train_trial(
     import torch
 
     from kd.config import TrainConfig
-    from kd.training.parallel import any_worker
     from kd.training.trainer import DivergedError, Metrics
     from tuning.engine.beginning import Beginning
     from tuning.engine.pooled import Pool
@@ -146,14 +145,9 @@ def train_trial(
             note.clear()
         elif beginning is not None:
             beginning.keep(pool)
-        if not writer.ended and any_worker(leaves(), place):
-            writer.leave()
-            # The first worker writes, and would be ended by the end of another.
-            any_worker(False, place)
-            raise GivenBackError
         writer.after_telling(metrics)
 
-    writer = TrialWriter(pool, work, number, until_passed)
+    writer = TrialWriter(pool, work, number, until_passed, leaves)
     try:
         with writer.newest:
             pool.fit(after_epoch)

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kd.training import checkpoint
+from kd.training.parallel import any_worker
 from kd.training.teacher import describe
 from kd.training.trainer import Metrics
 from kd.training.writer import CheckpointWriter
+from tuning.engine.notice import GivenBackError
 from tuning.engine.pooled import Pool
 
 if TYPE_CHECKING:
@@ -21,16 +23,22 @@ class TrialWriter:
 
     Whoever hears that a trial ended deletes its files, and none may come after. So nothing is on
     its way while it is told of an epoch that may end the trial, and nothing is begun before it is
-    known to go on: `until_passed` waits for that, after the epoch that it is given.
+    known to go on: `until_passed` waits for that, after the epoch that it is given. `leaves` says
+    whether the machine is told to go.
     """
 
     def __init__(
-        self, pool: Pool, work: "Work", number: int, until_passed: Callable[[int], None]
+        self,
+        pool: Pool,
+        work: "Work",
+        number: int,
+        until_passed: Callable[[int], None],
+        leaves: Callable[[], bool],
     ) -> None:
         self._pool, self._trainer = pool, pool.first
         self._work = work
         self._student = work.files.student(number)
-        self._until_passed = until_passed
+        self._until_passed, self._leaves = until_passed, leaves
         self._writes = self._trainer.place.rank == 0
         shelf, latest = work.files.shelf, work.files.checkpoint(number)
         self.newest = CheckpointWriter(
@@ -42,7 +50,7 @@ class TrialWriter:
         """The trainer's epoch is about to be told; of the last one, all is written before."""
         if not self._writes:
             return
-        if self.ended:
+        if self._ended:
             trainer = self._trainer
             about = describe(trainer.config, self._work.train, trainer.history[-1])
             self._work.files.shelf.put(
@@ -53,14 +61,21 @@ class TrialWriter:
             self.newest.settle()
 
     def after_telling(self, metrics: Metrics) -> None:
-        """The trainer's epoch was told; before the last one, its state may be due."""
-        if self._writes and not self.ended:
-            self.newest.offer(self._trainer.trained, metrics["epoch_seconds"], self._passed)
+        """The trainer's epoch was told; before the last one, its state may be due.
 
-    def leave(self) -> None:
-        """The trainer's epoch was told, and the next one will be trained elsewhere."""
+        GivenBackError, once it is written, where the machine of a worker is told to go.
+        """
+        if self._ended:
+            return
+        trained, place = self._trainer.trained, self._trainer.place
+        if any_worker(self._leaves(), place):
+            if self._writes:
+                self.newest.finish(trained, self._passed)
+            # The first worker writes, and would be ended by the end of another.
+            any_worker(False, place)
+            raise GivenBackError
         if self._writes:
-            self.newest.finish(self._trainer.trained, self._passed)
+            self.newest.offer(trained, metrics["epoch_seconds"], self._passed)
 
     def _passed(self) -> "State":
         if self._judged:
@@ -72,6 +87,5 @@ class TrialWriter:
         return self._trainer.epoch in self._work.judged
 
     @property
-    def ended(self) -> bool:
-        """Whether the trainer's epoch is the trial's last."""
+    def _ended(self) -> bool:
         return self._trainer.epoch == self._trainer.config.epochs
