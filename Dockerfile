@@ -39,6 +39,7 @@ RUN uv pip install --system --no-cache --compile-bytecode --no-deps \
 # Whoever runs it, by `--user` too, is of the group 0, which may write into this home.
 RUN useradd --uid 1000 --gid 0 --create-home kd \
     && mkdir -p /home/kd/runs /home/kd/.cache/kd \
+    && chown -R kd:0 /home/kd \
     && chmod -R g=u /home/kd
 COPY --chown=kd:0 ray_cluster.yaml /home/kd/
 COPY --chown=kd:0 clusters /home/kd/clusters
