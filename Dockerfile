@@ -2,7 +2,7 @@
 #
 #     docker build -t kd-search .                                  # for CPUs
 #     docker build -t kd-search:cuda --build-arg TORCH=cuda .      # for NVIDIA's GPUs
-#     docker run --rm --shm-size 4g -v "$PWD/runs:/home/kd/runs" kd-search kd-search lsskd
+#     docker run --rm --shm-size 4g -v kd-runs:/home/kd/runs kd-search kd-search lsskd
 #
 # docs/container.md says more.
 FROM python:3.11-slim
