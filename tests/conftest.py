@@ -51,6 +51,7 @@ RAY = (
     "tests/tuning/test_startup.py::test_the_way_to_the_first_step",
     "tests/tuning/test_sweep.py",
     "tests/tuning/test_trial_memory.py::test_a_process_of_ray_answers",
+    "tests/tuning/test_tutorial.py::test_its_cells_end",
     "tests/tuning/test_workers.py",
     "tests/tuning/test_searcher.py::test_a_real_sweep_under_ray_tune",
 )

@@ -6,12 +6,16 @@ from kd.cli import run
 from tuning.cluster.jobs import run_on_cluster
 from tuning.cluster.slurm import run_on_slurm
 from tuning.records import request
+from tuning.records.environment import told
 from tuning.records.request import Flags
 from tuning.sweeps.searching import plan_asked, search_asked
 
 
 def search(flags: Flags) -> int:
     """Run the command line."""
+    if flags.version:
+        print(told())
+        return 0
     if flags.allocation.asked:
         return run_on_slurm(flags, _check)
     if (code := run_on_cluster(flags, _check)) is not None:

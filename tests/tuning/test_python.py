@@ -245,6 +245,7 @@ def refused(call: Callable[..., Any], *words: Any, **keywords: Any) -> str:
         ("lsskd", {"space": {"alpha": object()}}, "space cannot be kept in a file"),
         ("lsskd", {"space": "nowhere.yaml"}, "nowhere.yaml cannot be read"),
         (None, {"resume": "yesterday"}, "There is no sweep"),
+        ("lsskd", {"version": True}, "--version is for the command line"),
         ("lsskd", {"cluster": "ray_cluster.yaml"}, "--cluster is for the command line"),
         (None, {"attach": "x"}, "--attach is for the command line"),
         (None, {"stop": ["x"]}, "--stop is for the command line"),

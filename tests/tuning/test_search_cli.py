@@ -196,6 +196,7 @@ print(json.dumps([f.name for part in parts for f in dataclasses.fields(part)]))
         "local",
         "attach",
         "stop",
+        "version",
         "slurm",
         "slurm_print",
         "nodes",

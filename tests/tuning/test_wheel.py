@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,11 @@ def command(run: Run, name: str, *words: str) -> str:
 
 def test_a_search_is_planned(run: Run) -> None:
     assert "lsskd" in command(run, "kd-search", "lsskd", "--preset", "laptop", "--dry-run")
+
+
+def test_its_version_is_that_of_the_project(run: Run) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert command(run, "kd-search", "--version").startswith(f"kd-search {project['version']} (")
 
 
 def test_files_that_are_no_modules_are_in_it(run: Run) -> None:

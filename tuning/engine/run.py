@@ -52,6 +52,8 @@ def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
             name="tune",
             storage_path=str(folder),
             verbose=0,
+            # In a notebook Ray would choose another one, which shows an empty output.
+            progress_reporter=tune.CLIReporter(),
             failure_config=tune.FailureConfig(max_failures=CRASHES),
         ),
     )

@@ -19,7 +19,7 @@ from tuning.records.settings import SweepSettings
 from tuning.storage.addresses import masked
 from tuning.sweeps.searching import plan_asked, search_asked
 
-_ONLY_TYPED = ("cluster", "attach", "stop", *HERE_ONLY)
+_ONLY_TYPED = ("cluster", "attach", "stop", "version", *HERE_ONLY)
 """Flags of the search that are for the command line alone."""
 _SEVERAL = ("method", "backbone", "dataset", "resume")
 """Of these a list means a list of results."""

@@ -28,7 +28,7 @@ from tuning.records.presets import Preset, Setting, choose, setting
 from tuning.records.settings import SweepSettings
 from tuning.records.teaching import check_teachers, is_taught, teachers_of
 
-HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "storage", *ALLOCATION)
+HERE_ONLY = ("local", "address", "cluster", "attach", "stop", "version", "storage", *ALLOCATION)
 """Flags that mean something on the machine where they were typed, and nowhere else."""
 
 
@@ -97,6 +97,8 @@ class Flags:
     """Follow a sweep on the cluster: the one of this name, or the newest."""
     stop: Annotated[tuple[str, ...] | None, shown("[SWEEP]")] = None
     """End a sweep on the cluster and bring home what it has found."""
+    version: bool = False
+    """Print the versions of this project and of what it stands on, and end."""
     allocation: Annotated[Allocation, tyro.conf.arg(name="")] = field(default_factory=Allocation)
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
 
