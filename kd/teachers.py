@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from kd.backbones import backbone_spec, build_backbone, require_images, whole_name
-from kd.backbones.names import BackboneName
+from kd.backbones.names import BackboneName, short
 from kd.data.names import DatasetName
 from kd.errors import UserError
 from kd.files import whole
@@ -192,6 +192,14 @@ def recipe_of(student: R, number: int) -> R:
         teacher=teacher.teacher or TeacherConfig(),
         further_teachers=(),
     )
+
+
+def teacher_names(student: "TrainConfig") -> list[str]:
+    """What each teacher of `student` is: its file, or its backbone."""
+    return [
+        Path(teacher.weights).name if teacher.weights else short(recipe_of(student, n).backbone)
+        for n, teacher in enumerate(student.teachers)
+    ]
 
 
 class Ancestor(NamedTuple):

@@ -9,11 +9,11 @@ from kd.config import TrainConfig
 from kd.data import check_dataset
 from kd.data.split import check_split
 from kd.memories import readable
+from kd.teachers import teacher_names
 from kd.training.compiling import SECONDS, worth_compiling
 from search_spaces import Space
 from tuning.records.forecast import outline
 from tuning.records.settings import SweepSettings, sweep_names
-from tuning.records.teaching import teacher_names
 from tuning.study.budget import Budget
 from tuning.study.expected import Pace, courses
 from tuning.study.grid import countable, ordered

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd.backbones.names import short
@@ -144,14 +143,6 @@ def called(base: TrainConfig, ancestor: Ancestor) -> str:
         return f"teacher {ancestor.number + 1}" if several else "the teacher"
     name = f"assistant {place}" if assistants > 1 or several else "the assistant"
     return f"{name} of teacher {ancestor.number + 1}" if several else name
-
-
-def teacher_names(base: TrainConfig) -> list[str]:
-    """What each teacher of the students of `base` is: its file, or its backbone."""
-    return [
-        Path(teacher.weights).name if teacher.weights else short(base.teacher_recipe(n).backbone)
-        for n, teacher in enumerate(base.teachers)
-    ]
 
 
 def first_the_teacher(base: TrainConfig, ancestor: Ancestor) -> str:
