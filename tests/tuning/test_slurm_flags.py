@@ -1,4 +1,6 @@
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ def test_the_batch_file_is_filled_in_and_nothing_is_written(capsys, tmp_path):
     options = [line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH")]
     assert {"--nodes=4", "--gpus-per-node=2", "--cpus-per-task=8", "--time=08:00:00"} <= {*options}
     assert f"--output='{tmp_path}/a b/slurm/mine.out'" in options
+    assert f"--chdir={Path.cwd()}" in options
     assert "--exclusive" not in options
     assert f"storage='{tmp_path}/a b'" in lines
     assert "names=(mine)" in lines
@@ -50,6 +53,10 @@ def test_several_sweeps_are_resumed_by_all_their_names(capsys, tmp_path):
         (["--slurm", "--sbatch=--qos x"], "has a space in it; give one option to a --sbatch."),
         (["--slurm", "--local"], "--local and --slurm say where to run; give one of them."),
         (["--slurm", "--set", "alpha=7"], "at most 1"),
+        (["--slurm", "--dry-run"], "--dry-run measures where it is typed, and submits nothing;"),
+        (["--slurm", "--sbatch=gres=gpu:4"], "with its dashes: --sbatch=--gres=gpu:4."),
+        (["--slurm-print", "--attach"], "leave --attach or --stop away."),
+        (["--slurm-print", "--stop"], "leave --attach or --stop away."),
         (["--slurm", "--attach"], "was submitted to Slurm; give its --storage."),
     ],
 )
@@ -68,3 +75,28 @@ def test_a_machine_without_slurm_says_where_to_type_it(capsys, tmp_path, monkeyp
     assert "There is no sbatch on this machine; type this where Slurm's commands are" in (
         capsys.readouterr().err
     )
+
+
+def test_a_sweep_that_is_not_there_is_not_resumed_in_a_queue(capsys, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        main(["--slurm", "--resume", "mine", "--storage", str(tmp_path)])
+    assert end.value.code == 2
+    assert "There is no sweep under" in capsys.readouterr().err
+
+
+def test_who_asks_for_parts_of_machines_does_not_get_all_of_them(capsys, tmp_path):
+    assert "--exclusive" not in printed(capsys, tmp_path, "--sbatch=--gres=gpu:2")
+    assert "--exclusive" in printed(capsys, tmp_path, "--sbatch=--constraint=a100")
+
+
+def test_a_queue_of_somewhere_else_is_told_from_a_refusal(capsys, tmp_path, monkeypatch):
+    """Nothing is left of what was not submitted."""
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho Could not establish a configuration source >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(sbatch.parent), prepend=os.pathsep)
+    with pytest.raises(SystemExit):
+        main([*ASKED, "--storage", str(tmp_path / "runs"), "--slurm"])
+    assert "Slurm does not answer here (Could not establish" in capsys.readouterr().err
+    assert not list((tmp_path / "runs" / "slurm").iterdir())

@@ -45,16 +45,26 @@ def run_on_slurm(flags: Flags, check: Callable[[Flags], None]) -> int:
         UserError: flags that are wrong, which `check` says, or Slurm's own refusal.
     """
     folder = whole(flags.options.storage) / SLURM
+    at_one = flags.attach is not None or flags.stop is not None
+    if flags.allocation.slurm_print and at_one:
+        raise UserError(
+            "--slurm-print prints what would be submitted; leave --attach or --stop away."
+        )
     if flags.attach is not None:
         return _follow(_found(folder, flags.attach))
     if flags.stop is not None:
         return _stop(_found(folder, flags.stop))
+    if flags.dry_run:
+        raise UserError(
+            "--dry-run measures where it is typed, and submits nothing; leave --slurm away, or see "
+            "the batch file with --slurm-print."
+        )
     check(flags)
     if not flags.resume and flags.name is None:
         method = "-".join(flags.method) or "sweep"
         flags = replace(flags, name=f"{method}-{datetime.now():%Y%m%d-%H%M%S}")
     gpus = flags.allocation.gpus_per_node or 0
-    names = flags.resume or [settings.name for settings in request.sweeps(flags, gpus=gpus)]
+    names = [settings.name for settings in request.sweeps(flags, gpus=gpus)]
     job = Job(folder, flags.name or names[0])
     text = batch_file(flags, list(names), job.said)
     if flags.allocation.slurm_print:
@@ -71,7 +81,11 @@ def run_on_slurm(flags: Flags, check: Callable[[Flags], None]) -> int:
 def batch_file(flags: Flags, names: list[str], said: Path) -> str:
     """clusters/slurm.sbatch, filled in: sweeps called `names`, printing into the file `said`."""
     text = _shipped("slurm.sbatch").read_text(encoding="utf-8")
-    options = [*flags.allocation.lines(), f"#SBATCH --output={shlex.quote(str(said))}"]
+    options = [
+        *flags.allocation.lines(),
+        f"#SBATCH --chdir={shlex.quote(str(Path.cwd()))}",
+        f"#SBATCH --output={shlex.quote(str(said))}",
+    ]
     text = re.sub(r"^#SBATCH --output=.*$", lambda _: "\n".join(options), text, flags=re.M)
     values = {
         "python": shlex.quote(sys.executable),
@@ -120,6 +134,7 @@ class Job:
         self.said.unlink(missing_ok=True)
         done = _typed("sbatch", "--parsable", str(self.batch))
         if done.returncode:
+            self.batch.unlink()
             raise _refused(done.stderr)
         self._kept.write_text(done.stdout.strip().partition(";")[0], encoding="utf-8")
 
@@ -239,6 +254,8 @@ def _refused(said: str) -> UserError:
     reason = (said.strip().splitlines() or ["no reason given"])[-1]
     reason = reason.removeprefix("sbatch: error: ").removeprefix("Batch job submission failed: ")
     instead = "give other --nodes, --gpus-per-node, --time, --partition or --account"
+    if any(word in reason.lower() for word in ("configuration source", "controller", "contact")):
+        return UserError(f"Slurm does not answer here ({reason}); type this where it does.")
     if "partition" in reason.lower():
         told = _typed("sinfo", "--noheader", "--format=%P").stdout.split()
         instead = f"give --partition one of: {', '.join(name.strip('*') for name in told)}"

@@ -53,7 +53,13 @@ class Head:
 
     def dead(self) -> UserError:
         """The sentence for a head whose Ray does not answer."""
-        again = f"ray up {self.file}" if self.file else "ray start"
+        if self.file is None:
+            return UserError(
+                f"{self.where} does not answer; see that the address is right and its Ray runs (a "
+                "`kubectl port-forward` too, if it leads through one), and come back to a sweep "
+                "there with --attach."
+            )
+        again = f"ray up {self.file}"
         return UserError(
             f"{self.where} does not answer; if it died, type `{again}` and go on with "
             "--resume NAME, else come back with --attach."

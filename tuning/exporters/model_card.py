@@ -45,7 +45,7 @@ print(class_names[int(logits[0].argmax())])
 ```
 
 `images` are float32, (B, {channels}, {height}, {width}), {order}, in 0 … 1: the graph \
-normalises them itself.""",
+normalises them itself. `pip install onnxruntime` has what runs it.""",
 }
 
 _NORMALISED = """\

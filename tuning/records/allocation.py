@@ -9,6 +9,8 @@ from kd.errors import UserError, brief
 from tuning.records.options import Several
 
 _TIME = re.compile(r"\d+(-\d+(:\d+){0,2}|(:\d+){0,2})")
+_PARTS = re.compile(r"--(gres|gpus|cpus|mem|ntasks|exclusive|cores|tres)|-[Gcn]")
+"""How an option of sbatch begins that says what is to be had of a machine."""
 CORES_PER_GPU = 4
 """Cores that are asked for with each GPU where nobody says how many."""
 
@@ -34,7 +36,7 @@ class Allocation:
     account: Annotated[str | None, shown("NAME")] = None
     """With --slurm: the account that is charged."""
     sbatch: Annotated[Several, repeated("OPTION")] = ()
-    """With --slurm: any other option of sbatch, as --sbatch=--constraint=a100."""
+    """With --slurm: any other option of sbatch, with = and its dashes: --sbatch=--gres=gpu:4."""
 
     @property
     def asked(self) -> bool:
@@ -55,6 +57,12 @@ class Allocation:
             raise UserError(
                 f"--time is {brief(self.time)}; type it as HH:MM:SS, or D-HH:MM:SS with days."
             )
+        for word in self.sbatch:
+            if not word.startswith("-"):
+                raise UserError(
+                    f"--sbatch is {brief(repr(word))}; give it as sbatch has it, with its dashes: "
+                    "--sbatch=--gres=gpu:4."
+                )
         for word in (self.partition or "", self.account or "", *self.sbatch):
             if len(word.split()) > 1:
                 raise UserError(f"{brief(word)} has a space in it; give one option to a --sbatch.")
@@ -64,6 +72,8 @@ class Allocation:
         gpus, cores = self.gpus_per_node, self.cpus_per_node
         if cores is None and gpus:
             cores = CORES_PER_GPU * gpus
+        # Who asks in his own words for parts of machines need not have all of them.
+        parts = [word for word in self.sbatch if _PARTS.match(word)]
         options = {
             "nodes": self.nodes or 1,
             "gpus-per-node": gpus or None,
@@ -73,8 +83,8 @@ class Allocation:
             "account": self.account,
         }
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        words += ["--exclusive"] if cores is None else []
-        words += [word if word.startswith("-") else f"--{word}" for word in self.sbatch]
+        words += ["--exclusive"] if cores is None and not parts else []
+        words += self.sbatch
         return [f"#SBATCH {word}" for word in words]
 
 

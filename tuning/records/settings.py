@@ -53,6 +53,8 @@ LIMITS = {
 """From where to where the numbers of any sweep go."""
 PUT_BACK = "put the images back there, or start a new sweep"
 """What to do where a sweep that began does not find its images."""
+ON_SLURM = "KD_ON_SLURM"
+"""An environment variable of a sweep that `--slurm` submitted: what is typed next needs it too."""
 SHOWN_STORAGE = "KD_SHOWN_STORAGE"
 """An environment variable: what they call the storage who read the output on another machine."""
 

@@ -14,7 +14,7 @@ from search_spaces import in_words
 from tuning.records.findings import behind, unconfirmed
 from tuning.records.foretelling import foretelling
 from tuning.records.result import Sweep, SweepResult
-from tuning.records.settings import SHOWN_STORAGE, SweepSettings
+from tuning.records.settings import ON_SLURM, SHOWN_STORAGE, SweepSettings
 from tuning.reports import wording
 from tuning.reports.confirmed import on_test, verdict
 from tuning.reports.wording import count, percent, short, trial_name
@@ -207,7 +207,8 @@ def foretold(result: SweepResult) -> list[str]:
 def resume(sweeps: Sequence[SweepSettings]) -> str:
     """The command that goes on with sweeps of one storage."""
     names = " --resume ".join(settings.name for settings in sweeps)
-    return f"python -m tuning.search --resume {names}{_storage_flag(sweeps[0])}"
+    where = "--slurm " if ON_SLURM in os.environ else ""
+    return f"python -m tuning.search {where}--resume {names}{_storage_flag(sweeps[0])}"
 
 
 def search_on(result: SweepResult) -> str:
@@ -256,7 +257,9 @@ def next_steps(result: SweepResult, *, interrupted: bool = False) -> list[str]:
     if result.best is not None:
         known = interrupted or result.findings or (sweep.settings.confirm and not result.again)
         if not known and result.best is not result.default:
-            steps.append(confirm_again(sweep.settings))
+            there = f"{resume([sweep.settings])} --confirm"
+            elsewhere = _read_elsewhere() or ON_SLURM in os.environ
+            steps.append(there if elsewhere else confirm_again(sweep.settings))
         steps += [
             f"python -m kd.train {quote(str(shown(sweep.folder) / BEST_CONFIG))}",
             f"python -m tuning.export --sweep {sweep.name}{kept}",
