@@ -7,8 +7,14 @@
 service=http://169.254.169.254/latest
 asked() { curl -fs -m 2 -H "X-aws-ec2-metadata-token: $token" "$service/meta-data/$1"; }
 
+answered=
 while pgrep -x raylet > /dev/null; do
-    token=$(curl -fs -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$service/api/token") || exit 0
+    # Where EC2 has answered once, a question without an answer is asked again.
+    if token=$(curl -fs -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$service/api/token"); then
+        answered=yes
+    elif [ -z "$answered" ]; then
+        exit 0
+    fi
     if asked spot/instance-action > /dev/null; then
         ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message 'spot notice' \
             --deadline-remaining-seconds 110 && exit 0

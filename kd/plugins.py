@@ -28,12 +28,18 @@ def added(group: str) -> Mapping[str, EntryPoint]:
 
 
 def load(group: str, name: str) -> Any:
-    """The object that is added to `group` as `name`; UserError where it cannot be imported."""
+    """The object that is added to `group` as `name`; UserError where it cannot be imported.
+
+    And where it cannot be called, as all that is added can.
+    """
     point = added(group)[name]
     try:
-        return point.load()
+        found = point.load()
     except Exception as error:
         raise _broken(point, error) from error
+    if not callable(found):
+        raise wrong(group, name, f"is {brief(repr(found))}, which cannot be called")
+    return found
 
 
 def load_module(group: str, name: str, module: str) -> Any:
@@ -47,10 +53,22 @@ def load_module(group: str, name: str, module: str) -> Any:
         raise _broken(point, error) from error
 
 
+def wrong(group: str, name: str, why: str) -> UserError:
+    """The error for what is added to `group` as `name`, and is not what its group asks for."""
+    point = added(group)[name]
+    return UserError(
+        f"{brief(name)}, which the package {_package(point)} adds, {why}; mend it there, or "
+        "uninstall it."
+    )
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
+
+
 def _broken(point: EntryPoint, error: Exception) -> UserError:
-    package = point.dist.name if point.dist else point.value
     reason = brief(f"{type(error).__name__}: {error}", 200)
     return UserError(
-        f"{brief(point.name)}, which the package {package} adds, cannot be imported ({reason}); "
-        "mend it there, or uninstall it."
+        f"{brief(point.name)}, which the package {_package(point)} adds, cannot be imported "
+        f"({reason}); mend it there, or uninstall it."
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kd.errors import unknown
 from kd.methods.config import MethodConfig, Recipe
-from kd.plugins import METHODS, added, load_module
+from kd.plugins import METHODS, added, load_module, wrong
 
 if TYPE_CHECKING:
     from kd.backbones.staged import StagedBackbone
@@ -48,7 +48,9 @@ def config_class(method: str) -> type[MethodConfig]:
     """The configuration class of `method`; UserError with the nearest name if there is none."""
     if method not in method_names():
         raise unknown("method", method, method_names())
-    found: type[MethodConfig] = method_module(method, "config").Config
+    found: type[MethodConfig] | None = getattr(method_module(method, "config"), "Config", None)
+    if found is None:
+        raise wrong(METHODS, method, "has no `Config` in its config")
     return found
 
 

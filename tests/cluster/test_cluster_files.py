@@ -1,5 +1,7 @@
 """Both cluster files, checked without a network: Ray's schema, and EC2's own idea of a request."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import boto3
@@ -93,3 +95,37 @@ def test_a_second_ray_up_leaves_a_running_ray_alone(name):
     start, *_ = read(name)["head_start_ray_commands"]
     assert start.startswith("ray health-check > /dev/null 2>&1 || {")
     assert start.rstrip().endswith("}")
+
+
+def told(tmp_path, answers):
+    """What notice.sh typed where curl ends so, one time after another, and then always as last."""
+    folder, typed = tmp_path / "bin", tmp_path / "typed"
+    folder.mkdir()
+    typed.touch()
+    (tmp_path / "answers").write_text("".join(f"{code}\n" for code in answers))
+    took = f"""a={tmp_path}/answers; code=$(head -n 1 $a)
+[ $(wc -l < $a) = 1 ] || sed -i 1d $a
+exit $code"""
+    programs = {
+        "curl": took,
+        "ray": f'echo ray "$1" >> {typed}',
+        "sleep": f"echo sleep >> {typed}",
+        "pgrep": f"[ $(wc -l < {typed}) -lt 9 ]",
+    }
+    for name, does in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{does}\n")
+        (folder / name).chmod(0o755)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    script = ROOT / "clusters" / "notice.sh"
+    subprocess.run(["sh", script], env=environment, check=True, timeout=60)
+    return typed.read_text().splitlines()
+
+
+def test_a_machine_where_no_ec2_answers_is_asked_once(tmp_path):
+    assert told(tmp_path, [7]) == []
+
+
+def test_a_notice_is_heard_where_ec2_did_not_answer_for_a_while(tmp_path):
+    token, none, silent, notice = [0], [22], [28, 28], [0]
+    answers = token + none + silent + token + notice
+    assert told(tmp_path, answers) == ["sleep", "sleep", "ray drain-node"]

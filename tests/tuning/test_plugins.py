@@ -120,3 +120,27 @@ def test_a_name_of_this_project_is_not_replaced(run: Run, tmp_path: Path) -> Non
     done = run("-c", check, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("1297")
+
+
+@pytest.mark.parametrize("group", ["methods", "data", "formats"])
+def test_what_is_not_what_its_group_asks_for_is_one_sentence(
+    run: Run, tmp_path: Path, group: str
+) -> None:
+    about, package = tmp_path / "odd-1.dist-info", tmp_path / "odd"
+    about.mkdir()
+    package.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    value = "odd" if group == "methods" else "odd.config:FIVE"
+    (about / "entry_points.txt").write_text(f"[kd_search.{group}]\nfive = {value}\n")
+    (package / "__init__.py").touch()
+    (package / "config.py").write_text("FIVE = 5\n")
+    yaml = Path(__file__).parents[2] / "examples" / "digits.yaml"
+    words = {
+        "methods": ("tuning.search", "five", "--dry-run"),
+        "data": ("tuning.search", "ce", "--dataset", "five", "--dry-run"),
+        "formats": ("tuning.export", "--config", str(yaml), "--to", "five"),
+    }
+    done = run("-m", *words[group], PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert "error: five, which the package odd adds, " in done.stderr
+    assert "Traceback" not in done.stderr
