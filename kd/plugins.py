@@ -35,11 +35,27 @@ def load(group: str, name: str) -> Any:
     point = added(group)[name]
     try:
         found = point.load()
-    except Exception as error:
+    # A script may end itself as it is imported.
+    except (Exception, SystemExit) as error:
         raise _broken(point, error) from error
     if not callable(found):
         raise wrong(group, name, f"is {brief(repr(found))}, which cannot be called")
     return found
+
+
+def made(group: str, name: str, *given: Any) -> Any:
+    """What the object that is added to `group` as `name` makes of `given`.
+
+    UserError as of `load`, or where that fails.
+    """
+    make = load(group, name)
+    try:
+        return make(*given)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = brief(f"{type(error).__name__}: {error}", 200)
+        raise wrong(group, name, f"fails ({reason})") from error
 
 
 def load_module(group: str, name: str, module: str) -> Any:
@@ -49,7 +65,7 @@ def load_module(group: str, name: str, module: str) -> Any:
         return import_module(f"{point.value}.{module}")
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(point, error) from error
 
 
@@ -66,7 +82,7 @@ def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist else point.value
 
 
-def _broken(point: EntryPoint, error: Exception) -> UserError:
+def _broken(point: EntryPoint, error: BaseException) -> UserError:
     reason = brief(f"{type(error).__name__}: {error}", 200)
     return UserError(
         f"{brief(point.name)}, which the package {_package(point)} adds, cannot be imported "

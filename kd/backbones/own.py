@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+from kd import plugins
 from kd.backbones.names import BackboneName, written
 from kd.errors import UserError, brief, unknown
 
@@ -26,6 +27,9 @@ def function_of(name: BackboneName) -> Callable[..., Any]:
     A module is looked for in the current folder, too.
     """
     module, _, function = name.network.partition(":")
+    for added, point in plugins.added(plugins.BACKBONES).items():
+        if point.value == name.network:
+            return cast(Callable[..., Any], plugins.load(plugins.BACKBONES, added))
     _look_here()
     try:
         imported = importlib.import_module(module)

@@ -91,7 +91,7 @@ def tell_to_go(made, node_id):
 @starts_a_cluster
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_machine_that_is_told_to_go_gives_its_trial_back(workers, tmp_path, monkeypatch):
+def test_a_machine_that_is_told_to_go_gives_its_trial_back(workers, tmp_path, monkeypatch, capsys):
     """Nothing is trained twice, and no crash is counted: here the first would be one too many."""
     monkeypatch.setattr("tuning.engine.run.CRASHES", 1)
     with cluster([0, *[1] * workers]) as made:
@@ -104,6 +104,8 @@ def test_a_machine_that_is_told_to_go_gives_its_trial_back(workers, tmp_path, mo
         # No epoch is a rung, so that only the one of the notice has to be kept.
         spy = Spy(act=once_after(3, notice))
         records = search(made, tmp_path, replace(CE, epochs=60), 1, workers=workers, spy=spy)
+    said = [line for line in capsys.readouterr().out.splitlines() if "told to go" in line]
+    assert said == ["trial 0 leaves a machine that is told to go; it goes on where there is room."]
     check_that_nothing_was_lost(records, spy, 60, lost_after=0)
     assert len(spy.reports) > 60 - (workers > 1), "it told of its epochs again, so it did move"
     assert all(len(spy.times(0, epoch)) == 1 for epoch in range(1, 60))

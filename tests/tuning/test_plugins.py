@@ -144,3 +144,38 @@ def test_what_is_not_what_its_group_asks_for_is_one_sentence(
     assert done.returncode == 2, done.stderr
     assert "error: five, which the package odd adds, " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("group", "code", "why"),
+    [
+        ("methods", "raise SystemExit(3)", "cannot be imported (SystemExit: 3)"),
+        ("backbones", "import not_there", "cannot be imported (ModuleNotFoundError: No module"),
+        ("data", "def made(root): raise OSError('lost')", "fails (OSError: lost)"),
+        ("formats", "def made(config): raise ValueError('odd')", "fails (ValueError: odd)"),
+        ("formats", "def made(config): pass", "gives NoneType, and a format gives the text"),
+    ],
+)
+def test_one_that_fails_is_one_sentence(
+    run: Run, tmp_path: Path, group: str, code: str, why: str
+) -> None:
+    about, package = tmp_path / "odd-1.dist-info", tmp_path / "odd"
+    about.mkdir()
+    package.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    value = "odd.within" if group == "methods" else "odd.within:made"
+    (about / "entry_points.txt").write_text(f"[kd_search.{group}]\nfive = {value}\n")
+    (package / "__init__.py").touch()
+    (package / "within.py").write_text(code)
+    yaml = Path(__file__).parents[2] / "examples" / "digits.yaml"
+    search = ("tuning.search", "--preset", "laptop", "--dry-run")
+    words = {
+        "methods": (*search, "five"),
+        "backbones": (*search, "ce", "--backbone", "five"),
+        "data": (*search, "ce", "--dataset", "five"),
+        "formats": ("tuning.export", "--config", str(yaml), "--to", "five"),
+    }
+    done = run("-m", *words[group], PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"five, which the package odd adds, {why}" in done.stderr
+    assert "Traceback" not in done.stderr

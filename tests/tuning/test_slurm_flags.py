@@ -1,5 +1,7 @@
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,54 @@ def test_a_queue_of_somewhere_else_is_told_from_a_refusal(capsys, tmp_path, monk
         main([*ASKED, "--storage", str(tmp_path / "runs"), "--slurm"])
     assert "Slurm does not answer here (Could not establish" in capsys.readouterr().err
     assert not list((tmp_path / "runs" / "slurm").iterdir())
+
+
+def test_a_folder_that_a_batch_file_cannot_hold_is_refused(capsys, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        main([*ASKED, "--storage", str(tmp_path / "li\nne"), "--slurm-print"])
+    assert end.value.code == 2
+    assert "has a character that a batch file cannot hold" in capsys.readouterr().err
+    assert "a%%jb/a b/slurm/mine.out" in printed(capsys, tmp_path / "a%jb")
+
+
+def test_a_storage_that_cannot_be_made_is_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*ASKED, "--storage", "/proc/nope", "--slurm"])
+    assert end.value.code == 2
+    assert (
+        "cannot be written: No such file or directory; give another --storage"
+        in capsys.readouterr().err
+    )
+
+
+SLOW = """#!/bin/sh
+sleep 1
+echo 7
+"""
+
+
+def test_of_two_that_submit_the_same_at_once_one_is_refused(tmp_path):
+    """The queue knows the first when the second asks."""
+    (tmp_path / "bin").mkdir()
+    for name, code in {"sbatch": SLOW, "squeue": "#!/bin/sh\necho PENDING\n"}.items():
+        (tmp_path / "bin" / name).write_text(code)
+        (tmp_path / "bin" / name).chmod(0o755)
+    words = [sys.executable, "-m", "tuning.search", *ASKED, "--slurm", "--storage", str(tmp_path)]
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    both = [
+        subprocess.Popen(
+            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        end = time.monotonic() + 60
+        while (refused := next((one for one in both if one.poll() is not None), None)) is None:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert "mine is on Slurm already, as job 7" in refused.communicate()[0]
+        assert [one.poll() for one in both].count(None) == 1, "the other one follows its job"
+    finally:
+        for one in both:
+            one.kill()
+            one.wait()

@@ -3,19 +3,22 @@
 The storage lies on a file system that all machines share, so the result need not be brought home.
 """
 
+import fcntl
+import os
 import re
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
-from kd.errors import UserError, unknown
-from kd.files import whole
+from kd.errors import UserError, brief, unknown
+from kd.files import unwritable, whole
 from tuning.cluster.parcel import to_words
 from tuning.records import request
 from tuning.records.naming import SLURM
@@ -70,21 +73,43 @@ def run_on_slurm(flags: Flags, check: Callable[[Flags], None]) -> int:
     if flags.allocation.slurm_print:
         print(text, end="")
         return 0
-    folder.mkdir(parents=True, exist_ok=True)
-    job.check_over()
-    job.batch.write_text(text, encoding="utf-8")
-    job.submit()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            job.check_over()
+            job.batch.write_text(text, encoding="utf-8")
+            job.submit()
+    except OSError as error:
+        raise UserError(unwritable(folder, error, "give another --storage")) from None
     print(f"Submitted to Slurm as job {job.number}, {job.name}.", flush=True)
     return _follow(job)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within, no other process submits from `folder`: one of two alike would be lost sight of."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def batch_file(flags: Flags, names: list[str], said: Path) -> str:
     """clusters/slurm.sbatch, filled in: sweeps called `names`, printing into the file `said`."""
     text = _shipped("slurm.sbatch").read_text(encoding="utf-8")
+    for path in (Path.cwd(), said):
+        if not str(path).isprintable():
+            raise UserError(
+                f"{brief(repr(str(path)))} has a character that a batch file cannot hold; rename "
+                "the folder, or give another --storage."
+            )
     options = [
         *flags.allocation.lines(),
         f"#SBATCH --chdir={shlex.quote(str(Path.cwd()))}",
-        f"#SBATCH --output={shlex.quote(str(said))}",
+        # Slurm has numbers of its own for what follows a %.
+        f"#SBATCH --output={shlex.quote(str(said).replace('%', '%%'))}",
     ]
     text = re.sub(r"^#SBATCH --output=.*$", lambda _: "\n".join(options), text, flags=re.M)
     values = {
@@ -252,7 +277,7 @@ def _typed(*words: str) -> subprocess.CompletedProcess[str]:
 def _refused(said: str) -> UserError:
     """Slurm's last words, and what could be given instead."""
     reason = (said.strip().splitlines() or ["no reason given"])[-1]
-    reason = reason.removeprefix("sbatch: error: ").removeprefix("Batch job submission failed: ")
+    reason = re.sub(r"^sbatch: (error|fatal): |Batch job submission failed: ", "", reason)
     instead = "give other --nodes, --gpus-per-node, --time, --partition or --account"
     if any(word in reason.lower() for word in ("configuration source", "controller", "contact")):
         return UserError(f"Slurm does not answer here ({reason}); type this where it does.")

@@ -6,13 +6,17 @@ Only here the searchers and the stopping rules of the studies meet Tune's interf
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.result import AUTO_RESULT_KEYS
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from kd.errors import UserError
+from kd.screen import warn
+from tuning.engine.notice import LEFT
 from tuning.engine.trial import Work
 from tuning.study.searcher import StudySearcher
 from tuning.study.stopping import EarlyStopping
@@ -119,6 +123,20 @@ class LaneStopping(FIFOScheduler):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as for the searcher."""
         return {}
+
+
+class LaneMoves(Callback):
+    """Says that a trial leaves its machine, which may be the last one: nothing else tells of it."""
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial begins again on another machine, or in another process."""
+        # Tune appends what ended the trial, each time with a heading.
+        said = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+        if LEFT in said.rpartition("Failure #")[2]:
+            warn(
+                f"trial {trial.config['trial']} leaves a machine that is told to go; it goes on "
+                "where there is room."
+            )
 
 
 def _own(result: Mapping[str, Any]) -> dict[str, Any]:

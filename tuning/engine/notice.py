@@ -12,6 +12,10 @@ EVERY = 1.0
 """Seconds between two looks."""
 
 
+LEFT = "The machine is told to go, and gave its trial back."
+"""What Ray is told of a trial that ends so."""
+
+
 class GivenBackError(Exception):
     """A trial has left a machine that is told to go; its checkpoint is whole."""
 
@@ -40,4 +44,4 @@ def given_back() -> Exception:
     from ray.exceptions import RayActorError
 
     # Its parts are given by position, as it is sent by them.
-    return RayActorError("", "The machine is told to go, and gave its trial back.", False, True)
+    return RayActorError("", LEFT, False, True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kd.errors import UserError
-from tuning.engine.lanes import Lane, LaneSearcher, LaneStopping
+from tuning.engine.lanes import Lane, LaneMoves, LaneSearcher, LaneStopping
 from tuning.engine.share import Share
 from tuning.engine.trial import Work, run_trial
 
@@ -54,6 +54,7 @@ def _run(lanes: Sequence[Lane], share: Share, folder: Path) -> None:
             verbose=0,
             # In a notebook Ray would choose another one, which shows an empty output.
             progress_reporter=tune.CLIReporter(),
+            callbacks=[LaneMoves()],
             failure_config=tune.FailureConfig(max_failures=CRASHES),
         ),
     )

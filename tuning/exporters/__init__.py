@@ -40,5 +40,8 @@ def export(config: TrainConfig, target: str) -> str:
         return FORMATS[target](config)
     if target not in plugins.added(plugins.FORMATS):
         raise unknown("format", target, [*FORMATS, *plugins.added(plugins.FORMATS)])
-    text: str = plugins.load(plugins.FORMATS, target)(config)
+    text = plugins.made(plugins.FORMATS, target, config)
+    if not isinstance(text, str):
+        why = f"gives {type(text).__name__}, and a format gives the text of a file"
+        raise plugins.wrong(plugins.FORMATS, target, why)
     return text

@@ -21,7 +21,7 @@ from kd.data.names import (
     kinds_of,
 )
 from kd.errors import UserError, brief, unknown
-from kd.plugins import DATA, added, load
+from kd.plugins import DATA, added, made
 
 OWN = "type --dataset digits, or --dataset folder:DIR or parquet:FOLDER for your own images"
 REMEDIES = {
@@ -134,7 +134,7 @@ def find_source(
         raise unknown("data set", name, dataset_names())
     _check_unchanged(dataset.kind, images)
     if not ours:
-        found: Source = load(DATA, dataset.kind)(data_root(root))
+        found: Source = made(DATA, dataset.kind, data_root(root))
         return found
     if dataset.kind == "digits":
         from kd.data.sources.digits import Digits
