@@ -21,6 +21,7 @@ from kd.methods import config_class, method_names
 from kd.training.checkpoint import as_weights
 from kd.training.teacher import describe
 from tuning.engine.beginning import Beginning
+from tuning.engine.notice import GivenBackError
 from tuning.engine.trial import Work, train_trial
 from tuning.records.taught import taught
 from tuning.storage.shelf import Shelf
@@ -141,6 +142,24 @@ def test_where_it_is_damaged_it_is_trained_again(length: int, tmp_path: Path) ->
     assert again[0]["before_seconds"] > 0
     assert scores(again) == scores(first)
     assert len(kept.read_bytes()) == len(whole)
+
+
+# -- told to go ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("method", ["fitnet", "hsakd", "ban"])
+def test_one_that_is_told_to_go_in_a_stage_before_goes_on_from_there(
+    method: str, seeds: int, tmp_path: Path
+) -> None:
+    config = config_of(method)
+    whole = told(work_in(tmp_path / "whole", config, seeds), config)
+    work, said = work_in(tmp_path / "moved", config, seeds), list[dict[str, Any]]()
+    assignment = {"lane": 0, "trial": 0, "config": config.to_dict()}
+    with pytest.raises(GivenBackError):
+        train_trial(assignment, work, cpus=1, device="cpu", tell=said.append, leaves=lambda: True)
+    assert said == [], "after the first epoch of the stage"
+    assert scores(told(work, config)) == scores(whole)
 
 
 # -- killed ----------------------------------------------------------------------------------
