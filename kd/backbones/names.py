@@ -82,8 +82,10 @@ class BackboneName:
 
     @property
     def short(self) -> str:
-        """The name without its stages, as a person types it."""
-        return str(replace(self, stages=None))
+        """The name without its stages, as a person types it: of what a package adds, its name."""
+        typed = str(replace(self, stages=None))
+        names = (name for name in added(ADDED) if name not in BACKBONES)
+        return next((n for n in names if f"module:{added(ADDED)[n].value}" == typed), typed)
 
     def __str__(self) -> str:
         """The name as a configuration has it."""

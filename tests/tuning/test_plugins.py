@@ -62,6 +62,11 @@ def test_what_a_plugin_adds_is_searched_kept_trained_and_exported(run: Run) -> N
     assert trained.returncode == 0, trained.stderr
 
 
+def test_a_network_that_is_added_is_called_by_its_name(run: Run) -> None:
+    code = "from kd.backbones.names import short; print(short('tiny'), short('module:mine:tiny'))"
+    assert run("-c", code).stdout == "tiny module:mine:tiny\n"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
