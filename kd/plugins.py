@@ -27,6 +27,11 @@ def added(group: str) -> Mapping[str, EntryPoint]:
     return found
 
 
+def name_of(group: str, value: str) -> str | None:
+    """The name by which an object, `module:attribute`, is added to `group`; None if it is not."""
+    return next((name for name, point in added(group).items() if point.value == value), None)
+
+
 def load(group: str, name: str) -> Any:
     """The object that is added to `group` as `name`; UserError where it cannot be imported.
 

@@ -15,7 +15,7 @@ from typing import Self
 from kd.backbones.registered import BACKBONES
 from kd.errors import UserError, brief
 from kd.plugins import BACKBONES as ADDED
-from kd.plugins import added
+from kd.plugins import added, name_of
 
 KINDS = {
     "torchvision": "torchvision:NAME",
@@ -83,9 +83,8 @@ class BackboneName:
     @property
     def short(self) -> str:
         """The name without its stages, as a person types it: of what a package adds, its name."""
-        typed = str(replace(self, stages=None))
-        names = (name for name in added(ADDED) if name not in BACKBONES)
-        return next((n for n in names if f"module:{added(ADDED)[n].value}" == typed), typed)
+        name = name_of(ADDED, self.network) if self.kind == "module" else None
+        return str(replace(self, stages=None)) if name is None or name in BACKBONES else name
 
     def __str__(self) -> str:
         """The name as a configuration has it."""

@@ -27,9 +27,8 @@ def function_of(name: BackboneName) -> Callable[..., Any]:
     A module is looked for in the current folder, too.
     """
     module, _, function = name.network.partition(":")
-    for added, point in plugins.added(plugins.BACKBONES).items():
-        if point.value == name.network:
-            return cast(Callable[..., Any], plugins.load(plugins.BACKBONES, added))
+    if (added := plugins.name_of(plugins.BACKBONES, name.network)) is not None:
+        return cast(Callable[..., Any], plugins.load(plugins.BACKBONES, added))
     _look_here()
     try:
         imported = importlib.import_module(module)

@@ -37,6 +37,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+DIGITS = Path(__file__).parents[2] / "examples" / "digits.yaml"
+DRY = ("tuning.search", "--preset", "laptop", "--dry-run")
+WORDS = {
+    "methods": (*DRY, "five"),
+    "backbones": (*DRY, "ce", "--backbone", "five"),
+    "data": (*DRY, "ce", "--dataset", "five"),
+    "formats": ("tuning.export", "--config", str(DIGITS), "--to", "five"),
+}
+"""What is typed to have what a package adds as `five`, by group."""
+
+
+def add(folder: Path, package: str, points: str, **modules: str) -> None:
+    """A package that is installed in `folder`: its entry points, and the code of its modules."""
+    about = folder / f"{package}-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(points)
+    for name, code in {"__init__": "", **modules}.items():
+        (folder / package).mkdir(exist_ok=True)
+        (folder / package / f"{name}.py").write_text(code)
+
+
 def test_a_method_of_a_plugin_keeps_the_contract(run: Run) -> None:
     check = "from kd.testing import check_method; check_method('focal', 'resnet8')"
     done = run("-c", check)
@@ -98,10 +120,7 @@ def test_names_that_are_added_are_offered(run: Run, words: tuple[str, ...], sent
 def test_one_that_cannot_be_imported_is_one_sentence_and_harms_no_other(
     run: Run, tmp_path: Path
 ) -> None:
-    about = tmp_path / "broken-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[kd_search.methods]\nlost = not_there.lost\n")
+    add(tmp_path, "broken", "[kd_search.methods]\nlost = not_there.lost\n")
     words = ("-m", "tuning.search", "--preset", "laptop", "--dry-run")
     lost = run(*words, "lost", PYTHONPATH=str(tmp_path))
     assert lost.returncode == 2
@@ -114,12 +133,9 @@ def test_one_that_cannot_be_imported_is_one_sentence_and_harms_no_other(
 
 
 def test_a_name_of_this_project_is_not_replaced(run: Run, tmp_path: Path) -> None:
-    about = tmp_path / "bold-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bold\nVersion: 1\n")
     groups = ("methods", "ce"), ("backbones", "resnet8"), ("data", "digits")
     lines = [f"[kd_search.{group}]\n{name} = not_there:lost" for group, name in groups]
-    (about / "entry_points.txt").write_text("\n".join(lines))
+    add(tmp_path, "bold", "\n".join(lines))
     check = "from kd.testing import check_method; check_method('ce', 'resnet8'); "
     check += "from kd.data import open_dataset; print(len(open_dataset('digits').train))"
     done = run("-c", check, PYTHONPATH=str(tmp_path))
@@ -131,21 +147,9 @@ def test_a_name_of_this_project_is_not_replaced(run: Run, tmp_path: Path) -> Non
 def test_what_is_not_what_its_group_asks_for_is_one_sentence(
     run: Run, tmp_path: Path, group: str
 ) -> None:
-    about, package = tmp_path / "odd-1.dist-info", tmp_path / "odd"
-    about.mkdir()
-    package.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
     value = "odd" if group == "methods" else "odd.config:FIVE"
-    (about / "entry_points.txt").write_text(f"[kd_search.{group}]\nfive = {value}\n")
-    (package / "__init__.py").touch()
-    (package / "config.py").write_text("FIVE = 5\n")
-    yaml = Path(__file__).parents[2] / "examples" / "digits.yaml"
-    words = {
-        "methods": ("tuning.search", "five", "--dry-run"),
-        "data": ("tuning.search", "ce", "--dataset", "five", "--dry-run"),
-        "formats": ("tuning.export", "--config", str(yaml), "--to", "five"),
-    }
-    done = run("-m", *words[group], PYTHONPATH=str(tmp_path))
+    add(tmp_path, "odd", f"[kd_search.{group}]\nfive = {value}\n", config="FIVE = 5\n")
+    done = run("-m", *WORDS[group], PYTHONPATH=str(tmp_path))
     assert done.returncode == 2, done.stderr
     assert "error: five, which the package odd adds, " in done.stderr
     assert "Traceback" not in done.stderr
@@ -164,23 +168,9 @@ def test_what_is_not_what_its_group_asks_for_is_one_sentence(
 def test_one_that_fails_is_one_sentence(
     run: Run, tmp_path: Path, group: str, code: str, why: str
 ) -> None:
-    about, package = tmp_path / "odd-1.dist-info", tmp_path / "odd"
-    about.mkdir()
-    package.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
     value = "odd.within" if group == "methods" else "odd.within:made"
-    (about / "entry_points.txt").write_text(f"[kd_search.{group}]\nfive = {value}\n")
-    (package / "__init__.py").touch()
-    (package / "within.py").write_text(code)
-    yaml = Path(__file__).parents[2] / "examples" / "digits.yaml"
-    search = ("tuning.search", "--preset", "laptop", "--dry-run")
-    words = {
-        "methods": (*search, "five"),
-        "backbones": (*search, "ce", "--backbone", "five"),
-        "data": (*search, "ce", "--dataset", "five"),
-        "formats": ("tuning.export", "--config", str(yaml), "--to", "five"),
-    }
-    done = run("-m", *words[group], PYTHONPATH=str(tmp_path))
+    add(tmp_path, "odd", f"[kd_search.{group}]\nfive = {value}\n", within=code)
+    done = run("-m", *WORDS[group], PYTHONPATH=str(tmp_path))
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"five, which the package odd adds, {why}" in done.stderr
     assert "Traceback" not in done.stderr

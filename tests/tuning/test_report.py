@@ -22,7 +22,7 @@ from tuning.records.findings import Findings, Opening
 from tuning.records.keeper import Keeper
 from tuning.records.progress import curve_limits, over_epochs, over_minutes
 from tuning.records.result import SweepResult, load_result, value_at
-from tuning.records.settings import STUDY
+from tuning.records.settings import ON_SLURM, SHOWN_STORAGE, STUDY
 from tuning.records.taught import BEGINNING, Taught
 from tuning.report import main
 from tuning.reports.axis import Axis
@@ -229,6 +229,26 @@ def test_summary_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "python -m tuning.search --resume s\n" in said(usual, interrupted=True)
     elsewhere = hand_made(tmp_path / "big" / "s")
     assert "--resume s --storage big\n" in said(elsewhere, interrupted=True)
+
+
+@pytest.mark.parametrize(
+    ("where", "typed"),
+    [
+        (ON_SLURM, "search --slurm --resume s --confirm"),
+        (SHOWN_STORAGE, "search --resume s --confirm"),
+    ],
+)
+def test_what_ran_elsewhere_is_proved_there(
+    where: str, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tuning.confirm` trains where it is typed, which may be the door of a cluster."""
+    monkeypatch.chdir(tmp_path)
+    result = hand_made(tmp_path / "runs" / "s")
+    assert "tuning.confirm" in said(result)
+    monkeypatch.setenv(where, "runs")
+    out = said(result)
+    assert f"python -m tuning.{typed}" in out
+    assert "tuning.confirm" not in out
 
 
 def test_summary_says_plainly_that_nothing_completed(tmp_path: Path) -> None:
