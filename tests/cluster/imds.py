@@ -4,8 +4,9 @@ It asks for a token as EC2 does where nothing older than IMDSv2 is answered.
 """
 
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 
 ADDRESS = "169.254.169.254"
 TOKEN, TTL = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"
@@ -33,4 +34,5 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
 
-ThreadingHTTPServer((ADDRESS, 80), Answers).serve_forever()
+# Not an HTTPServer, which looks its own name up before it listens, where no name server answers.
+ThreadingTCPServer((ADDRESS, 80), Answers).serve_forever()
