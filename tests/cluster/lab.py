@@ -13,6 +13,8 @@ TOOLS = ("unshare", "nsenter", "ip", "rsync", "curl")
 COPIED = ("kd", "search_spaces", "tuning", "clusters", "ray_cluster.yaml", "requirements.txt")
 HERE = "~/kd-search"
 """The project on the laptop."""
+IMPATIENT = "RAY_gcs_rpc_server_reconnect_timeout_s=10"
+"""A machine's Ray ends when it has missed its head for so many seconds; a minute by default."""
 
 
 def missing() -> str:
@@ -43,6 +45,7 @@ class Lab:
             mkdir -p .local/bin kd-storage .cache
             ln -s {uv} .local/bin/uv; ln -s {sys.prefix} .venv
             echo 'export UV_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1' >> .bashrc
+            echo 'export {IMPATIENT}' >> .bashrc
             mount --bind {shared} kd-storage
         """
         project = " ".join(str(ROOT / name) for name in COPIED)

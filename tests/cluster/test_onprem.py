@@ -9,8 +9,6 @@ from lan import Machine, wait_for
 from sweeps import check_complete
 
 FILE = "clusters/onprem.yaml"
-IMPATIENT = "echo 'export RAY_gcs_rpc_server_reconnect_timeout_s=5' >> .bashrc"
-"""A worker's Ray ends when it has missed its head for so many seconds; a minute by default."""
 
 
 def ended(machine: Machine) -> bool:
@@ -21,9 +19,8 @@ def ended(machine: Machine) -> bool:
 def machines(lab: Lab):
     provider = yaml.safe_load((ROOT / FILE).read_text())["provider"]
     addresses = [provider["head_ip"], *provider["worker_ips"]]
-    image = f"{lab.image}\n{IMPATIENT}"
     return [
-        lab.lan.add(f"machine{i}", ip, KEY=lab.lan.key, HOME="/home/ubuntu", BAKE=image)
+        lab.lan.add(f"machine{i}", ip, KEY=lab.lan.key, HOME="/home/ubuntu", BAKE=lab.image)
         for i, ip in enumerate(addresses)
     ]
 

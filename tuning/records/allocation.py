@@ -11,6 +11,22 @@ from tuning.records.options import Several
 _TIME = re.compile(r"\d+(-\d+(:\d+){0,2}|(:\d+){0,2})")
 _PARTS = re.compile(r"--(gres|gpus|cpus|mem|ntasks|exclusive|cores|tres)|-[Gcn]")
 """How an option of sbatch begins that says what is to be had of a machine."""
+_FLAGS = {
+    "--nodes": "--nodes",
+    "-N": "--nodes",
+    "--gpus-per-node": "--gpus-per-node",
+    "--cpus-per-task": "--cpus-per-node",
+    "-c": "--cpus-per-node",
+    "--time": "--time",
+    "-t": "--time",
+    "--partition": "--partition",
+    "-p": "--partition",
+    "--account": "--account",
+    "-A": "--account",
+}
+"""The flag here that says what an option of sbatch does."""
+_FOLLOWED_BY = ("--job-name", "-J", "--output", "-o", "--chdir", "-D", "--open-mode")
+"""The options of sbatch by which a sweep is found and followed."""
 CORES_PER_GPU = 4
 """Cores that are asked for with each GPU where nobody says how many."""
 
@@ -62,6 +78,16 @@ class Allocation:
                 raise UserError(
                     f"--sbatch is {brief(repr(word))}; give it as sbatch has it, with its dashes: "
                     "--sbatch=--gres=gpu:4."
+                )
+            name = word.partition("=")[0] if word.startswith("--") else word[:2]
+            if name in _FLAGS:
+                raise UserError(
+                    f"--sbatch is {brief(repr(word))}; type {_FLAGS[name]} for that instead."
+                )
+            if name in _FOLLOWED_BY:
+                raise UserError(
+                    f"--sbatch is {brief(repr(word))}; {name} is left as it is, as a sweep is "
+                    "followed by it. To have another, submit what --slurm-print prints yourself."
                 )
         for word in (self.partition or "", self.account or "", *self.sbatch):
             if len(word.split()) > 1:
