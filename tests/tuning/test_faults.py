@@ -113,6 +113,26 @@ def test_a_machine_that_is_told_to_go_gives_its_trial_back(workers, tmp_path, mo
 
 @starts_a_cluster
 @pytest.mark.timeout(900)
+def test_a_machine_that_is_told_to_go_as_a_trial_ends_is_given_no_other(tmp_path, capsys):
+    """Though the process that trained the one is used again for the next."""
+    with cluster([0, 1]) as made:
+
+        def notice(report):
+            if (report["trial"], report["epoch"]) == (0, 2):
+                (first,) = made.worker_nodes
+                made.add_node(num_cpus=1, object_store_memory=100 * 2**20, memory=2**30)
+                tell_to_go(made, first.node_id)
+
+        spy = Spy(act=notice)
+        records = search(made, tmp_path, replace(CE, epochs=2), 2, workers=1, spy=spy)
+    assert "trial 1 leaves a machine that is told to go" in capsys.readouterr().out
+    assert sorted(records) == [0, 1]
+    told = [(report["trial"], report["epoch"]) for report in spy.reports]
+    assert told == [(0, 1), (0, 2), (1, 1), (1, 2)], "an epoch that is told twice was begun there"
+
+
+@starts_a_cluster
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("workers", "process"), [(1, "ImplicitFunc"), (2, "RayTrainWorker")])
 def test_a_killed_process_goes_on_after_its_last_checkpoint(workers, process, two_cores, tmp_path):
     spy = Spy(RUNGS, act=once_after(3, lambda: kill(process)))

@@ -74,8 +74,12 @@ def run_trial(assignment: dict[str, Any], *, works: Sequence[Work], cpus: int, g
     def loop() -> None:
         nonlocal left
         work, device = works[assignment["lane"]], "cuda" if gpus else "cpu"
-        told = {"tell": tune.report, "leaves": told_to_go()}
+        leaves = told_to_go()
         try:
+            # This process may have ended a trial on a machine where Ray would begin none.
+            if leaves():
+                raise GivenBackError
+            told = {"tell": tune.report, "leaves": leaves}
             train_trial(assignment, work, cpus=cpus, device=device, **told)
         except GivenBackError:
             left = True
