@@ -216,13 +216,13 @@ class Trainer:
         means = (mean_over_workers(values) / len(self.loader)).tolist()
         return dict(zip(names, means, strict=True))
 
-    def try_out(self, steps: int, *, look: bool = True) -> None:
-        """Take a few steps as an epoch does, and a look at val: to see what they need.
+    def try_out(self, steps: int, *, look: bool = True, part: int = -1) -> None:
+        """Take a few steps as an epoch of a phase does, and a look at val: to see what they need.
 
         When it returns they are done, on a device too.
         """
-        if self.phase.name != MAIN:
-            self._enter(len(self.phases) - 1)
+        if self.phase is not self.phases[part]:
+            self._enter(range(len(self.phases))[part])
         self.model.train()
         self.method.begin_epoch(0)
         sums = self._steps.run(0, steps)

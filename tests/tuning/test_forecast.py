@@ -171,7 +171,14 @@ def test_on_a_machine_too_busy_to_measure_what_is_known_is_told(
 ) -> None:
     base = sweep_result(tmp_path / "s", trials=1).sweep.settings.base
     program = tmp_path / "python"
-    said = {"imported": time.time(), "first": 0.2, "built": 0.1, "epoch": 3.0, "looked": True}
+    said = {
+        "imported": time.time(),
+        "first": 0.2,
+        "before": 0.0,
+        "built": 0.1,
+        "epoch": 3.0,
+        "looked": True,
+    }
     answer = f"read job\necho '{json.dumps(said)}'\n" * measured
     program.write_text(f"#!/bin/sh\n{answer}exec sleep 60\n")
     program.chmod(0o755)

@@ -109,10 +109,10 @@ class Pool:
             metrics["before_seconds"] = self.before_seconds
         return metrics
 
-    def try_out(self, steps: int, *, look: bool = True) -> None:
+    def try_out(self, steps: int, *, look: bool = True, part: int = -1) -> None:
         """Take a few steps on every seed, to see what they need; done when it returns."""
         for trainer in self.trainers:
-            trainer.try_out(steps, look=look)
+            trainer.try_out(steps, look=look, part=part)
 
     def validate(self) -> None:
         """Look at val on every seed."""

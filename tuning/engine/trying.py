@@ -18,22 +18,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from kd.config import TrainConfig
 from tuning.study.expected import Pace, doubt
 
-if TYPE_CHECKING:
-    from kd.data import Images
-
 WINDOW = 3.0
 """Seconds in which all of them train and are counted."""
-CHUNK = 0.25
-"""Seconds of steps between two looks at the clock, at least."""
-LOOK = 10.0
-"""Seconds that a look at val may take, as its steps let fear; a longer one is only reckoned."""
-FORWARD = 1 / 3
-"""Of the time of a step on the same images, what a look at them takes at most, about."""
 TELL, SET_UP = 0.04, 0.35
 """Seconds that Ray takes to pass a report on, and to set up the next trial in a process."""
 AT_ONCE = 16
@@ -103,17 +94,25 @@ def try_out(
         last = _heard([first], late) if config.teachers and found else []
     hurried = not found or len(last) < bool(config.teachers)
     start = max(answer["imported"] - began + answer["first"] for answer in ready)
-    built = fmean(answer["built"] for answer in ready)
-    epochs = [answer["epoch"] for answer in found or ready]
-    seen = 0.0 if all(answer["looked"] for answer in found or ready) else UNSEEN
-    seen = math.hypot(seen, 0.0 if found else HURRIED)
-    sure = math.hypot(before, seen, pstdev(epochs) / fmean(epochs) / math.sqrt(len(epochs)))
-    mine = Pace(epoch=fmean(epochs) + TELL, trial=built + SET_UP, start=start, doubt=sure)
+    mine = replace(_pace(ready, found, before), start=start, shared=config.kd.beginning is not None)
     teachers = [seconds + TELL for answer in last for seconds in answer["teachers"]]
     return Tried(
         mine,
-        tuple(Pace(epoch=each, start=start + SET_UP, doubt=sure) for each in teachers),
+        tuple(Pace(epoch=each, start=start + SET_UP, doubt=mine.doubt) for each in teachers),
         hurried,
+    )
+
+
+def _pace(ready: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], before: float) -> Pace:
+    """What the answers of all processes say of a trial, where so much was in doubt `before`."""
+    epochs = [answer["epoch"] for answer in found or ready]
+    seen = 0.0 if all(answer["looked"] for answer in found or ready) else UNSEEN
+    seen = math.hypot(seen, 0.0 if found else HURRIED)
+    return Pace(
+        epoch=fmean(epochs) + TELL,
+        trial=fmean(answer["built"] for answer in ready) + SET_UP,
+        before=fmean(answer["before"] for answer in ready),
+        doubt=math.hypot(before, seen, pstdev(epochs) / fmean(epochs) / math.sqrt(len(epochs))),
     )
 
 
@@ -192,9 +191,9 @@ def _program() -> None:
     import ray.tune  # noqa: F401
     import torch
 
-    import kd.training.trainer  # noqa: F401
     from kd.data import open_dataset
     from kd.data.split import train_val
+    from tuning.engine.timed import TimedTraining
 
     torch.set_num_threads(job["cpus"])
     imported = time.time()
@@ -205,92 +204,24 @@ def _program() -> None:
     built = []
     for _ in range(2):
         began = time.perf_counter()
-        trying = Trying(config, train, val, job["device"], job["seeds"])
+        training = TimedTraining(config, train, val, job["device"], job["seeds"])
         built.append(time.perf_counter() - began)
-    trying.warm_up()
-    known = {"epoch": trying.reckoned, "looked": trying.looked}
+    before = training.before()
+    training.warm_up()
+    known = {"epoch": training.reckoned, "looked": training.looked, "before": before}
     _answer({"imported": imported, "first": built[0], "built": built[1], **known})
     begin = json.loads(sys.stdin.readline())["begin"]
     time.sleep(max(0.0, begin - time.time()))
-    epoch = trying.epoch(begin + WINDOW)
-    _answer({"epoch": epoch, "looked": trying.looked})
+    epoch = training.epoch(begin + WINDOW)
+    _answer({"epoch": epoch, "looked": training.looked})
     if not sys.stdin.readline():
         return
     teachers = []
     for ancestor in config.ancestors:
-        teacher = Trying(ancestor.recipe, train, val, job["device"])
+        teacher = TimedTraining(ancestor.recipe, train, val, job["device"])
         teacher.warm_up()
         teachers.append(teacher.epoch(time.time() + WINDOW / 2))
     _answer({"teachers": teachers})
-
-
-class Trying:
-    """One trial's training, a few steps at a time."""
-
-    def __init__(
-        self, config: TrainConfig, train: "Images", val: "Images", device: str, seeds: int = 1
-    ) -> None:
-        from kd.training.parallel import Place
-        from tuning.engine.pooled import Pool
-
-        place = replace(Place.local(device), beside=os.cpu_count() or 1)
-        teachers = _teachers(config, train)
-        images = train, val
-        self.pool = Pool(config, *images, seeds=seeds, place=place, teachers=teachers)
-        self.looked = True
-        self._step, self._chunk = 0.0, 1
-        self._look: float | None = None
-
-    def warm_up(self) -> None:
-        """Take the first steps, which take longer, and see how long others do."""
-        steps = len(self.pool.loader)
-        self._step = self._steps(1)
-        if self._step < 4 * CHUNK:
-            few = min(4, steps)
-            self._step = min(self._step, self._steps(few) / few)
-        self._chunk = min(steps, max(1, math.ceil(CHUNK / self._step)))
-        first = self.pool.first
-        batches = len(first.val_loader.labels) / first.config.batch_size
-        self._look = FORWARD * batches * self._step
-        self.looked = self._look < LOOK
-        if self.looked:
-            self.pool.validate()
-
-    @property
-    def reckoned(self) -> float:
-        """The seconds of an epoch and its look at val, by its first steps."""
-        return len(self.pool.loader) * self._step + (self._look or 0.0)
-
-    def epoch(self, until: float) -> float:
-        """The seconds of an epoch and its look at val, trained until then."""
-        steps, seconds, looks = 0, 0.0, list[float]()
-        whole = len(self.pool.loader)
-        while time.time() < until or not steps:
-            if self.looked and steps >= whole * len(looks):
-                began = time.perf_counter()
-                self.pool.validate()
-                looks.append(time.perf_counter() - began)
-            seconds += self._steps(self._chunk)
-            steps += self._chunk
-        return whole * seconds / steps + (fmean(looks) if looks else self._look or 0.0)
-
-    def _steps(self, count: int) -> float:
-        began = time.perf_counter()
-        self.pool.try_out(count, look=False)
-        return time.perf_counter() - began
-
-
-def _teachers(config: TrainConfig, train: "Images") -> list[Any]:
-    """Its teachers, untrained where they are still to come: they take as long."""
-    from kd.backbones import build_backbone
-    from kd.parts.teacher import Teacher
-    from kd.training.teacher import load_teachers
-
-    if all(teacher.weights for teacher in config.teachers):
-        return load_teachers(config, train)
-    names = [config.teacher_recipe(n).backbone for n in range(len(config.teachers))]
-    sizes = len(train.class_names), int(train.images.shape[1])
-    return [Teacher(build_backbone(name, *sizes)) for name in names]
 
 
 if __name__ == "__main__":

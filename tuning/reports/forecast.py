@@ -30,11 +30,15 @@ def lines(forecast: Forecast) -> list[str]:
 
 def starting(forecast: Forecast, pace: Pace, slots: int) -> str:
     """The line of what of the training time is none of its epochs."""
-    trials = forecast.trials.middle * pace.trial / slots
-    return (
-        f"  of it, starting: {duration(pace.start)} for processes, {duration(trials)} to set up "
-        "trials in them"
+    each = forecast.trials.middle / slots
+    said = (
+        f"  of it, starting: {duration(pace.start)} for processes, {duration(each * pace.trial)} "
+        "to set up trials in them"
     )
+    if pace.before:
+        phases = pace.before if pace.shared else each * pace.before
+        said += f", {duration(phases)} for what their method trains before the first epoch"
+    return said
 
 
 def epochs(forecast: Forecast) -> str:

@@ -40,14 +40,27 @@ class Pace:
     """How long things take while all slots train, in seconds; an epoch on all of a trial's seeds.
 
     `epoch` and `trial`, what a trial takes beside its epochs, are of one slot; `start` is what the
-    workers take before their first trials. `doubt` is the standard deviation of what will be, as a
-    share of it.
+    workers take before their first trials. `before` are a training's phases before its first
+    epoch, `shared` where only the first trials of a sweep train them. `doubt` is the standard
+    deviation of what will be, as a share of it.
     """
 
     epoch: float
     trial: float = 0.0
     start: float = 0.0
+    before: float = 0.0
+    shared: bool = False
     doubt: float = 0.1
+
+    @property
+    def first(self) -> float:
+        """What the first trials wait for beside what each does."""
+        return self.start + self.before * self.shared
+
+    @property
+    def each(self) -> float:
+        """What each trial takes beside its epochs."""
+        return self.trial + self.before * (not self.shared)
 
 
 def doubt(own: int = 0) -> float:
@@ -121,7 +134,11 @@ def _drawn(pace: Pace, rng: np.random.Generator) -> Pace:
     """What may come of `pace`."""
     faster, sooner = np.exp(pace.doubt * rng.normal(size=2)).tolist()
     return replace(
-        pace, epoch=pace.epoch * faster, trial=pace.trial * faster, start=pace.start * sooner
+        pace,
+        epoch=pace.epoch * faster,
+        trial=pace.trial * faster,
+        before=pace.before * faster,
+        start=pace.start * sooner,
     )
 
 
@@ -152,7 +169,7 @@ class _Simulation:
     def run(self) -> Course:
         """The search to its end."""
         for _ in range(self.outline.slots):
-            self._begin(0.0, self.pace.start)
+            self._begin(0.0, self.pace.first)
         before = 0.0
         while self.events:
             now, number, stop = heapq.heappop(self.events)
@@ -170,7 +187,7 @@ class _Simulation:
         if number < self.most:
             learnt = self.learns * math.log(max(number / AT_RANDOM, 1))
             self.levels.append(self.rng.normal() + learnt)
-            self._go_on(now, number, 0, wait + self.pace.trial)
+            self._go_on(now, number, 0, wait + self.pace.each)
 
     def _go_on(self, now: float, number: int, stop: int, wait: float = 0.0) -> None:
         epochs = self.stops[stop] - (self.stops[stop - 1] if stop else 0)

@@ -153,7 +153,7 @@ def _confirmed_in(
     settings: SweepSettings, pace: Pace, slots: int, epochs: Sequence[int] = ()
 ) -> list[float]:
     """The same in seconds, or so many `epochs`; its trainings are of one seed each."""
-    whole = pace.epoch + pace.trial / settings.base.epochs
+    whole = pace.epoch + (pace.trial + pace.before) / settings.base.epochs
     each = whole / settings.seeds_per_trial / slots
     return [pace.start + count * each for count in epochs or confirming(settings)]
 
@@ -213,6 +213,7 @@ class Foresight:
         self._slots = sweep.settings.at_once(sweep.slots)
         self._starts: dict[int, float] = {}
         self._epochs: list[float] = []
+        self._before = 0.0
         self._gpus = 0.0
         self._thread: threading.Thread | None = None
 
@@ -225,7 +226,8 @@ class Foresight:
             return
         self._gpus = trial.gpus
         if epoch == 1:
-            waited = time.time() - trial.spans[-1][0]
+            self._before = max(self._before, metrics.get("before_seconds", 0.0))
+            waited = time.time() - trial.spans[-1][0] - metrics.get("before_seconds", 0.0)
             self._starts.setdefault(trial.number, waited - metrics["epoch_seconds"])
         if epoch > 1 or self._sweep.epochs == 1:
             self._epochs.append(metrics["epoch_seconds"] + TELL)
@@ -245,7 +247,14 @@ class Foresight:
     def _make(self) -> None:
         first = list(self._starts.values())[: self._slots]
         start = max(fmean(first) - SET_UP, 0.0) if first else 0.0
-        pace = Pace(epoch=fmean(self._epochs), trial=SET_UP, start=start, doubt=doubt(self._slots))
+        pace = Pace(
+            epoch=fmean(self._epochs),
+            trial=SET_UP,
+            start=start,
+            before=self._before,
+            shared=self._sweep.settings.base.kd.beginning is not None,
+            doubt=doubt(self._slots),
+        )
         # A large search is simulated for some seconds, in which trials would wait.
         self._thread = threading.Thread(target=self._keep, args=(pace,), daemon=True)
         self._thread.start()

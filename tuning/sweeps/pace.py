@@ -106,11 +106,19 @@ def _of(result: SweepResult, trials: Sequence[TrialRecord]) -> Known:
     seconds = [trial.metrics["epoch_seconds"] for trial in trials]
     epoch, slots = fmean(seconds) + TELL, result.sweep.slots
     # Those that began with their processes waited for them.
-    first = [t.seconds - t.epoch * epoch - SET_UP for t in trials if t.number < slots]
+    first = [t.seconds - _before(t) - t.epoch * epoch - SET_UP for t in trials if t.number < slots]
     pace = Pace(
         epoch=epoch,
         trial=SET_UP,
         start=max(fmean(first), 0.0) if first else 0.0,
+        # Of a trial that began with what another had trained it is nothing.
+        before=max(map(_before, trials)),
+        shared=result.sweep.settings.base.kd.beginning is not None,
         doubt=math.hypot(doubt(), stdev(seconds) / fmean(seconds)),
     )
     return Known(result.sweep.name, pace, slots, trials[0].gpus)
+
+
+def _before(trial: TrialRecord) -> float:
+    """The seconds of what its method trains before the first epoch."""
+    return trial.metrics.get("before_seconds", 0.0)
