@@ -6,17 +6,22 @@ no teacher yet, does not know all of it; what is not known is taken as it is fou
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from kd.backbones.own import digests
+from kd import plugins
+from kd.backbones.own import digest_of, digests
 from kd.errors import UserError
 from kd.files import replace_file
 from kd.screen import warn
 from kd.section import Section, parse, read_mapping
+from kd.teachers import networks_of
+
+if TYPE_CHECKING:
+    from kd.config import TrainConfig
 
 FILE = "origin.json"
 _ROOT = Path(__file__).parent
@@ -27,7 +32,7 @@ class Origin(Section):
     """The digests of the training images and of the teachers' files, and the versions at work.
 
     `versions` holds torch's version, as `kd` a digest of this package's own code, and one of the
-    code of each network of one's own.
+    code of each network of one's own and of each package that adds the method or the data set.
     """
 
     images: str | None = None
@@ -35,16 +40,18 @@ class Origin(Section):
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, images: str, teachers: Sequence[bytes] = (), networks: Iterable[str] = ()) -> Self:
+    def of(
+        cls, images: str, teachers: Sequence[bytes] = (), config: "TrainConfig | None" = None
+    ) -> Self:
         """What a training that began now would begin with.
 
         Args:
             images: their digest.
             teachers: what their files hold.
-            networks: the names of the backbones at work.
+            config: what is trained.
         """
         each = [hashlib.blake2b(teacher, digest_size=16).hexdigest() for teacher in teachers]
-        versions = _versions() | digests(networks)
+        versions = _versions() | (_code(config) if config else {})
         return cls(images=images, teacher="+".join(each) or None, versions=versions)
 
     @classmethod
@@ -100,3 +107,16 @@ def _versions() -> dict[str, str]:
     for path in sorted(_ROOT.rglob("*.py")):
         code.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
     return {"kd": code.hexdigest(), "torch": version("torch")}
+
+
+def _code(config: "TrainConfig") -> dict[str, str]:
+    """Digests of the code that is not this package's: by module of a network, by package added."""
+    names = {plugins.METHODS: config.method, plugins.DATA: config.dataset}
+    packages = plugins.packages(names)
+    networks = digests(networks_of(config)).items()
+    code = {name: found for name, found in networks if _top(name) not in packages.values()}
+    return code | {name: digest_of(module) for name, module in packages.items()}
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]

@@ -3,7 +3,8 @@
 A name that the project has itself is not replaced.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -16,14 +17,20 @@ METHODS, BACKBONES, DATA, FORMATS = (
 )
 """The groups. A method's value is a package of `config`, `loss` and `space`; any other's an
 object."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""What can be typed, and be part of a folder's name; `:` has meanings of its own."""
 
 
 @cache
 def added(group: str) -> Mapping[str, EntryPoint]:
-    """What is added to `group`, by name; imports none of it."""
+    """What is added to `group`, by name; imports none of it.
+
+    A name of other characters than letters, digits and `_.+-` is passed over.
+    """
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
-        found.setdefault(point.name, point)
+        if _NAME.fullmatch(point.name):
+            found.setdefault(point.name, point)
     return found
 
 
@@ -53,9 +60,13 @@ def made(group: str, name: str, *given: Any) -> Any:
 
     UserError as of `load`, or where that fails.
     """
-    make = load(group, name)
+    return said(group, name, load(group, name), *given)
+
+
+def said(group: str, name: str, function: Callable[..., Any], *given: Any) -> Any:
+    """What a function of what is added to `group` as `name` says; UserError where it fails."""
     try:
-        return make(*given)
+        return function(*given)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
@@ -72,6 +83,12 @@ def load_module(group: str, name: str, module: str) -> Any:
         raise
     except (Exception, SystemExit) as error:
         raise _broken(point, error) from error
+
+
+def packages(names: Mapping[str, str]) -> dict[str, str]:
+    """Of what is added under these names, by group, the modules that hold it, by package."""
+    points = (added(group).get(name) for group, name in names.items())
+    return {_package(p): p.module.partition(".")[0] for p in points if p is not None}
 
 
 def wrong(group: str, name: str, why: str) -> UserError:

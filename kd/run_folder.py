@@ -10,7 +10,7 @@ from errno import EACCES, ENOTDIR
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kd.config import TrainConfig, networks_of
+from kd.config import TrainConfig
 from kd.errors import UserError, brief
 from kd.files import replace_file, unwritable
 from kd.origin import Origin
@@ -99,7 +99,7 @@ def run_origin(config: TrainConfig, images: "Images") -> Origin:
     """What the run would begin with now; teachers of its own are made of these images."""
     given = [t.file for t in config.teachers if t.file and os.path.isfile(t.file)]
     files = [Path(weights).read_bytes() for weights in given]
-    return Origin.of(images.digest, files, networks_of(config))
+    return Origin.of(images.digest, files, config)
 
 
 @contextmanager

@@ -5,14 +5,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from itertools import combinations, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 
 from kd.backbones import backbone_spec
 from kd.config import TrainConfig, read_yaml
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from kd.methods import is_added, method_module
+from kd.plugins import METHODS, said, wrong
 from search_spaces._conditions import read_conditions, settled
 from search_spaces._domains import Choice, Domain, Range, RangeAbove, is_number, number_or_text
 from search_spaces._names import resolve
@@ -96,10 +97,21 @@ class OwnSpace(NamedTuple):
 def own_space(method: str, backbone: str, *, optimizer: bool) -> OwnSpace:
     """The space of `method` on `backbone`; with `optimizer`, of the learning rate too."""
     paper = TrainConfig.from_dict(TrainConfig.paper(method, backbone, "cifar100").to_dict())
-    own = f"search_spaces.{method}"
-    space = method_module(method, "space") if is_added(method) else importlib.import_module(own)
-    domains: dict[str, Domain] = space.domains(backbone_spec(backbone).stages)
+    domains = _domains(method, backbone_spec(backbone).stages)
     return OwnSpace(paper, _settable(paper), domains | (OPTIMIZER if optimizer else {}))
+
+
+def _domains(method: str, stages: int) -> dict[str, Domain]:
+    """What the file of the method says; UserError where that of a package does not say it."""
+    if not is_added(method):
+        own: dict[str, Domain] = importlib.import_module(f"search_spaces.{method}").domains(stages)
+        return own
+    space = method_module(method, "space")
+    found = said(METHODS, method, lambda: dict(space.domains(stages)))
+    for name, domain in found.items():
+        if not isinstance(domain, Domain):
+            raise wrong(METHODS, method, f"has a space in which {name} is {brief(repr(domain))}")
+    return cast(dict[str, Domain], found)
 
 
 def read_fixed(fixed: Mapping[str, str], own: OwnSpace, backbone: str) -> dict[str, Any]:

@@ -120,13 +120,20 @@ def _imported(file: Path) -> set[str]:
 
 def digests(backbones: Iterable[str]) -> dict[str, str]:
     """What tells the code of each from any other: by module, a digest of its `files_of`."""
-    found = {}
-    for module, path in sources(backbones).items():
-        code = hashlib.blake2b(digest_size=8)
-        for file in files_of(path):
-            code.update(file.name.encode() + file.read_bytes())
-        found[module] = code.hexdigest()
-    return found
+    return {module: _digest(path) for module, path in sources(backbones).items()}
+
+
+def digest_of(package: str) -> str:
+    """The same of a package that is installed; empty where it is not found."""
+    place = _place_of(package)
+    return "" if place is None else _digest(place)
+
+
+def _digest(source: Path) -> str:
+    code = hashlib.blake2b(digest_size=8)
+    for file in files_of(source):
+        code.update(file.name.encode() + file.read_bytes())
+    return code.hexdigest()
 
 
 def first_line(error: BaseException | None) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "MethodConfig",
     "Recipe",
     "build_method",
+    "check_loss",
     "config_class",
     "is_added",
     "method_module",
@@ -67,6 +68,15 @@ def method_module(method: str, part: str) -> Any:
 def is_added(method: str) -> bool:
     """Whether an installed package adds the method."""
     return method not in _own()
+
+
+def check_loss(method: str) -> None:
+    """Raise UserError where the loss of a method that a package adds is not there.
+
+    Before a trial finds that, which would have failed. The project's own is not imported.
+    """
+    if is_added(method) and not hasattr(method_module(method, "loss"), "METHOD"):
+        raise wrong(METHODS, method, "has no `METHOD` in its loss")
 
 
 def build_method(

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from kd.config import TrainConfig, networks_of
+from kd.config import TrainConfig
 from kd.data import Images
 from kd.errors import UserError
 from kd.files import replace_file
@@ -116,7 +116,7 @@ def cell_of(
         "val": len(val),
         "classes": len(train.class_names),
         **({"seeds": seeds} if seeds > 1 else {}),
-        **Origin.of("", networks=networks_of(config)).versions,
+        **Origin.of("", config=config).versions,
     }
 
 

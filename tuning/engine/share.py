@@ -38,6 +38,8 @@ def share(nodes: Sequence[Node], cpus: int | None, gpus: float | None, workers: 
     """
     all_gpus = sum(node.get("GPU", 0.0) for node in nodes)
     gpus = (float(workers) if all_gpus else 0.0) if gpus is None else gpus
+    if gpus and not all_gpus:
+        raise UserError(f"--gpus-per-trial is {gpus:g}, but there is no GPU; leave it away.")
     if gpus > all_gpus:
         raise UserError(
             f"--gpus-per-trial is {gpus:g}, but the cluster has {all_gpus:g}; ask for less."

@@ -122,7 +122,9 @@ def _pace(ready: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], befo
 @contextmanager
 def _processes(count: int, cpus: int) -> Iterator[list["subprocess.Popen[str]"]]:
     """So many of them; they end with the `with`, and when this process does."""
-    given = os.environ | {"PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": str(cpus)}
+    # What a package adds may be found by the path that is set, too.
+    paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    given = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(cpus)}
     started: list[subprocess.Popen[str]] = []
 
     def give_up() -> None:

@@ -93,7 +93,7 @@ class Cell:
     @property
     def origin(self) -> Origin:
         """What the sweep would begin with now."""
-        return Origin.of(self.images, self.teachers, networks_of(self.base))
+        return Origin.of(self.images, self.teachers, self.base)
 
     def check_origin(self) -> None:
         """Raise UserError where the images or the teacher are not those that it began with."""

@@ -110,7 +110,7 @@ def _confirm(
     base, root = settings.base, settings.data_root
     dataset = open_dataset(base.dataset, root, PUT_BACK, base.images)
     teachers = read_teachers(settings.folder, chosen[REFERENCE])
-    now = Origin.of(dataset.train.digest, teachers, networks_of(settings.base))
+    now = Origin.of(dataset.train.digest, teachers, settings.base)
     Origin.load(settings.folder).require(now, settings.name, "start a new sweep")
     # What is damaged is found before the race, and not when its winner is measured.
     dataset.check_test()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from kd.methods import check_loss
 from kd.screen import warn
 from tuning.engine.runtime import check_here
 from tuning.records.confirm_request import Flags, check
@@ -36,6 +37,7 @@ def confirm_asked(flags: Flags) -> Findings | None:
         print_findings(known)
         print_next(read_again(settings))
         return known
+    check_loss(settings.base.method)
     settings.check_images(begun=True)
     check_here(settings.compile)
 

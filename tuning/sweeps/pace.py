@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from kd.config import TrainConfig, networks_of
+from kd.config import TrainConfig
 from kd.errors import UserError
 from kd.origin import Origin
 from tuning.engine.share import Share
@@ -52,7 +52,7 @@ def known_pace(settings: SweepSettings, share: Share) -> Known | None:
     if any(teacher.weights is None for teacher in settings.base.teachers):
         return None
     about = protocol(settings.base, root=settings.data_root)
-    here = _here(environment(), about, Origin.of("", networks=networks_of(settings.base)))
+    here = _here(environment(), about, Origin.of("", config=settings.base))
     for result in earlier(settings):
         sweep = result.sweep
         there = _here(sweep.environment, sweep.protocol, _origin(sweep))

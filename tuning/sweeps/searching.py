@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from kd.data import verify_dataset
 from kd.data.split import remarks
+from kd.methods import check_loss
 from kd.screen import warn
 from search_spaces import Space
+from tuning.engine.packing import share_of
 from tuning.engine.runtime import check_here, elsewhere, gpus_at_hand, local_gpus
 from tuning.records import request
 from tuning.records.ablation import Files
@@ -37,6 +39,7 @@ def plan_asked(flags: Flags, files: Files | None = None) -> Planned:
     sweeps = [(settings, settings.space()) for settings in _sweeps(flags, files)]
     told: dict[str, None] = {}
     for settings, _ in sweeps:
+        check_loss(settings.base.method)
         info = settings.check_images(begun=bool(flags.resume))
         settings.check_study()
         if flags.resume:
@@ -45,8 +48,10 @@ def plan_asked(flags: Flags, files: Files | None = None) -> Planned:
             told |= dict.fromkeys(remarks(info, settings.base.split))
             check_warm_start(settings)
         check_here(settings.compile)
-        if not elsewhere() and not local_gpus():
-            check_ends(settings, 0)
+        if not elsewhere():
+            share_of(settings, [{"CPU": float(os.cpu_count() or 1), "GPU": float(local_gpus())}])
+            if not local_gpus():
+                check_ends(settings, 0)
     for line in told:
         print(line)
     if flags.dry_run:
