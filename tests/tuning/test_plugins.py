@@ -161,6 +161,7 @@ def test_what_is_not_what_its_group_asks_for_is_one_sentence(
         ("methods", "raise SystemExit(3)", "cannot be imported (SystemExit: 3)"),
         ("backbones", "import not_there", "cannot be imported (ModuleNotFoundError: No module"),
         ("data", "def made(root): raise OSError('lost')", "fails (OSError: lost)"),
+        ("data", "def made(root): pass", "gives NoneType, which has no method `check`; mend it"),
         ("formats", "def made(config): raise ValueError('odd')", "fails (ValueError: odd)"),
         ("formats", "def made(config): pass", "gives NoneType, and a format gives the text"),
     ],
@@ -174,3 +175,73 @@ def test_one_that_fails_is_one_sentence(
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"five, which the package odd adds, {why}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+DATA = """
+from kd.config import AugmentConfig
+class made:
+    def __init__(self, root): pass
+    def augment(self): return AugmentConfig()
+    check = verify = open = augment
+"""
+GOOD = "from kd.methods.ce.config import Config"
+
+
+@pytest.mark.parametrize(
+    ("modules", "why"),
+    [
+        ({"loss": "x = ("}, "cannot be imported (SyntaxError: '(' was never closed"),
+        ({"loss": "METHODS = 1"}, "has no `METHOD` in its loss; mend it"),
+        ({"space": "def domains(stages): return {'a': 3}"}, "has a space in which a is 3; mend it"),
+        ({"space": "def domains(stages): return stages.x"}, "fails (AttributeError: 'int' object"),
+        ({"space": "five = 5"}, "fails (AttributeError: module 'odd.space' has no attribute"),
+    ],
+    ids=str,
+)
+def test_no_part_of_a_method_is_left_to_a_trial_to_find_wrong(
+    run: Run, tmp_path: Path, modules: dict[str, str], why: str
+) -> None:
+    """There it would have failed for good, with all trials of a sweep that goes on."""
+    space = (Path(__file__).parents[2] / "search_spaces" / "ce.py").read_text()
+    whole = {"config": GOOD, "space": space, "loss": "from kd.methods.ce.loss import METHOD"}
+    add(tmp_path, "odd", "[kd_search.methods]\nfive = odd\n", **(whole | modules))
+    done = run("-m", *DRY, "five", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"five, which the package odd adds, {why}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_cannot_be_typed_is_passed_over(run: Run, tmp_path: Path) -> None:
+    names = ("--resume", "../x", "module:x:y", "a b", "é", ".")
+    lines = "".join(f"{name} = odd\n" for name in names)
+    add(tmp_path, "odd", f"[kd_search.methods]\n{lines}")
+    code = "from kd.plugins import METHODS, added; print(*added(METHODS))"
+    assert run("-c", code, PYTHONPATH=str(tmp_path)).stdout == "\n"
+
+
+def test_its_pace_is_measured_where_only_the_path_leads_to_it(run: Run) -> None:
+    words = ("focal", "--backbone", "tiny", "--dataset", "stripes", "--set", "batch_size=32")
+    done = run("-m", *DRY, *words, "--local", "--epochs", "2", "--trials", "2")
+    assert done.returncode == 0, done.stderr
+    assert "measured here: " in done.stdout
+
+
+def test_other_code_of_what_is_added_is_another_version_of_its_package(
+    run: Run, tmp_path: Path
+) -> None:
+    whole = {"config": GOOD, "space": "", "loss": "", "data": DATA}
+    points = "[kd_search.methods]\nfive = odd\n[kd_search.data]\nsix = odd.data:made\n"
+    add(tmp_path, "odd", points, **whole)
+    code = """
+from kd.config import TrainConfig
+from kd.origin import Origin
+for method, data in ("five", "digits"), ("ce", "six"), ("ce", "digits"):
+    config = TrainConfig.paper(method, "resnet8", data)
+    print(Origin.of("", config=config).versions.get("odd"))
+"""
+    before = run("-c", code, PYTHONPATH=str(tmp_path))
+    assert before.returncode == 0, before.stderr
+    (tmp_path / "odd" / "loss.py").write_text("five = 5")
+    first, second, none = before.stdout.split()
+    assert (first, none) == (second, "None")
+    assert first not in run("-c", code, PYTHONPATH=str(tmp_path)).stdout

@@ -59,7 +59,18 @@ def test_several_sweeps_are_resumed_by_all_their_names(capsys, tmp_path):
         (["--slurm", "--sbatch=gres=gpu:4"], "with its dashes: --sbatch=--gres=gpu:4."),
         (["--slurm", "--sbatch=-N4"], "--sbatch is '-N4'; type --nodes for that instead."),
         (["--slurm", "--sbatch=--time=9"], "type --time for that instead."),
-        (["--slurm", "--sbatch=--chdir=/"], "; --chdir is left as it is, as a sweep is followed"),
+        (["--slurm", "--sbatch=--chdir=/"], "; --chdir is as a sweep needs it."),
+        (["--slurm", "--sbatch=--array=0-3"], "; --array is as a sweep needs it."),
+        (["--slurm", "--sbatch=--signal=USR1@60"], "type --sbatch=--signal=B:USR1@300."),
+        (["--slurm", "--time", "2"], "which Slurm reads as 120 seconds; a sweep is ended 120"),
+        (["--slurm", "--time", "0-0:2:30"], "reads as 150 seconds; a sweep is ended 120 seconds"),
+        (["--slurm", "--time", "5", "--sbatch=--signal=B:USR1@300"], "so give 360 at least."),
+        (["--slurm", "--time", "\u0663"], "type it as HH:MM:SS"),
+        (
+            ["--slurm", "--partition", 'g"pu'],
+            "--partition is 'g\"pu', which is no name of Slurm's.",
+        ),
+        (["--slurm", "--account", "a b"], "--account is 'a b', which is no name of Slurm's."),
         (["--slurm-print", "--attach"], "leave --attach or --stop away."),
         (["--slurm-print", "--stop"], "leave --attach or --stop away."),
         (["--slurm", "--attach"], "was submitted to Slurm; give its --storage."),
@@ -156,3 +167,8 @@ def test_of_two_that_submit_the_same_at_once_one_is_refused(tmp_path):
         for one in both:
             one.kill()
             one.wait()
+
+
+@pytest.mark.parametrize("time", ["3", "3:00", "0:03:00", "08:00:00", "1-0", "0", "0:0:0"])
+def test_times_that_leave_some_to_a_sweep_are_taken(capsys, tmp_path, time):
+    assert f"#SBATCH --time={time}" in printed(capsys, tmp_path, "--time", time).splitlines()

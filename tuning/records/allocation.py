@@ -8,7 +8,8 @@ from kd.cli import repeated, shown
 from kd.errors import UserError, brief
 from tuning.records.options import Several
 
-_TIME = re.compile(r"\d+(-\d+(:\d+){0,2}|(:\d+){0,2})")
+_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
+_NAMES = re.compile(r"[\w.,+-]+")
 _PARTS = re.compile(r"--(gres|gpus|cpus|mem|ntasks|exclusive|cores|tres)|-[Gcn]")
 """How an option of sbatch begins that says what is to be had of a machine."""
 _FLAGS = {
@@ -25,8 +26,15 @@ _FLAGS = {
     "-A": "--account",
 }
 """The flag here that says what an option of sbatch does."""
-_FOLLOWED_BY = ("--job-name", "-J", "--output", "-o", "--chdir", "-D", "--open-mode")
-"""The options of sbatch by which a sweep is found and followed."""
+_OURS = (
+    *("--job-name", "-J", "--output", "-o", "--chdir", "-D", "--open-mode", "--parsable"),
+    *("--array", "-a", "--ntasks-per-node", "--wrap"),
+)
+"""The options of sbatch by which a sweep is found and followed, and is one, once on a machine."""
+LEAD = 120
+"""Seconds before its end at which an allocation is told of it, as clusters/slurm.sbatch has it."""
+LEAST = 60
+"""Seconds of an allocation that are left to a sweep at least: to start Ray takes some."""
 CORES_PER_GPU = 4
 """Cores that are asked for with each GPU where nobody says how many."""
 
@@ -69,10 +77,8 @@ class Allocation:
                 least = 0 if entry.name == "gpus_per_node" else 1
                 if value < least:
                     raise UserError(f"{flag} is {value}; it must be at least {least}.")
-        if self.time is not None and not _TIME.fullmatch(self.time):
-            raise UserError(
-                f"--time is {brief(self.time)}; type it as HH:MM:SS, or D-HH:MM:SS with days."
-            )
+        if self.time is not None:
+            self._check_time(self.time)
         for word in self.sbatch:
             if not word.startswith("-"):
                 raise UserError(
@@ -84,14 +90,39 @@ class Allocation:
                 raise UserError(
                     f"--sbatch is {brief(repr(word))}; type {_FLAGS[name]} for that instead."
                 )
-            if name in _FOLLOWED_BY:
+            if name in _OURS:
                 raise UserError(
-                    f"--sbatch is {brief(repr(word))}; {name} is left as it is, as a sweep is "
-                    "followed by it. To have another, submit what --slurm-print prints yourself."
+                    f"--sbatch is {brief(repr(word))}; {name} is as a sweep needs it. To have "
+                    "another, submit what --slurm-print prints yourself."
                 )
-        for word in (self.partition or "", self.account or "", *self.sbatch):
+            if name == "--signal" and not word.startswith("--signal=B:USR1"):
+                raise UserError(
+                    f"--sbatch is {brief(repr(word))}; the batch file hears B:USR1 alone: type "
+                    "--sbatch=--signal=B:USR1@300."
+                )
             if len(word.split()) > 1:
                 raise UserError(f"{brief(word)} has a space in it; give one option to a --sbatch.")
+        for flag, said in (("--partition", self.partition), ("--account", self.account)):
+            if said is not None and not _NAMES.fullmatch(said):
+                raise UserError(f"{flag} is {brief(repr(said))}, which is no name of Slurm's.")
+
+    def _check_time(self, time: str) -> None:
+        if (found := _TIME.fullmatch(time)) is None:
+            raise UserError(
+                f"--time is {brief(time)}; type it as HH:MM:SS, or D-HH:MM:SS with days."
+            )
+        days, first, second, third = (int(part or 0) for part in found.groups())
+        # As Slurm reads it: with days hours come first; a number alone is minutes, two M:S.
+        hours = found[1] or found[4]
+        seconds = first * 3600 + second * 60 + third if hours else first * 60 + second
+        seconds += days * 86400
+        named = [word.rpartition("@") for word in self.sbatch if word.startswith("--signal=")]
+        lead = max((int(n) for _, at, n in named if at and n.isdecimal()), default=LEAD)
+        if 0 < seconds < lead + LEAST:
+            raise UserError(
+                f"--time is {brief(time)}, which Slurm reads as {seconds} seconds; a sweep is "
+                f"ended {lead} seconds before, so give {lead + LEAST} at least."
+            )
 
     def lines(self) -> list[str]:
         """The options of sbatch, one a line of a batch file."""

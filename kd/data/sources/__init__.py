@@ -21,7 +21,7 @@ from kd.data.names import (
     kinds_of,
 )
 from kd.errors import UserError, brief, unknown
-from kd.plugins import DATA, added, made
+from kd.plugins import DATA, added, made, wrong
 
 OWN = "type --dataset digits, or --dataset folder:DIR or parquet:FOLDER for your own images"
 REMEDIES = {
@@ -135,6 +135,10 @@ def find_source(
     _check_unchanged(dataset.kind, images)
     if not ours:
         found: Source = made(DATA, dataset.kind, data_root(root))
+        for method in ("check", "verify", "open", "augment"):
+            if not callable(getattr(found, method, None)):
+                what = f"{type(found).__name__}, which has no method `{method}`"
+                raise wrong(DATA, dataset.kind, f"gives {what}")
         return found
     if dataset.kind == "digits":
         from kd.data.sources.digits import Digits
