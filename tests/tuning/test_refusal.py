@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -152,3 +154,16 @@ def test_a_ray_is_ended_though_its_end_is_interrupted(monkeypatch: pytest.Monkey
     with pytest.raises(KeyboardInterrupt), runtime.connected():
         pass
     assert len(calls) == 2, "half ended, Ray would make its folder again"
+
+
+def test_a_python_whose_path_a_shell_would_take_apart_is_told_before_ray_starts(tmp_path):
+    """Ray would start its workers again and again, and say nothing."""
+    (tmp_path / "an env").symlink_to(sys.prefix)
+    python = tmp_path / "an env" / "bin" / "python"
+    words = ["ce", "--preset", "laptop", "--local", "--trials", "1", "--storage", str(tmp_path)]
+    done = subprocess.run(
+        [python, "-m", "tuning.search", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"This Python is {python}, and Ray starts no worker by a path with ' '" in done.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["an env"]

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from kd.errors import UserError
+from kd.errors import UserError, brief
 from kd.screen import warn
 from kd.training.compiling import Compile, check_compiler
 from tuning.engine.growth import machines
@@ -44,6 +46,8 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
 }
 
+_SHELL = re.compile(r"[\s\"'\\$`&;|<>()*?\[\]{}!#]")
+"""What a shell takes for its own in a path: Ray has one start its workers, and quotes nothing."""
 _ROOT = str(Path(__file__).absolute().parents[2])
 """Where this project's packages are."""
 
@@ -264,10 +268,17 @@ def gpus_at_hand() -> float:
 def check_here(compile: Compile) -> None:
     """Raise UserError where steps are always to be compiled and this machine cannot.
 
-    What the machines of a RAY_ADDRESS can, only their trials know.
+    And where Ray could start no worker here, which it would try for ever. What the machines of a
+    RAY_ADDRESS can, only their trials know.
     """
-    if elsewhere() is None:
-        check_compiler(compile, gpu=bool(local_gpus()))
+    if elsewhere() is not None:
+        return
+    if found := _SHELL.search(sys.executable):
+        raise UserError(
+            f"This Python is {brief(sys.executable, 200)}, and Ray starts no worker by a path "
+            f"with {found[0]!r} in it; make an environment in a folder whose path has none."
+        )
+    check_compiler(compile, gpu=bool(local_gpus()))
 
 
 def local_gpus() -> int:

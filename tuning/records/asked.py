@@ -8,6 +8,9 @@ from tuning.records.settings import SweepSettings
 LIMITS = {"reduction_factor": (1.1, 1000)}
 """From where to where the numbers go that may be others in a sweep of before."""
 
+_ODD = re.compile(r"""\?|%[0-9A-Fa-f]{2}|'.*"|".*'""", re.DOTALL)
+"""In a path, what an address of SQLite's, or what MLflow writes of it, takes for its own."""
+
 
 def check_asked(settings: SweepSettings) -> None:
     """Raise UserError for what makes no sense to ask for, though an old sweep may have it."""
@@ -27,10 +30,11 @@ def check_asked(settings: SweepSettings) -> None:
             "and train the last student on val by tuning.confirm NAME --refit."
         )
     where = str(settings.storage.absolute())
-    if settings.tracking_uri is None and re.search(r"\?|%[0-9A-Fa-f]{2}", where):
+    if settings.tracking_uri is None and _ODD.search(where):
         raise UserError(
             f"--storage is {where}, and MLflow's database cannot lie in a folder with a "
-            "question mark, or a percent sign before two digits; give another one."
+            "question mark, a percent sign before two digits, or both kinds of quotes; give "
+            "another one."
         )
 
 
