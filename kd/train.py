@@ -275,7 +275,7 @@ def _fit(trainer: "Trainer", title: str, latest: Path) -> "Metrics":
         done = writer.saved - trainer.before
         there = f"goes on after epoch {done} of {epochs}"
         if done < 0:
-            there = "goes on before the first epoch"
+            there = f"goes on after epoch {writer.saved} of {trainer.before} before the first one"
         print(f"\nStopped; the same command {there if writer.saved else 'begins again'}.")
         raise
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
+from kd.cases import Case
 from kd.config import AugmentConfig, TrainConfig
 from kd.data import Images
 from kd.data.augment import Draws, middle, resized_crop, rotate
@@ -21,7 +22,6 @@ from kd.data.device_loader import DeviceLoader
 from kd.data.mixing import Mixes, mix_images, mix_labels
 from kd.errors import UserError
 from kd.methods import config_class, method_names
-from kd.testing import Case
 from kd.training.parallel import Place
 from kd.training.trainer import Trainer
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from kd.cases import Case
 from kd.config import OptimizerConfig, SplitConfig, TrainConfig
 from kd.data import open_dataset
 from kd.data.split import train_val
 from kd.errors import UserError
 from kd.methods import method_names
-from kd.testing import Case
 from kd.training import compiling
 from kd.training.compiling import check_compiler, worth_compiling
 from kd.training.trainer import Place, Trainer

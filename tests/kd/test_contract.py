@@ -1,5 +1,6 @@
 """Every registered method keeps the contract of kd.testing, on backbones of every family."""
 
+from copy import deepcopy
 from itertools import count
 
 import pytest
@@ -123,6 +124,16 @@ class ReadsConfig(ProgressiveSelfDistillation):
         return Loss(super().loss(*args).total * self.config.alpha)
 
 
+class FollowsByConfig(ProgressiveSelfDistillation):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.average = deepcopy(self.student).requires_grad_(False)
+
+    def after_step(self, batch):
+        for average, own in zip(self.average.parameters(), self.student.parameters(), strict=True):
+            average.lerp_(own, 1 - self.config.alpha)
+
+
 class KeepsItsFirstEpoch(ProgressiveSelfDistillation):
     def begin_epoch(self, epoch):
         super().begin_epoch(epoch)
@@ -171,6 +182,7 @@ class WeighsItsHead(SelfSupervision):
         ("pskd", DividesByZero, "total must be finite"),
         ("pskd", RollsDice, "the same seed must give the same loss"),
         ("pskd", ReadsConfig, r"kd\.alpha must be read from numbers"),
+        ("pskd", FollowsByConfig, r"kd\.alpha must be read from numbers"),
         ("pskd", KeepsItsFirstEpoch, r"kd\.alpha must be read from numbers"),
         ("pskd", AsksTheDevice, "must not call aten.*a device would wait"),
         ("pskd", PicksByMask, "must not call aten.*a device would wait"),

@@ -140,7 +140,7 @@ def test_kd_train_shows_a_phase_and_goes_on_within_it(images, tmp_path, capsys, 
         _fit(made, "hinted", latest)
     said = capsys.readouterr().out
     assert "hinted: epoch 1 of 2 before the first one, loss " in said
-    assert "Stopped; the same command goes on before the first epoch." in said
+    assert "the same command goes on after epoch 1 of 2 before the first one." in said
     _fit(trainer(config("hinted"), images), "hinted", latest)
     said = capsys.readouterr().out
     assert "hinted: going on after epoch 1 of 2 before the first one" in said

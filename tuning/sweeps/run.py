@@ -24,6 +24,7 @@ from tuning.reports.files import attempted
 from tuning.reports.live_table import LiveTables
 from tuning.reports.sentences import report_again, resume
 from tuning.reports.summary import print_cells, print_summary
+from tuning.reports.wording import count
 from tuning.storage.claim import claimed
 from tuning.sweeps.cell import Cell, Search, finish
 from tuning.sweeps.kept import keep_beginning, lend
@@ -129,7 +130,7 @@ def _announce(cells: Sequence[Cell]) -> None:
     """Say what begins now: Ray and its workers take some seconds, in which nothing is seen."""
     for cell in cells:
         expected = expected_epochs(cell.settings)
-        about = f", about {expected[0]} epochs in all" if expected else ""
+        about = f", about {count(expected[0], 'epoch')} in all" if expected else ""
         print(f"{cell.settings.name}: {size(cell.settings)}{about}")
         for line in set_aside(cell.settings):
             print(f"{cell.settings.name}: {line}")
