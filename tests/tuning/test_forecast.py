@@ -1,6 +1,7 @@
 """What a search will take is told before it begins, kept, and compared with what it took."""
 
 import json
+import re
 import sys
 import time
 from dataclasses import replace
@@ -37,6 +38,15 @@ def test_without_stopping_the_course_is_plain_arithmetic() -> None:
         assert (course.trials, course.epochs) == (16, 144)
         assert course.seconds == 10 + 8 * (1 + 9 * 2)
         assert course.busy == 2 * course.seconds
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_trained_before_the_first_epoch_takes_its_time(shared: bool) -> None:
+    """Of each trial, or of those alone that begin first and keep it for the others."""
+    pace = replace(SURE, before=7.0, shared=shared)
+    for course in courses(replace(OUTLINE, scheduler="none"), pace):
+        assert course.epochs == 144
+        assert course.seconds == 10 + 8 * (1 + 9 * 2) + 7 * (1 if shared else 8)
 
 
 def test_the_same_seed_gives_the_same_and_stopping_saves() -> None:
@@ -237,6 +247,18 @@ def test_a_dry_run_says_why_its_band_is_wide(
     said = capsys.readouterr().out
     assert ("  the band is this wide because" in said) == bool(why)
     assert why in said
+
+
+def test_a_dry_run_measures_what_comes_before_the_first_epoch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("ab", "--teacher", "resnet8", "--trials", "2", "--epochs", "2")
+    said = dry(capsys, *words, "--set", "boundary_epochs=400")
+    before = re.search(r"set up trials in them, (.*) for what their method trains before", said)
+    assert before
+    assert before[1] != "0 s"
+    none = dry(capsys, *words[:1], *words[1:], "--set", "boundary_epochs=0")
+    assert "trains before the first epoch" not in none
 
 
 def test_a_dry_run_without_images_says_what_it_knows(

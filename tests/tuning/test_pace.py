@@ -32,13 +32,16 @@ def recorded(
     where: dict[str, str] | None = None,
     seconds: Callable[[int], float] = lambda number: SECONDS,
     trials: int = 8,
+    before: float = 0.0,
     **options: Any,
 ) -> SweepSettings:
     """Leave a sweep behind whose epochs took so many seconds by the number of their trial."""
     result = sweep_result(storage / name, trials=trials, stopping=False)
     settings = replace(result.sweep.settings, **options)
+    first = {"before_seconds": before} if before else {}
     told = [
-        replace(t, metrics={**t.metrics, "epoch_seconds": seconds(t.number)}) for t in result.trials
+        replace(t, metrics={**t.metrics, **first, "epoch_seconds": seconds(t.number)})
+        for t in result.trials
     ]
     keep(replace(result, sweep=replace(result.sweep, settings=settings), trials=told))
     with open_study(settings.folder / STUDY, "search", create=False) as study:
@@ -58,6 +61,17 @@ def test_the_pace_of_an_earlier_sweep_is_known(tmp_path: Path) -> None:
     assert (known.sweep, known.slots, known.gpus) == ("earlier", 2, 0.0)
     assert known.pace.epoch == pytest.approx(SECONDS + TELL)
     assert known.pace.doubt == pytest.approx(doubt(), abs=0.1)
+
+
+def test_what_a_trial_trained_before_its_first_epoch_is_no_start(tmp_path: Path) -> None:
+    recorded(tmp_path, before=5.0)
+    known = known_pace(asked(tmp_path), SHARE)
+    assert known
+    assert known.pace.before == 5.0
+    plain = recorded(tmp_path / "other")
+    other = known_pace(asked(plain.storage), SHARE)
+    assert other
+    assert known.pace.start == pytest.approx(max(other.pace.start - 5.0, 0.0))
 
 
 def test_epochs_that_took_unlike_long_widen_the_band(tmp_path: Path) -> None:

@@ -179,7 +179,8 @@ def _tried(settings: SweepSettings, share: Share, slots: int) -> Tried:
     at_once = slots if not share.gpus else max(1, int(1 / share.gpus + 1e-9))
     device = "cuda" if share.gpus else "cpu"
     return try_out(
-        settings.base,
+        # As trial 0 has it, with what --set says.
+        next(settings.space().extremes(settings.base)),
         settings.data_root,
         slots=at_once,
         cpus=share.cpus,
