@@ -112,6 +112,11 @@ class SlurmLab:
         )
         return done.stdout.strip()
 
+    def about(self, job: str) -> str:
+        """What Slurm knows of a job, and what its controller said last."""
+        log = (self.folder / "slurmctld.log").read_text(errors="replace").splitlines()
+        return "\n".join([self.says(f"scontrol show job {job}"), *log[-30:]])
+
     def begin(self, words: str) -> subprocess.Popen[str]:
         """`python -m tuning.search` with `words`, typed on the submitting side."""
         command = [sys.executable, "-m", "tuning.search", *words.split()]

@@ -49,7 +49,7 @@ def test_a_sweep_that_its_time_limit_cuts_off_goes_on_when_it_is_queued_again(sl
     wait_for(lambda: slurm.says("squeue -h -o %T") == "PENDING", "the requeued job", 180)
     slurm.says(f"scontrol update jobid={number} timelimit=30 starttime=now")
     said, _ = search.communicate(timeout=500)
-    assert search.returncode == 0, said
+    assert search.returncode == 0, f"{said}\n{slurm.about(number)}"
     check_complete(folder, 8, 400)
     assert (folder / "student.safetensors").exists()
     told = lines(said)
