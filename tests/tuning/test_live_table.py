@@ -214,6 +214,8 @@ def test_ctrl_c_leaves_a_whole_screen() -> None:
         out += piece
         if b"paper's" in out and b"watching" in out and not interrupted:
             interrupted = True
+            # Within the drawing of its note it would be another test.
+            time.sleep(1)
             child.send_signal(signal.SIGINT)
     child.wait(timeout=60)
     os.close(master)
