@@ -1,6 +1,8 @@
-"""What ends a sweep from outside: held while it starts, heard once it runs."""
+"""What ends a sweep from outside: held while it starts, heard once it runs.
 
-import os
+Signals are raised in this thread: what is sent to the process may reach another one, and later.
+"""
+
 import signal
 import subprocess
 import sys
@@ -32,7 +34,7 @@ def test_they_interrupt_once_ray_has_started(number: signal.Signals) -> None:
 def test_what_came_while_ray_started_interrupts_then(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with held():
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         with pytest.raises(KeyboardInterrupt), heard():
             pytest.fail("the sweep began")
     assert signal.getsignal(number) is before
@@ -43,7 +45,7 @@ def test_what_comes_at_the_end_ends_nothing(number: signal.Signals) -> None:
     with held():
         with heard():
             pass
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     with held(), held(), heard():
         pass
 
@@ -57,7 +59,7 @@ def test_what_came_while_a_search_was_closed_keeps_it_from_being_confirmed(
         with held():
             with heard():
                 pass
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         with pytest.raises(KeyboardInterrupt):
             listen()
 
@@ -132,7 +134,7 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with held(), heard():
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -160,7 +162,7 @@ def test_a_search_that_is_ended_while_it_closes_opens_no_test_set(
 
     def closing(sweeps: object) -> int:
         with held():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return 0
 
     monkeypatch.setattr(run, "run_sweeps", closing)
