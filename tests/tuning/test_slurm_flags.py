@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tuning.records.allocation import LEAD
 from tuning.search import main
 
 ASKED = ["lsskd", "--preset", "laptop", "--name", "mine"]
@@ -30,6 +31,7 @@ def test_the_batch_file_is_filled_in_and_nothing_is_written(capsys, tmp_path):
     assert f"storage='{tmp_path}/a b'" in lines
     assert "names=(mine)" in lines
     assert "search=(lsskd --preset laptop --name mine)" in lines
+    assert f"--signal=B:USR1@{LEAD}" in options
     assert not list(tmp_path.iterdir())
 
 

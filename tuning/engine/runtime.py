@@ -281,6 +281,11 @@ def check_here(compile: Compile) -> None:
     check_compiler(compile, gpu=bool(local_gpus()))
 
 
+def this_machine() -> Node:
+    """What a Ray of our own would have here."""
+    return {"CPU": float(os.cpu_count() or 1), "GPU": float(local_gpus())}
+
+
 def local_gpus() -> int:
     """How many NVIDIA GPUs this machine shows, found without importing torch or Ray."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,6 +1,5 @@
 """What sweeps will take: measured before they begin, and forecast again from their first epochs."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from kd.screen import is_silent
 from kd.text import visible
 from search_spaces import Space
 from tuning.engine.packing import share_of
-from tuning.engine.runtime import elsewhere, local_gpus
+from tuning.engine.runtime import elsewhere, local_gpus, this_machine
 from tuning.engine.share import Share
 from tuning.engine.trying import SET_UP, TELL, Tried, UntriedError, try_out
 from tuning.records.forecast import Band, Forecast, confirming
@@ -41,7 +40,7 @@ def dry_run(settings: SweepSettings, space: Space) -> Band | None:
     gpus = local_gpus()
     print_plan(settings, space, gpus=bool(gpus or elsewhere()))
     try:
-        found = _found(settings, gpus)
+        found = _found(settings)
     except (UntriedError, UserError) as error:
         print(f"its pace is not measured: {visible(str(error)).rstrip('.')[:200]}")
         if settings.trials is not None:
@@ -105,7 +104,7 @@ class _Found(NamedTuple):
     packs: bool = False
 
 
-def _found(settings: SweepSettings, gpus: int) -> _Found:
+def _found(settings: SweepSettings) -> _Found:
     """The pace as an earlier sweep tells it, else measured.
 
     Raises:
@@ -114,7 +113,7 @@ def _found(settings: SweepSettings, gpus: int) -> _Found:
     """
     if elsewhere():
         raise UntriedError("the search would run on other machines")
-    share = share_of(settings, [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}])
+    share = share_of(settings, [this_machine()])
     if (known := known_pace(settings, share)) is not None:
         how, slots = f"pace known from {known.sweep}", settings.at_once(known.slots)
         doubt = "because that sweep's epochs took very different times"

@@ -11,7 +11,7 @@ from kd.methods import check_loss
 from kd.screen import warn
 from search_spaces import Space
 from tuning.engine.packing import share_of
-from tuning.engine.runtime import check_here, elsewhere, gpus_at_hand, local_gpus
+from tuning.engine.runtime import check_here, elsewhere, gpus_at_hand, local_gpus, this_machine
 from tuning.records import request
 from tuning.records.ablation import Files
 from tuning.records.asked import check_ends
@@ -49,7 +49,7 @@ def plan_asked(flags: Flags, files: Files | None = None) -> Planned:
             check_warm_start(settings)
         check_here(settings.compile)
         if not elsewhere():
-            share_of(settings, [{"CPU": float(os.cpu_count() or 1), "GPU": float(local_gpus())}])
+            share_of(settings, [this_machine()])
             if not local_gpus():
                 check_ends(settings, 0)
     for line in told:
