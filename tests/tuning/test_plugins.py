@@ -37,6 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+SITE = "import kd_example, pathlib; print(pathlib.Path(kd_example.__file__).parents[1])"
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.yaml"
 DRY = ("tuning.search", "--preset", "laptop", "--dry-run")
 WORDS = {
@@ -65,7 +66,7 @@ def test_a_method_of_a_plugin_keeps_the_contract(run: Run) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_plugin_adds_is_searched_kept_trained_and_exported(run: Run) -> None:
+def test_what_a_plugin_adds_is_searched_kept_trained_and_exported(run: Run, tmp_path: Path) -> None:
     done = run(
         *("-m", "tuning.search", "focal", "--backbone", "tiny", "--dataset", "stripes"),
         *("--preset", "laptop", "--trials", "2", "--epochs", "2", "--local", "--name", "added"),
@@ -82,6 +83,14 @@ def test_what_a_plugin_adds_is_searched_kept_trained_and_exported(run: Run) -> N
     assert config.returncode == 0, config.stderr
     trained = run("-m", "kd.train", "best.yaml", "--output", "out")
     assert trained.returncode == 0, trained.stderr
+    # What goes on with it finds a loss that is broken by now before Ray starts.
+    broken = shutil.copytree(run("-c", SITE).stdout.strip(), tmp_path / "site")
+    (broken / "kd_example" / "focal" / "loss.py").write_text("x = (")
+    for words in (("tuning.search", "--resume", "added"), ("tuning.confirm", "added")):
+        done = run("-m", *words, PYTHONPATH=str(broken))
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "focal, which the package kd-example adds, cannot be imported" in done.stderr
+        assert "Starting Ray" not in done.stdout
 
 
 def test_a_network_that_is_added_is_called_by_its_name(run: Run) -> None:

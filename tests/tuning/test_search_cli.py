@@ -91,6 +91,22 @@ def test_a_damaged_data_folder_is_refused(capsys, tmp_path):
     assert "parquet" in refused(capsys, tmp_path, "lsskd", "--dataset", f"parquet:{folder}")
 
 
+@pytest.mark.parametrize("flags", [["--gpus-per-trial", "0.25"], ["--cpus-per-trial", "9999"]])
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_more_than_this_machine_has_is_refused_before_ray(
+    flags, dry, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    words = ["ce", "--preset", "laptop", "--local", "--storage", str(tmp_path / "new")]
+    with pytest.raises(SystemExit) as end:
+        main([*words, *flags, *dry])
+    assert end.value.code == 2
+    told = capsys.readouterr()
+    assert f"{flags[0]} is {flags[1]}, but" in told.err
+    assert "Starting Ray" not in told.out
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_storage_that_cannot_be_written_is_refused(capsys, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
