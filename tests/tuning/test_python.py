@@ -1,13 +1,11 @@
 """The search and the confirmation, called from Python."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from real_sweeps import journal, wait_for
 
 from kd.backbones.staged import StagedBackbone
 from kd.config import TrainConfig
@@ -32,7 +29,7 @@ from tuning.search import main
 
 
 class Searches(NamedTuple):
-    """Two sweeps side by side, interrupted in the main thread, and resumed in another one."""
+    """Two sweeps side by side, interrupted in a script, and resumed here, in another thread."""
 
     storage: Path
     interrupted: str
@@ -52,33 +49,56 @@ def in_a_thread(call: Callable[[], Any]) -> Any:
     return found[0]
 
 
+INTERRUPTED = """
+import asyncio, os, signal, sys, threading
+from pathlib import Path
+import numpy as np
+from real_sweeps import journal, wait_for
+from tuning import run_search
+
+storage, before = Path(sys.argv[1]), dict(os.environ)
+
+def stop():
+    wait_for(lambda: bool(journal(storage, "two-ce-resnet8-digits")))
+    os.kill(os.getpid(), signal.SIGINT)
+
+async def cell():
+    run_search(["ce", "pskd"], backbone="resnet8", dataset="digits", preset="laptop",
+               trials=np.int64(3), epochs=2, scheduler="none", name="two",
+               space={"optimizer.lr": {"low": 0.01, "high": np.float64(0.1), "log": True}},
+               set={"batch_size": 10}, storage=storage)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+stopper = threading.Thread(target=stop)
+stopper.start()
+# A notebook runs its cells within a loop, too.
+loop = asyncio.new_event_loop()
+try:
+    loop.run_until_complete(cell())
+    sys.exit("it ended by itself")
+except KeyboardInterrupt:
+    stopper.join()
+    names = (n for n in {*before, *os.environ} if before.get(n) != os.environ.get(n))
+    assert not [n for n in names if n.startswith(("TUNE_", "RAY_A", "PYTHON"))]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+"""A script, so that whatever ends it is seen and ends no other test."""
+
+
 @pytest.fixture(scope="module")
 def searches(tmp_path_factory: pytest.TempPathFactory) -> Searches:
-    storage = tmp_path_factory.mktemp("called")
-    before, said = dict(os.environ), tmp_path_factory.mktemp("said") / "out"
-
-    def stop() -> None:
-        wait_for(lambda: bool(journal(storage, "two-ce-resnet8-digits")))
-        os.kill(os.getpid(), signal.SIGINT)
-
-    stopper = threading.Thread(target=stop)
-    stopper.start()
-
-    async def cell() -> None:
-        run_search(["ce", "pskd"], backbone="resnet8", dataset="digits", preset="laptop",
-                   trials=np.int64(3), epochs=2, scheduler="none", name="two",
-                   space={"optimizer.lr": {"low": 0.01, "high": np.float64(0.1), "log": True}},
-                   set={"batch_size": 10}, storage=storage)  # fmt: skip
-
-    # A notebook runs its cells within a loop, too.
-    loop = asyncio.new_event_loop()
-    with said.open("w") as out, redirect_stdout(out), pytest.raises(KeyboardInterrupt):
-        loop.run_until_complete(cell())
-    loop.close()
-    stopper.join()
+    storage, before = tmp_path_factory.mktemp("called"), dict(os.environ)
+    script = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(storage)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONUNBUFFERED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert script.returncode == 0, f"{script.returncode}: {script.stdout}{script.stderr}"
     names = ["two-ce-resnet8-digits", "two-pskd-resnet8-digits"]
     found = in_a_thread(lambda: run_search(resume=names, storage=str(storage)))
-    return Searches(storage, said.read_text(), found, before, dict(os.environ))
+    return Searches(storage, script.stdout, found, before, dict(os.environ))
 
 
 def test_an_interrupt_closes_the_sweeps_and_says_how_to_go_on(searches: Searches) -> None:
