@@ -68,6 +68,7 @@ def test_several_sweeps_are_resumed_by_all_their_names(capsys, tmp_path):
         (["--slurm", "--time", "0-0:2:30"], "reads as 150 seconds; a sweep is ended 120 seconds"),
         (["--slurm", "--time", "5", "--sbatch=--signal=B:USR1@300"], "so give 360 at least."),
         (["--slurm", "--time", "\u0663"], "type it as HH:MM:SS"),
+        (["--slurm", "--time", "9" * 5000], "type it as HH:MM:SS"),
         (
             ["--slurm", "--partition", 'g"pu'],
             "--partition is 'g\"pu', which is no name of Slurm's.",

@@ -8,7 +8,8 @@ from kd.cli import repeated, shown
 from kd.errors import UserError, brief
 from tuning.records.options import Several
 
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
+_TIME = re.compile(r"(?:(\d{1,6})-)?(\d{1,6})(?::(\d{1,6}))?(?::(\d{1,6}))?", re.ASCII)
+_LEAD = re.compile(r"--signal=.*@(\d{1,6})", re.ASCII)
 _NAMES = re.compile(r"[\w.,+-]+")
 _PARTS = re.compile(r"--(gres|gpus|cpus|mem|ntasks|exclusive|cores|tres)|-[Gcn]")
 """How an option of sbatch begins that says what is to be had of a machine."""
@@ -116,8 +117,7 @@ class Allocation:
         hours = found[1] or found[4]
         seconds = first * 3600 + second * 60 + third if hours else first * 60 + second
         seconds += days * 86400
-        named = [word.rpartition("@") for word in self.sbatch if word.startswith("--signal=")]
-        lead = max((int(n) for _, at, n in named if at and n.isdecimal()), default=LEAD)
+        lead = max((int(n[1]) for n in map(_LEAD.fullmatch, self.sbatch) if n), default=LEAD)
         if 0 < seconds < lead + LEAST:
             raise UserError(
                 f"--time is {brief(time)}, which Slurm reads as {seconds} seconds; a sweep is "
