@@ -272,7 +272,7 @@ def test_a_dry_run_sums_up_what_each_method_takes(
     monkeypatch.setattr(
         forecasting,
         "_found",
-        lambda settings, _: forecasting._Found(
+        lambda settings: forecasting._Found(
             "known", tried if settings.base.needs_teacher else plain, 1, 0.0
         ),
     )

@@ -99,7 +99,7 @@ def test_every_mixture_is_refused_in_a_sentence_or_has_room_for_all_its_trials()
         ([{"CPU": 4.0, "GPU": 2.0}], (None, 1.5, 1), "whole number"),
         ([{"CPU": 4.0, "GPU": 2.0}], (None, 0.5, 2), "whole number"),
         ([{"CPU": 4.0, "GPU": 4.0}], (None, 3.0, 2), "give 4"),
-        ([{"CPU": 4.0}], (None, 1.0, 1), "the cluster has 0"),
+        ([{"CPU": 4.0}], (None, 1.0, 1), "but there is no GPU; leave it away"),
         ([{"CPU": 4.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 1.0}], (None, 2.0, 1), "room for 0 of 1"),
     ],
 )
